@@ -1,0 +1,200 @@
+"""The command line: `python -m synthkit study`."""
+
+import argparse
+import os
+import sys
+import textwrap
+import warnings
+from pathlib import Path
+
+# What "fast" leaves out, side by side. Library functions take these as arguments and know no profile.
+PROFILES = {
+    #                       fast                full
+    "seeds": {"fast": 5, "full": 10},
+    "steps": {"fast": 300, "full": 1500},
+    "per_class": {"fast": 50, "full": 150},  # real training images, phantoms only
+    "ratio": {"fast": 5.0, "full": 5.0},  # synthetic images a real one
+    "epochs": {"fast": 300, "full": 1000},  # of the generator
+    "learning_rate": {"fast": 2e-3, "full": 1e-3},
+}
+ARMS = {
+    "real": "real images only, the baseline",
+    "augmentation": "real images, flipped and shifted anew in every batch",
+    "oversample": "real images again, to the same count as the synthetic ones: a control",
+    "shuffled": "the cvae arm's images with their labels permuted: the negative control",
+    "cvae": "images of the MedMNIST study's conditional variational autoencoder",
+    "oracle": "fresh images from the simulator, phantoms only: the positive control",
+}
+CLASSIFIERS = ("skin_cnn", "resnet18")
+
+
+def main(argv=None):
+    """Runs the command line. Returns the exit status: 0, or 2 for what the user can mend."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.showwarning = _note
+    try:
+        return _study(arguments)
+    except (ValueError, OSError) as error:
+        print(f"synthkit: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nsynthkit: stopped; the same command goes on where this one was", file=sys.stderr)
+        return 130
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m synthkit", description="Would synthetic images help a medical image classifier, and how sure are we?"
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    arms = "\n".join(f"  {name:13}{text}" for name, text in ARMS.items())
+    profiles = "\n".join(f"  {key:13}{value['fast']:<8g}{value['full']:g}" for key, value in PROFILES.items())
+    study = commands.add_parser(
+        "study",
+        help="train with and without synthetic images, several seeds each, and give a verdict",
+        description="Trains a classifier on every arm's training set with several seeds, scores each once on the test part,\n"
+        "and says with intervals and corrected tests which arms help. Killed and started again with the same\n"
+        "arguments it goes on where it was.",
+        epilog=f"arms:\n{arms}\n\nprofiles:    fast    full\n{profiles}\n"
+        "  seeds can be set by --seeds; per_class counts real training images of each class, and holds for phantoms only",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    study.add_argument(
+        "--data",
+        default="phantom",
+        metavar="SOURCE",
+        help="phantom (default); a MedMNIST set's name, downloaded; an npz file of MedMNIST's format; or a folder of class folders",
+    )
+    study.add_argument("--arms", metavar="A,B,…", help="arms, separated by commas (default: all that the data allow)")
+    study.add_argument("--seeds", type=_positive, metavar="N", help="seeds for every arm (default: the profile's)")
+    study.add_argument("--profile", choices=("fast", "full"), default="fast", help="how much of everything (default: fast)")
+    study.add_argument("--classifier", choices=CLASSIFIERS, default="skin_cnn", help="default: skin_cnn")
+    study.add_argument("--image-size", type=_positive, metavar="N", help="pixels a side (default: an npz file's own, else 28)")
+    study.add_argument("--positive", metavar="CLASS", help="class that sensitivity speaks of (default: malignant, if there is one)")
+    study.add_argument(
+        "--patients",
+        metavar="CSV|REGEX",
+        help="folders: a CSV file with the columns file and patient, or a regular expression whose groups, found in a file's "
+        "path, name its patient",
+    )
+    study.add_argument("--out", default="synthkit-study", metavar="DIR", help="folder for the results (default: synthkit-study)")
+    return parser
+
+
+def _positive(text):
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, received {text!r}")
+    return value
+
+
+def _note(message, category, filename, lineno, file=None, line=None):
+    print(f"note: {message}", file=sys.stderr)
+
+
+def _study(arguments):
+    profile = {key: value[arguments.profile] for key, value in PROFILES.items()}
+    phantoms = arguments.data == "phantom"
+    names = [name.strip() for name in arguments.arms.split(",")] if arguments.arms else list(ARMS)
+    unknown = [name for name in names if name not in ARMS]
+    if unknown:
+        raise ValueError(f"there is no arm {unknown[0]!r}; expected some of {', '.join(ARMS)}")
+    if not phantoms:
+        if arguments.arms and "oracle" in names:
+            raise ValueError("the arm oracle draws from the simulator, so it exists on phantoms only; leave it out of --arms")
+        names = [name for name in names if name != "oracle"]
+    out = Path(arguments.out)
+    out.mkdir(parents=True, exist_ok=True)
+    splits = _load(arguments)
+    from synthkit import classifiers, report, study
+
+    positive = arguments.positive
+    if positive is None and "malignant" in splits.train.class_names:
+        positive = "malignant"
+    results = study.run(
+        splits,
+        _arms(names, profile),
+        out=out,
+        classifier=getattr(classifiers, arguments.classifier),
+        seeds=arguments.seeds or profile["seeds"],
+        steps=profile["steps"],
+        learning_rate=profile["learning_rate"],
+        train_per_class=profile["per_class"] if phantoms else None,
+        positive=positive,
+        settings={"generator_epochs": profile["epochs"]},
+    )
+    summary = results.summary()
+    study.save(results, summary, out)
+    print(_table(summary, report.controls(summary)))
+    print(f"\n{report.write(results, out / 'report.html', summary)}")
+    failed = (results.trials["status"] != "done").sum()
+    if failed:
+        raise ValueError(f"{failed} trials failed: see {out / 'trials.csv'}; the same command tries them again")
+    return 0
+
+
+def _load(arguments):
+    """Returns the Splits that `--data` names, at `--image-size`."""
+    from synthkit.datasets import folders, medmnist, phantom
+    from synthkit.imageset import Splits, resize
+
+    source, size = arguments.data, arguments.image_size
+    if arguments.patients and not Path(source).is_dir():
+        raise ValueError("--patients is for folders of images")
+    if source == "phantom":
+        return phantom.load(size or 28)
+    if Path(source).is_dir():
+        return folders.load(source, size or 28, patients=arguments.patients, progress=sys.stderr.isatty())
+    if source.lower() not in medmnist.INFO and not source.endswith(".npz"):
+        raise ValueError(
+            f"{source} is neither a file nor a folder nor a set by name; expected phantom, an npz file, a folder of class folders, "
+            f"or one of {', '.join(medmnist.INFO)}"
+        )
+    splits = medmnist.load(source)
+    return Splits(*(resize(part, size) for part in splits)) if size else splits
+
+
+def _arms(names, profile):
+    """Returns the named arms."""
+    from synthkit import augmentation, generators, study
+    from synthkit.datasets import phantom
+    from synthkit.generators import vae
+
+    cvae = generators.synthesizer(vae.conditional_vae, epochs=profile["epochs"], progress=sys.stderr.isatty())
+    synthesizers = {
+        "oversample": study.oversample,
+        "shuffled": study.shuffled(cvae),
+        "cvae": cvae,
+        "oracle": phantom.oracle(),
+    }
+    return [
+        study.Arm(
+            name,
+            synthesizers.get(name),
+            ratio=profile["ratio"] if name in synthesizers else 0.0,
+            augment=augmentation.flips_and_shifts if name == "augmentation" else None,
+        )
+        for name in names
+    ]
+
+
+def _table(summary, controls):
+    """Returns the verdicts as text for a terminal."""
+    lines = [f"{'arm':14}{'AUC':>7}  {'95 %':15}{'difference':>11}  {'95 %':17}{'p (Holm)':>9}  verdict"]
+    for row in summary[summary["metric"] == "auc"].to_dict("records"):
+        line = f"{row['arm']:14}{row['mean']:7.3f}  {row['low']:.3f} – {row['high']:.3f}  "
+        if row["difference"] == row["difference"]:
+            line += f"{row['difference']:+11.3f}  {row['difference_low']:+.3f} – {row['difference_high']:+.3f}  {row['p_holm']:9.2g}  "
+        else:
+            line += " " * 41
+        lines.append(line + (row["verdict"] if isinstance(row["verdict"], str) else "no baseline"))
+    return "\n".join(lines + [""] + [line for text in controls for line in textwrap.wrap(text, 100)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

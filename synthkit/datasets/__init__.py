@@ -1,0 +1,1 @@
+"""Where images come from. Every module returns ImageSets."""

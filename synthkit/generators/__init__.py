@@ -1,0 +1,51 @@
+"""Models that make images, and the adapter that makes any of them an arm of a study.
+
+A generator is a `keras.Model` that is `fit` on a data set of `(images, labels)` and has
+`sample(labels, seed) → float32 images (n, height, width, channels) in [0, 1]`.
+"""
+
+import numpy as np
+from tqdm.keras import TqdmCallback
+
+from synthkit.imageset import ImageSet, to_dataset
+from synthkit.training import reusable
+
+
+def synthesizer(build, *, epochs=300, batch_size=128, progress=False):
+    """Makes a synthesizer of a generator: fitted on the training part, then asked for images.
+
+    The network is built and traced once. A fit is kept until another training set or seed comes, so that arms that
+    only differ in what they ask of the same generator do not train it twice.
+
+    Args:
+        build: callable `(image_shape, num_classes) → compiled generator`.
+        epochs: passes over the training images.
+        batch_size: images a step.
+        progress: whether to show a bar over the epochs.
+
+    Returns:
+        callable `(train: ImageSet, labels (n,), seed) → ImageSet` of n synthetic images.
+    """
+    started, fitted = {}, {}
+
+    def synthesize(train, labels, seed):
+        kind = (train.image_shape, len(train.class_names))
+        if kind not in started:
+            started[kind] = reusable(lambda: build(*kind))
+        key = (train.fingerprint(), seed)
+        if key not in fitted:
+            fitted.clear()
+            model = started[kind](seed)
+            data = to_dataset(train, batch_size, shuffle_seed=seed, repeat=True)
+            steps = max(1, round(len(train) / batch_size))
+            bars = [TqdmCallback(desc=f"fitting {model.name}", leave=False, position=2)] if progress else []
+            model.fit(data, epochs=epochs, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=bars)
+            fitted[key] = model
+        images = fitted[key].sample(labels, seed)
+        if not np.isfinite(images).all():
+            raise FloatingPointError(f"{fitted[key].name} makes images that are not numbers: its training diverged")
+        return ImageSet(
+            np.round(np.clip(images, 0, 1) * 255).astype("uint8"), labels, train.class_names, name=fitted[key].name
+        )
+
+    return synthesize

@@ -1,0 +1,157 @@
+"""Results → one HTML page that needs nothing else: no network, no other file."""
+
+import base64
+import io
+import math
+from pathlib import Path
+
+import jinja2
+import matplotlib.pyplot as plt
+import numpy as np
+
+from synthkit import plots
+from synthkit.statistics import sentence
+
+
+def controls(summary):
+    """Returns what the control arms say of the study itself: a list of sentences."""
+    verdicts = summary[summary["metric"] == "auc"].set_index("arm")["verdict"].to_dict()
+    said = []
+    if "oracle" in verdicts:
+        said.append(
+            "The positive control works: fresh images from the simulator help, so this study can find help where there is some."
+            if verdicts["oracle"] == "helps"
+            else "The positive control fails: even perfect synthetic images show no help here, so this study is too small "
+            "or too short to judge any others. Run more seeds or steps."
+        )
+    if "shuffled" in verdicts:
+        said.append(
+            "The negative control fails: synthetic images with wrong labels seem to help. What helps here is not what the images show."
+            if verdicts["shuffled"] == "helps"
+            else "The negative control works: synthetic images with permuted labels do not help."
+        )
+    return said
+
+
+def write(results, path, summary=None):
+    """Writes the page.
+
+    Args:
+        results: `study.Results`.
+        path: where to.
+        summary: DataFrame of `results.summary()`; made anew if None.
+
+    Returns:
+        pathlib.Path.
+    """
+    summary = results.summary() if summary is None else summary
+    class_names = results.settings["class_names"]
+    named = results.settings.get("positive")
+    positive = class_names.index(named) if named else len(class_names) - 1
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    with plt.rc_context({"font.size": 11, "svg.fonttype": "path", "figure.dpi": 100}):
+        figures = {
+            "forest": _forest(summary),
+            "samples": _samples(results),
+            "roc": _per_arm(results, _draw_roc(results, positive), (2.6, 2.8)) if results.scores else None,
+            "confusion": _per_arm(results, _draw_confusion(results, class_names), (2.6, 2.8)) if results.scores else None,
+            "history": _histories(results),
+        }
+    trials = results.trials
+    page = environment.get_template("report.html.jinja").render(
+        rows=summary.to_dict("records"),
+        sentences=[sentence(row) for row in summary[summary["metric"] == "auc"].to_dict("records")],
+        controls=controls(summary),
+        figures=figures,
+        positive=class_names[positive],
+        settings={key: value for key, value in results.settings.items() if key not in ("versions", "arms")},
+        arms=results.settings["arms"],
+        versions=results.settings.get("versions", {}),
+        seeds=results.seeds,
+        trials=trials.to_dict("records"),
+        failed=trials[trials["status"] != "done"].to_dict("records"),
+        minutes=trials["seconds"].sum() / 60,
+        images=len(results.labels),
+        patients=len(np.unique(results.patients)),
+    )
+    path = Path(path)
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def _embed(figure, kind="svg", **options):
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, bbox_inches="tight", **options)
+    plt.close(figure)
+    mime = {"svg": "image/svg+xml", "png": "image/png"}[kind]
+    return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _forest(summary):
+    arms = summary["difference"].notna().sum() // 2
+    if not arms:
+        return None
+    figure, axes = plt.subplots(2, 1, figsize=(6.5, 1.6 + 0.75 * arms), layout="constrained")
+    for metric, ax in zip(("auc", "accuracy"), axes, strict=True):
+        plots.forest(summary, metric, ax)
+    return _embed(figure)
+
+
+def _samples(results):
+    """Returns a picture a class: a row of images for every arm that has pictures of its own."""
+    arms = [arm for arm in results.samples if arm != "oversample"]
+    pictures = []
+    for label, name in enumerate(results.settings["class_names"]):
+        figure, axes = plt.subplots(len(arms), 1, figsize=(7, 1.02 * len(arms)), squeeze=False, layout="constrained")
+        for arm, ax in zip(arms, axes[:, 0], strict=True):
+            chosen = results.samples[arm]
+            images = chosen.images[chosen.labels == label]
+            if len(images):
+                plots.image_grid(images, 8, ax)
+            ax.set_axis_off()
+            ax.set_title(arm, loc="left", fontsize=10, pad=2)
+        pictures.append({"name": name, "source": _embed(figure, "png", dpi=160)})
+    return pictures
+
+
+def _per_arm(results, draw, size):
+    arms = list(results.scores)
+    columns = min(3, len(arms))
+    rows = math.ceil(len(arms) / columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(size[0] * columns, size[1] * rows), squeeze=False, layout="constrained"
+    )
+    for ax in axes.flat[len(arms) :]:
+        ax.set_axis_off()
+    for arm, ax in zip(arms, axes.flat, strict=False):
+        draw(arm, ax)
+        ax.set_title(arm, fontsize=11)
+        ax.label_outer()
+    return _embed(figure)
+
+
+def _draw_roc(results, positive):
+    colors = plots.arm_colors(results.scores)
+
+    def draw(arm, ax):
+        if "real" in results.scores and arm != "real":
+            plots.roc(results.labels, results.scores["real"], positive, color=plots.BASELINE, ax=ax)
+        plots.roc(results.labels, results.scores[arm], positive, color=colors[arm], ax=ax)
+
+    return draw
+
+
+def _draw_confusion(results, class_names):
+    return lambda arm, ax: plots.confusion(results.labels, results.scores[arm], class_names, ax)
+
+
+def _histories(results):
+    if not results.histories:
+        return None
+    figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
+    for key, ax in zip(("loss", "val_auc"), axes, strict=True):
+        plots.history(results.histories, key, ax)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    return _embed(figure)

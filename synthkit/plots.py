@@ -97,7 +97,9 @@ def roc(labels, scores, positive=1, *, color=COLORS[0], label=None, ax=None):
     ax.fill_between(grid, np.min(curves, 0), np.max(curves, 0), color=color, alpha=0.2, linewidth=0)
     ax.plot(grid, np.mean(curves, 0), color=color, label=label, linewidth=1.8)
     ax.plot([0, 1], [0, 1], color="#bbbbbb", linewidth=0.8, linestyle=":")
-    ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="1 − specificity", ylabel="sensitivity")
+    ticks = [0, 0.5, 1]
+    ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=ticks, yticks=ticks)
+    ax.set(xlabel="1 − specificity", ylabel="sensitivity")
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 

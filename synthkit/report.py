@@ -93,7 +93,7 @@ def _forest(summary):
     arms = summary["difference"].notna().sum() // 2
     if not arms:
         return None
-    figure, axes = plt.subplots(2, 1, figsize=(6.5, 1.6 + 0.75 * arms), layout="constrained")
+    figure, axes = plt.subplots(2, 1, figsize=(6.5, 1.6 + 0.75 * arms), sharex=True, layout="constrained")
     for metric, ax in zip(("auc", "accuracy"), axes, strict=True):
         plots.forest(summary, metric, ax)
     return _embed(figure)

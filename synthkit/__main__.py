@@ -19,11 +19,17 @@ PROFILES = {
 }
 ARMS = {
     "real": "real images only, the baseline",
-    "augmentation": "real images, flipped and shifted anew in every batch",
+    "augmentation": "real images, transformed anew in every batch as in the mammography study",
     "oversample": "real images again, to the same count as the synthetic ones: a control",
     "shuffled": "the cvae arm's images with their labels permuted: the negative control",
     "cvae": "images of the MedMNIST study's conditional variational autoencoder",
     "oracle": "fresh images from the simulator, phantoms only: the positive control",
+}
+FURTHER_ARMS = {
+    "elastic": "the augmentation arm with elastic deformation on top",
+    "mixup": "real images and their labels mixed in pairs",
+    "cutmix": "real images with a box of another pasted in, labels mixed by area",
+    "randaugment": "real images, two operations drawn from a list of eleven for every batch",
 }
 CLASSIFIERS = ("skin_cnn", "resnet18")
 
@@ -49,7 +55,7 @@ def _parser():
         prog="python -m synthkit", description="Would synthetic images help a medical image classifier, and how sure are we?"
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    arms = "\n".join(f"  {name:13}{text}" for name, text in ARMS.items())
+    arms, further = ("\n".join(f"  {name:13}{text}" for name, text in arms.items()) for arms in (ARMS, FURTHER_ARMS))
     profiles = "\n".join(f"  {key:13}{value['fast']:<8g}{value['full']:g}" for key, value in PROFILES.items())
     study = commands.add_parser(
         "study",
@@ -57,7 +63,7 @@ def _parser():
         description="Trains a classifier on every arm's training set with several seeds, scores each once on the test part,\n"
         "and says with intervals and corrected tests which arms help. Killed and started again with the same\n"
         "arguments it goes on where it was.",
-        epilog=f"arms:\n{arms}\n\nprofiles:    fast    full\n{profiles}\n"
+        epilog=f"arms:\n{arms}\n\nfurther arms, by --arms only:\n{further}\n\nprofiles:    fast    full\n{profiles}\n"
         "  seeds can be set by --seeds; per_class counts real training images of each class, and holds for phantoms only",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -101,9 +107,9 @@ def _study(arguments):
     profile = {key: value[arguments.profile] for key, value in PROFILES.items()}
     phantoms = arguments.data == "phantom"
     names = [name.strip() for name in arguments.arms.split(",")] if arguments.arms else list(ARMS)
-    unknown = [name for name in names if name not in ARMS]
+    unknown = [name for name in names if name not in ARMS | FURTHER_ARMS]
     if unknown:
-        raise ValueError(f"there is no arm {unknown[0]!r}; expected some of {', '.join(ARMS)}")
+        raise ValueError(f"there is no arm {unknown[0]!r}; expected some of {', '.join(ARMS | FURTHER_ARMS)}")
     if not phantoms:
         if arguments.arms and "oracle" in names:
             raise ValueError("the arm oracle draws from the simulator, so it exists on phantoms only; leave it out of --arms")
@@ -172,12 +178,19 @@ def _arms(names, profile):
         "cvae": cvae,
         "oracle": phantom.oracle(),
     }
+    augmenters = {
+        "augmentation": augmentation.Augmenter,
+        "elastic": lambda: augmentation.Augmenter(elastic_range=0.02),
+        "mixup": augmentation.mixup,
+        "cutmix": augmentation.cutmix,
+        "randaugment": augmentation.randaugment,
+    }
     return [
         study.Arm(
             name,
             synthesizers.get(name),
             ratio=profile["ratio"] if name in synthesizers else 0.0,
-            augment=augmentation.flips_and_shifts if name == "augmentation" else None,
+            augment=augmenters[name]() if name in augmenters else None,
         )
         for name in names
     ]

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import math
+import os
 import warnings
 
 import numpy as np
@@ -27,6 +28,7 @@ class ImageSet:
         class_names: the classes, in the order of their labels.
         patients: `(n,)`, an identifier for every image; one patient an image if None.
         name: what to call the set in messages and reports.
+        held_out: whether this is a validation or test part, which nothing may change; `Splits` says so.
 
     Raises:
         ValueError: for arrays whose type, shape or length do not fit each other.
@@ -37,6 +39,7 @@ class ImageSet:
     class_names: tuple
     patients: np.ndarray | None = None
     name: str = "images"
+    held_out: bool = False
 
     def __post_init__(self):
         images, labels = self.images, np.asarray(self.labels)
@@ -131,6 +134,8 @@ class Splits:
             missing = [c for c, count in part.class_counts().items() if not count]
             if missing:
                 raise ValueError(f"{part.name}: the {name} part has no image of class {', '.join(missing)}")
+        for role, part in parts.items():
+            object.__setattr__(self, role, dataclasses.replace(part, held_out=role != "train"))
         for a, b in (("train", "validation"), ("train", "test"), ("validation", "test")):
             shared = np.intersect1d(parts[a].patients, parts[b].patients)
             if len(shared):
@@ -198,6 +203,7 @@ def concatenate(imagesets, name=None):
         first.class_names,
         np.concatenate([part.patients for part in imagesets]),
         name or first.name,
+        any(part.held_out for part in imagesets),
     )
 
 
@@ -307,7 +313,7 @@ def resize(imageset, image_size):
     return dataclasses.replace(imageset, images=resized)
 
 
-def to_dataset(imageset, batch_size=64, *, shuffle_seed=None, augment=None, repeat=False):
+def to_dataset(imageset, batch_size=64, *, shuffle_seed=None, augment=None, one_hot=False, repeat=False):
     """Builds the tf.data pipeline that feeds a network.
 
     The uint8 images stay in memory once; batches become float32 as they are needed.
@@ -316,18 +322,25 @@ def to_dataset(imageset, batch_size=64, *, shuffle_seed=None, augment=None, repe
         imageset: an ImageSet.
         batch_size: int.
         shuffle_seed: int; reshuffles the whole set every epoch. None keeps the order.
-        augment: callable `(float32 images (batch, height, width, channels) in [0, 1], int64 seed (2,)) → images` of TensorFlow
-            operations, applied batch by batch. For training only.
+        augment: callable `(images, labels, seeds) → (images, labels)` of TensorFlow tensors, applied batch by batch: uint8
+            images `(batch, height, width, channels)`, the labels as they leave here, and int64 seeds `(batch, 2)`, an
+            image's own (`shuffle_seed` and its place in the stream of images). Its images are uint8, or float32 in [0, 1].
+            Runs in parallel, so it must draw from the seeds alone. For training only (see `synthkit.augmentation`).
+        one_hot: whether labels are float32 `(batch, classes)`, shares of each class, which an augmentation may mix.
         repeat: whether to go round for ever. Batches are then always full.
 
     Returns:
         tf.data.Dataset of `(float32 images (batch, height, width, channels) in [0, 1], int64 labels (batch,))`.
 
     Raises:
-        ValueError: if `augment` is given without `shuffle_seed`, that is, for something that is not training.
+        ValueError: if `augment` is given for a validation or test part or without `shuffle_seed`, that is, for something
+            that is not training, or if what it returns are no images of the same shape.
+        tf.errors.InvalidArgumentError: from the first batch, if what it returns lies outside [0, 1].
     """
     import tensorflow as tf
 
+    if augment is not None and imageset.held_out:
+        raise ValueError(f"augment is for training data, and {imageset.name} is a validation or test part: leave it out")
     if augment is not None and shuffle_seed is None:
         raise ValueError("augment is for training data: give shuffle_seed too, or leave augment out")
     dataset = tf.data.Dataset.range(len(imageset))
@@ -335,22 +348,49 @@ def to_dataset(imageset, batch_size=64, *, shuffle_seed=None, augment=None, repe
         dataset = dataset.shuffle(len(imageset), seed=shuffle_seed, reshuffle_each_iteration=True)
     if repeat:
         dataset = dataset.repeat()
-    dataset = dataset.batch(batch_size, drop_remainder=repeat)
+    dataset = dataset.enumerate().batch(batch_size, drop_remainder=repeat)
 
-    def gather(index):
+    def load(place, index):
         # NumPy reads straight from memory or from a memory map, so the images are held once or not at all.
         images = tf.numpy_function(lambda i: imageset.images[i], [index], "uint8", stateful=False)
         images.set_shape((batch_size if repeat else None, *imageset.image_shape))
-        return tf.cast(images, "float32") / 255, tf.gather(imageset.labels, index)
+        labels = tf.gather(imageset.labels, index)
+        if one_hot:
+            labels = tf.one_hot(labels, len(imageset.class_names))
+        if augment is not None:
+            seeds = tf.stack([tf.fill(tf.shape(place), tf.constant(shuffle_seed, "int64")), place], axis=1)
+            images, labels = _augmented(augment, images, labels, seeds)
+        if images.dtype == "uint8":
+            images = tf.cast(images, "float32") / 255
+        return images, labels
 
-    dataset = dataset.map(gather)
-    if augment is not None:
-
-        def change(step, batch):
-            return augment(batch[0], tf.stack([tf.constant(shuffle_seed, "int64"), step])), batch[1]
-
-        dataset = dataset.enumerate().map(change)
+    # Without augmentation a batch is not work enough to share.
+    threads = None if augment is None else min(os.cpu_count() or 1, 8)
+    dataset = dataset.map(load, num_parallel_calls=threads, deterministic=True if threads else None)
     options = tf.data.Options()
     # The tuning thread of tf.data sleeps for ever longer spells, and closing an iterator waits until it wakes.
     options.autotune.enabled = False
     return dataset.prefetch(2).with_options(options)
+
+
+def _augmented(augment, images, labels, seeds):
+    """Applies `augment` and holds it to its contract; the range is looked at in the first batch only."""
+    import tensorflow as tf
+
+    changed, labels = augment(images, labels, seeds)
+    if changed.dtype not in ("uint8", "float32") or not changed.shape.is_compatible_with(images.shape):
+        raise ValueError(
+            f"augment must return uint8 or float32 images of shape {images.shape}. "
+            f"Received: {changed.dtype.name} {changed.shape}"
+        )
+    if changed.dtype == "uint8":
+        return changed, labels
+
+    def check():
+        low, high = tf.reduce_min(changed), tf.reduce_max(changed)
+        message = "augment must return float32 images in [0, 1]. Received (lowest, highest):"
+        with tf.control_dependencies([tf.debugging.Assert((low >= 0) & (high <= 1), [message, low, high])]):
+            return tf.constant(True)
+
+    with tf.control_dependencies([tf.cond(seeds[0, 1] == 0, check, lambda: tf.constant(True))]):
+        return tf.identity(changed), labels

@@ -148,7 +148,7 @@ def run(
         "train_per_class": train_per_class,
         "positive": positive,
         **(settings or {}),
-        "arms": {arm.name: {"ratio": arm.ratio} for arm in arms},
+        "arms": {arm.name: _describe(arm) for arm in arms},
     }
     out = Path(out)
     _claim(out, identity)
@@ -167,6 +167,12 @@ def run(
                 results.trials.to_csv(file, index=False)
             bars.end(json.loads(contents["row"]))
     return load(out)
+
+
+def _describe(arm):
+    """Returns what two runs of an arm must have in common."""
+    augment = {} if arm.augment is None else {"augment": getattr(arm.augment, "__name__", type(arm.augment).__name__)}
+    return {"ratio": arm.ratio, **augment}
 
 
 def _check(splits, arms, seeds, positive):
@@ -250,8 +256,10 @@ def _trial(splits, arm, seed, trainer, train_per_class, positive, held_out, bars
         row |= score(splits.test.labels, scores, positive)
         shown = subsample(made, SAMPLES)
         if arm.augment is not None:
-            images, _ = next(iter(to_dataset(shown, len(shown), shuffle_seed=network, augment=arm.augment)))
-            shown = dataclasses.replace(shown, images=np.round(np.clip(images, 0, 1) * 255).astype("uint8"))
+            given = to_dataset(shown, len(shown), shuffle_seed=network, augment=arm.augment, one_hot=True)
+            images, labels = (tensor.numpy() for tensor in next(iter(given)))
+            images = np.round(images * 255).astype("uint8")
+            shown = dataclasses.replace(shown, images=images, labels=labels.argmax(1), patients=None)
         contents |= {"scores": scores, "samples": shown.images, "sample_labels": shown.labels}
         contents["history"] = json.dumps(history)
     except Exception as error:  # a synthesizer is anybody's code: its trial fails, the study goes on

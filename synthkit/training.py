@@ -45,10 +45,25 @@ def reusable(build):
     return fresh
 
 
+def cross_entropy(labels, probabilities):
+    """The loss of a classifier whose labels may be mixed: the one loss that every arm of a study is trained with.
+
+    Args:
+        labels: float32 `(batch, num_classes)`, shares of each class.
+        probabilities: float32 `(batch, num_classes)`, or `(batch, 1)`, the probability of class 1.
+
+    Returns:
+        float32 `(batch,)`.
+    """
+    if probabilities.shape[-1] == 1:
+        return keras.losses.binary_crossentropy(labels[:, 1:], probabilities)
+    return keras.losses.categorical_crossentropy(labels, probabilities)
+
+
 class Trainer:
     """A classifier's architecture and recipe, ready to be trained from scratch for every trial.
 
-    The recipe is Adam at a constant rate with the loss that fits the network's output.
+    The recipe is Adam at a constant rate with the cross-entropy that fits the network's output.
 
     Args:
         builder: callable `(image_shape, num_classes) → keras.Model` from float32 `[0, 1]` images to probabilities,
@@ -68,10 +83,8 @@ class Trainer:
 
         def build():
             model = builder(image_shape, num_classes)
-            binary = model.output_shape[-1] == 1
-            loss = keras.losses.BinaryCrossentropy() if binary else keras.losses.SparseCategoricalCrossentropy()
             # XLA on a CPU ran these convolutions eight times slower than TensorFlow's own kernels.
-            model.compile(keras.optimizers.Adam(learning_rate), loss, jit_compile=False)
+            model.compile(keras.optimizers.Adam(learning_rate), cross_entropy, jit_compile=False)
             model.optimizer.build(model.trainable_variables)
             return model
 
@@ -102,7 +115,7 @@ class Trainer:
         """
         self.model = self._fresh(seed)
         watch = _BestValidation(self, validation, on_step)
-        data = to_dataset(train, self.batch_size, shuffle_seed=seed, augment=augment, repeat=True)
+        data = to_dataset(train, self.batch_size, shuffle_seed=seed, augment=augment, one_hot=True, repeat=True)
         self.model.fit(
             data,
             epochs=self.checks,

@@ -28,6 +28,7 @@ __all__ = [
     "datasets",
     "generators",
     "imageset",
+    "mixing",
     "plots",
     "report",
     "statistics",

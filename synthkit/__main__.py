@@ -167,7 +167,7 @@ def _load(arguments):
 
 def _arms(names, profile):
     """Returns the named arms."""
-    from synthkit import augmentation, generators, study
+    from synthkit import augmentation, generators, mixing, study
     from synthkit.datasets import phantom
     from synthkit.generators import vae
 
@@ -181,9 +181,9 @@ def _arms(names, profile):
     augmenters = {
         "augmentation": augmentation.Augmenter,
         "elastic": lambda: augmentation.Augmenter(elastic_range=0.02),
-        "mixup": augmentation.mixup,
-        "cutmix": augmentation.cutmix,
-        "randaugment": augmentation.randaugment,
+        "mixup": mixing.mixup,
+        "cutmix": mixing.cutmix,
+        "randaugment": mixing.randaugment,
     }
     return [
         study.Arm(

@@ -322,25 +322,27 @@ def to_dataset(imageset, batch_size=64, *, shuffle_seed=None, augment=None, one_
         imageset: an ImageSet.
         batch_size: int.
         shuffle_seed: int; reshuffles the whole set every epoch. None keeps the order.
-        augment: callable `(images, labels, seeds) → (images, labels)` of TensorFlow tensors, applied batch by batch: uint8
-            images `(batch, height, width, channels)`, the labels as they leave here, and int64 seeds `(batch, 2)`, an
-            image's own (`shuffle_seed` and its place in the stream of images). Its images are uint8, or float32 in [0, 1].
-            Runs in parallel, so it must draw from the seeds alone. For training only (see `synthkit.augmentation`).
+        augment: callable `(images, labels, seeds) → (images, labels)` of TensorFlow tensors, applied batch by batch:
+            uint8 images `(batch, height, width, channels)`, the labels as they leave here, and int64 seeds
+            `(batch, 2)`, an image's own (`shuffle_seed` and its place in the stream of images). It returns images as
+            uint8, or as float32 in [0, 1]. It runs in parallel, so it must draw from the seeds alone. For training
+            only. `synthkit.augmentation` and `synthkit.mixing` make such callables.
         one_hot: whether labels are float32 `(batch, classes)`, shares of each class, which an augmentation may mix.
         repeat: whether to go round for ever. Batches are then always full.
 
     Returns:
-        tf.data.Dataset of `(float32 images (batch, height, width, channels) in [0, 1], int64 labels (batch,))`.
+        tf.data.Dataset of `(float32 images (batch, height, width, channels) in [0, 1], int64 labels (batch,))`; with
+        `one_hot` the labels are as said there.
 
     Raises:
-        ValueError: if `augment` is given for a validation or test part or without `shuffle_seed`, that is, for something
-            that is not training, or if what it returns are no images of the same shape.
+        ValueError: if `augment` is given for a validation or test part or without `shuffle_seed`, that is, for
+            something that is not training, or if it does not return images of the same shape.
         tf.errors.InvalidArgumentError: from the first batch, if what it returns lies outside [0, 1].
     """
     import tensorflow as tf
 
     if augment is not None and imageset.held_out:
-        raise ValueError(f"augment is for training data, and {imageset.name} is a validation or test part: leave it out")
+        raise ValueError(f"augment is for training data, and {imageset.name} is held out for scoring: leave it out")
     if augment is not None and shuffle_seed is None:
         raise ValueError("augment is for training data: give shuffle_seed too, or leave augment out")
     dataset = tf.data.Dataset.range(len(imageset))
@@ -348,9 +350,9 @@ def to_dataset(imageset, batch_size=64, *, shuffle_seed=None, augment=None, one_
         dataset = dataset.shuffle(len(imageset), seed=shuffle_seed, reshuffle_each_iteration=True)
     if repeat:
         dataset = dataset.repeat()
-    dataset = dataset.enumerate().batch(batch_size, drop_remainder=repeat)
+    dataset = dataset.batch(batch_size, drop_remainder=repeat).enumerate()
 
-    def load(place, index):
+    def load(step, index):
         # NumPy reads straight from memory or from a memory map, so the images are held once or not at all.
         images = tf.numpy_function(lambda i: imageset.images[i], [index], "uint8", stateful=False)
         images.set_shape((batch_size if repeat else None, *imageset.image_shape))
@@ -358,6 +360,7 @@ def to_dataset(imageset, batch_size=64, *, shuffle_seed=None, augment=None, one_
         if one_hot:
             labels = tf.one_hot(labels, len(imageset.class_names))
         if augment is not None:
+            place = step * batch_size + tf.range(tf.size(index, "int64"))
             seeds = tf.stack([tf.fill(tf.shape(place), tf.constant(shuffle_seed, "int64")), place], axis=1)
             images, labels = _augmented(augment, images, labels, seeds)
         if images.dtype == "uint8":

@@ -1,6 +1,13 @@
 """Augmentation through Keras's own layers: images mixed with others of their batch, and RandAugment.
 
-Every function makes a callable for `imageset.to_dataset` and for an arm's `augment`.
+Every function makes a callable for `imageset.to_dataset` and for an arm's `augment`. They compose with
+`augmentation.Augmenter` as functions do:
+
+    def both(images, labels, seeds):
+        return mixed(*augmenter(images, labels, seeds), seeds)
+
+Which images are mixed and which operations are drawn depends on the batch, hence on its size too; the same seed and
+batch size give the same images.
 """
 
 import itertools
@@ -10,59 +17,78 @@ import tensorflow as tf
 
 
 def mixup(alpha=0.2):
-    """Mixes every image and its label with another of the batch (Zhang et al., "mixup", 2018): Keras's MixUp.
+    """Mixes every image and its label with another of the batch: Keras's MixUp.
+
+    Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018.
 
     Args:
-        alpha: of the Beta distribution of the weights, above 0 and at most 1; more mixes more.
+        alpha: float above 0, of the Beta distribution of the weights; more mixes more.
 
     Returns:
-        callable for `to_dataset(..., one_hot=True, augment=...)`. What an image is mixed with depends on its batch.
+        callable for `to_dataset(..., augment=..., one_hot=True)`.
+
+    Raises:
+        ValueError: if alpha is not above 0; the callable itself, if labels are not shares of each class.
     """
-    return _keras_layer(keras.layers.MixUp(_number("alpha", alpha, 1e-3, 1)), f"mixup(alpha={alpha})")
+    if not alpha > 0:
+        raise ValueError(f"alpha must be above 0. Received: alpha={alpha}")
+    return _keras_layer(keras.layers.MixUp(alpha), f"mixup(alpha={alpha})", mixes_labels=True)
 
 
 def cutmix():
-    """Pastes a box of another image of the batch into every image and mixes labels by area (Yun et al., "CutMix", 2019).
+    """Pastes a box of another image of the batch into every image and mixes their labels by area: Keras's CutMix.
 
-    Keras's CutMix, with the paper's uniform distribution of the area.
+    Yun et al., "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features", 2019. The
+    box's share of the area is uniform, as in the paper; the layer's own default prefers boxes of nothing or everything.
 
     Returns:
-        callable for `to_dataset(..., one_hot=True, augment=...)`. What an image is mixed with depends on its batch.
+        callable for `to_dataset(..., augment=..., one_hot=True)`.
+
+    Raises:
+        ValueError: the callable itself, if labels are not shares of each class.
     """
-    # The layer's default draws the Beta distribution's parameter down to 0, where its gamma variates underflow to
-    # 0 / 0; labels then are no numbers.
-    return _keras_layer(keras.layers.CutMix((1.0, 1.0)), "cutmix()")
+    return _keras_layer(keras.layers.CutMix((1.0, 1.0)), "cutmix()", mixes_labels=True)
 
 
 def randaugment(operations=2, strength=0.5):
-    """Applies operations drawn from a list of eleven, a few a batch (Cubuk et al., "RandAugment", 2020): Keras's layer.
+    """Applies operations drawn anew for every batch from a list of eleven: Keras's RandAugment.
+
+    Cubuk et al., "RandAugment: Practical Automated Data Augmentation with a Reduced Search Space", 2020.
 
     Args:
-        operations: int, how many, one after the other.
-        strength: of each, from 0 to 1.
+        operations: int, how many, one after the other, the same ones for all images of a batch.
+        strength: float from 0 to 1, of all of them.
 
     Returns:
-        callable for `to_dataset(..., augment=...)`. All images of a batch get the same operations.
+        callable for `to_dataset(..., augment=...)`.
+
+    Raises:
+        ValueError: if an argument lies outside its range.
     """
-    layer = keras.layers.RandAugment((0.0, 1.0), operations, _number("strength", strength, 0, 1))
+    if not isinstance(operations, int) or operations < 1:
+        raise ValueError(f"operations must be an integer of at least 1. Received: operations={operations!r}")
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength must lie between 0 and 1. Received: strength={strength}")
+    layer = keras.layers.RandAugment((0.0, 1.0), operations, strength)
     return _keras_layer(layer, f"randaugment(operations={operations}, strength={strength})")
 
 
-def _keras_layer(layer, name):
-    """Makes a Keras augmentation layer draw from the batch's seeds alone instead of a state of its own."""
+def _keras_layer(layer, name, mixes_labels=False):
+    """Makes a Keras layer draw from a batch's seeds alone: its own state would depend on the order of execution."""
+
     def augment(images, labels, seeds):
-        if isinstance(layer, (keras.layers.MixUp, keras.layers.CutMix)) and labels.shape.rank != 2:
-            raise ValueError(f"{name} mixes labels, which must be shares of each class: give to_dataset one_hot=True")
+        if mixes_labels and labels.shape.rank != 2:
+            raise ValueError(f"{name} mixes labels, so they must be shares of each class: give to_dataset one_hot=True")
         if images.dtype == "uint8":
             images = tf.cast(images, "float32") / 255
         grey = images.shape[-1] == 1
-        number = iter(range(1000))
-        layer.generator.next = lambda ordered=True: tf.random.experimental.stateless_fold_in(seeds[0], next(number))
-        # One of RandAugment's operations knows colour images only.
-        given = {"images": tf.repeat(images, 3, -1) if grey else images}
-        made = layer(given | ({"labels": labels} if labels.shape.rank == 2 else {}))
-        mixed = made["images"][..., :1] if grey else made["images"]
-        return tf.ensure_shape(tf.clip_by_value(mixed, 0, 1), images.shape), made.get("labels", labels)
+        draws = itertools.count()
+        layer.generator.next = lambda ordered=True: tf.random.experimental.stateless_fold_in(seeds[0], next(draws))
+        # One of RandAugment's operations takes colour images only.
+        data = {"images": tf.repeat(images, 3, axis=-1) if grey else images}
+        made = layer(data | ({"labels": labels} if mixes_labels else {}))
+        changed = made["images"][..., :1] if grey else made["images"]
+        return tf.ensure_shape(tf.clip_by_value(changed, 0, 1), images.shape), made.get("labels", labels)
 
     augment.__name__ = name
     return augment

@@ -51,7 +51,7 @@ def image_data_generator(imageset):
 
 
 def keras_layers(imageset):
-    """Keras's layers of the same ranges, mapped in parallel; RandomBrightness adds, so it does for channel shift too."""
+    """Keras's layers of the same ranges, in parallel; RandomBrightness adds, so it does for channel shift too."""
     options = {"fill_mode": "nearest"}
     chain = [
         keras.layers.RandomRotation(30 / 360, **options),
@@ -98,7 +98,7 @@ def bare_warp(imageset):
 
 def albumentations(imageset):
     """The albumentations package, where it is installed, its threads and ours as in `augmenter`."""
-    import albumentations as A  # noqa: N812
+    import albumentations as A
 
     shift = {"x": (-0.1, 0.1), "y": (-0.1, 0.1)}
     zoom = {"x": (1 / 1.2, 1 / 0.8), "y": (1 / 1.2, 1 / 0.8)}

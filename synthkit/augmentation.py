@@ -1,7 +1,7 @@
 """Classical augmentation: changed copies of real images, made anew for every batch.
 
-An augmenter is a callable for `imageset.to_dataset` and for an arm's `augment`. MixUp, CutMix and RandAugment are in
-`synthkit.mixing`.
+Rotation, shifts, shear, zoom and flips become one affine matrix and one bilinear warp an image; channel shift,
+brightness, gamma and the change to float become one pass through a look-up table. See `synthkit.mixing` for MixUp.
 """
 
 import math
@@ -14,6 +14,7 @@ OFF = {f"{name}_range": 0.0 for name in ("rotation", "width_shift", "height_shif
 OFF |= {"horizontal_flip": False, "vertical_flip": False, "brightness_range": None}
 FILL_MODES = {"nearest": cv2.BORDER_REPLICATE, "reflect": cv2.BORDER_REFLECT, "wrap": cv2.BORDER_WRAP}
 FILL_MODES["constant"] = cv2.BORDER_CONSTANT
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 WHITE = 255  # grey levels in arguments are those of 8 bits; 16-bit images scale them
 
 
@@ -23,9 +24,6 @@ class Augmenter:
     Arguments pasted from an `ImageDataGenerator(...)` give the same images: the same distribution of parameters and,
     for the same parameters, the same pixels to within a grey level. What is left out takes the study's value (its
     section "Data Augmentation"), not ImageDataGenerator's "off"; `OFF` holds those.
-
-    Rotation, shifts, shear, zoom and flips become one affine matrix and one bilinear warp; channel shift, brightness,
-    gamma and the change to float become one pass through a look-up table.
 
     The study's shear of 0.2 is 0.2 *degrees* to ImageDataGenerator, which nobody can see. The default keeps it; what
     was probably meant, 0.2 radians, is `shear_range=11.5`.
@@ -37,9 +35,8 @@ class Augmenter:
     Example:
 
     >>> augmenter = Augmenter(rotation_range=10)
-    >>> parameters = augmenter.sample([[0, 0], [0, 1]], (32, 32, 1))
-    >>> augmenter.apply(np.zeros((2, 32, 32, 1), "uint8"), parameters).shape
-    (2, 32, 32, 1)
+    >>> augmenter.sample([[0, 0], [0, 1]], (32, 32, 1))["theta"].round(1)
+    array([7.7, 5. ])
 
     Args:
         rotation_range: largest angle, degrees.
@@ -61,7 +58,7 @@ class Augmenter:
             to the image before anything else, with that probability.
 
     Raises:
-        ValueError: for a range that is none, or an unknown fill mode; names the argument.
+        ValueError: for a wrong range or an unknown fill mode.
     """
 
     def __init__(
@@ -88,9 +85,8 @@ class Augmenter:
         if np.ndim(zoom_range) == 0:
             zoom_range = 1 - _number("zoom_range", zoom_range, 0, 0.99), 1 + zoom_range
         for pair in filters:
-            if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not callable(pair[0]):
+            if np.shape(pair) != (2,) or not callable(pair[0]) or not 0 <= pair[1] <= 1:
                 raise ValueError(f"filters must be pairs (callable, probability). Received: filters={filters}")
-            _number("filters", pair[1], 0, 1)
         self.rotation_range = _number("rotation_range", rotation_range, 0, 360)
         self.width_shift_range = _shift("width_shift_range", width_shift_range)
         self.height_shift_range = _shift("height_shift_range", height_shift_range)
@@ -141,26 +137,22 @@ class Augmenter:
             raise ValueError(f"seeds must be integers of shape (n, 2). Received: seeds={seeds.dtype} {seeds.shape}")
         first, second = seeds.T.astype("uint64")
         keys = _mix(_mix(first) + second)
-        draws = _uniform(keys, 14 + len(self.filters)).T
-
-        signed, shift = 2 * draws - 1, self.channel_shift_range
-        brightness, gamma = self.brightness_range, self.gamma_range
-
-        def between(draw, low, high):
-            return low + (high - low) * draw
-
+        steps = np.arange(1, 15 + len(self.filters), dtype="uint64") * GOLDEN
+        draws = (_mix(keys + steps[:, None]) >> 11) * 2.0**-53
+        signed = 2 * draws - 1
+        shift, brightness, gamma = self.channel_shift_range, self.brightness_range, self.gamma_range
         return {
             "theta": signed[0] * self.rotation_range,
             "tx": _draw_shift(draws[1], draws[2], self.height_shift_range, image_shape[0]),
             "ty": _draw_shift(draws[3], draws[4], self.width_shift_range, image_shape[1]),
             "shear": signed[5] * self.shear_range,
-            "zx": between(draws[6], *self.zoom_range),
-            "zy": between(draws[7], *self.zoom_range),
+            "zx": np.interp(draws[6], (0, 1), self.zoom_range),
+            "zy": np.interp(draws[7], (0, 1), self.zoom_range),
             "flip_horizontal": (draws[8] < 0.5) & self.horizontal_flip,
             "flip_vertical": (draws[9] < 0.5) & self.vertical_flip,
             "channel_shift_intensity": signed[10] * shift if shift else None,
-            "brightness": between(draws[11], *brightness) if brightness else None,
-            "gamma": np.exp(between(draws[12], *np.log(gamma))) if gamma else None,
+            "brightness": np.interp(draws[11], (0, 1), brightness) if brightness else None,
+            "gamma": np.exp(np.interp(draws[12], (0, 1), np.log(gamma))) if gamma else None,
             "noise": draws[13] * self.noise_range,
             "filters": np.array([probability for _, probability in self.filters]) > draws[14:].T,
             "seed": keys,
@@ -182,9 +174,9 @@ class Augmenter:
         """
         found = f"{getattr(images, 'dtype', type(images).__name__)} {getattr(images, 'shape', '')}"
         if found.split()[0] not in ("uint8", "uint16") or images.ndim != 4 or images.shape[3] > 4:
-            expected = "uint8 or uint16 of shape (n, height, width, channels) with at most 4 channels"
+            expected = "uint8 or uint16 of shape (n, height, width, channels), at most 4 channels"
             raise ValueError(f"images must be {expected}. Received: images={found}")
-        top = np.iinfo(images.dtype).max
+        images, top = np.ascontiguousarray(images), np.iinfo(images.dtype).max
         dtype = images.dtype if dtype is None else np.dtype(dtype)
         white = 1.0 if dtype == "float32" else top
         warped = self._warp(images, parameters, top)
@@ -205,21 +197,20 @@ class Augmenter:
 
     def _warp(self, images, parameters, top):
         """Returns the images filtered and then warped, each once."""
-        n, height, width, _ = images.shape
-        matrices = _matrices(parameters, height, width)
+        height, width = images.shape[1:3]
         warped = np.empty(images.shape, images.dtype)
         flags, border = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, FILL_MODES[self.fill_mode]
         # OpenCV takes longer to parse a border value than to warp a small image, so only "constant" gives one.
         outside = ((self.cval * top / WHITE,) * 4,) if self.fill_mode == "constant" else ()
-        for i in range(n):
+        for i, matrix in enumerate(_matrices(parameters, height, width)):
             image = images[i]
             for number in np.flatnonzero(parameters["filters"][i]) if self.filters else ():
                 image = np.asarray(self.filters[number][0](image)).reshape(image.shape)
             if self.elastic_range:
-                maps = _elastic_map(matrices[i], height, width, self.elastic_range, parameters["seed"][i])
+                maps = _elastic_map(matrix, height, width, self.elastic_range, parameters["seed"][i])
                 cv2.remap(image, *maps, cv2.INTER_LINEAR, warped[i], border, *outside)
             else:
-                cv2.warpAffine(image, matrices[i], (width, height), warped[i], flags, border, *outside)
+                cv2.warpAffine(image, matrix, (width, height), warped[i], flags, border, *outside)
         return warped
 
 
@@ -232,13 +223,12 @@ def _number(name, value, low, high):
 
 def _pair(name, value, least):
     if np.shape(value) != (2,) or not least <= value[0] <= value[1] < np.inf:
-        expected = f"a pair (low, high), low at least {least} and not above high"
-        raise ValueError(f"{name} must be {expected}. Received: {name}={value!r}")
+        raise ValueError(f"{name} must be a pair {least} <= low <= high. Received: {name}={value!r}")
     return float(value[0]), float(value[1])
 
 
 def _shift(name, value):
-    """Returns the shift as ImageDataGenerator takes it: a number, whose type matters, or a tuple to choose from."""
+    """Returns the shift as ImageDataGenerator takes it: a number, int or float, or a tuple to choose from."""
     if isinstance(value, (tuple, list, np.ndarray)) and len(value):
         return tuple(_number(name, item, -1e6, 1e6) for item in value)
     _number(name, value, 0, 1e6)
@@ -257,44 +247,34 @@ def _draw_shift(draw, sign, amount, side):
 
 
 def _mix(state):
-    """The output function of SplitMix64 (Steele, Lea and Flood, 2014), on uint64 arrays."""
+    """Scrambles uint64 numbers: SplitMix64 (Steele, Lea and Flood, 2014), whose state grows by `GOLDEN`."""
     state = (state ^ (state >> 30)) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> 27)) * np.uint64(0x94D049BB133111EB)
     return state ^ (state >> 31)
 
 
-def _uniform(keys, count):
-    """Returns `(n, count)` numbers in [0, 1), every row from its own key: SplitMix64, all rows at once."""
-    steps = np.arange(1, count + 1, dtype="uint64") * np.uint64(0x9E3779B97F4A7C15)
-    return (_mix(keys[:, None] + steps) >> 11) * 2.0**-53
-
-
 def _matrices(parameters, height, width):
     """Returns `(n, 2, 3)`: where each pixel (x, y) comes from, ImageDataGenerator's matrices in closed form."""
     theta, shear = np.deg2rad(parameters["theta"]), np.deg2rad(parameters["shear"])
-    tx, ty, zx, zy = (parameters[name] for name in ("tx", "ty", "zx", "zy"))
+    # Points as complex numbers x + iy. Rotation, shift, shear, zoom in this order: both angles turn the y axis.
+    turn, turn_y = np.exp(1j * theta), 1j * np.exp(1j * (theta + shear))
+    moved = turn * (parameters["tx"] + 1j * parameters["ty"])
+    columns = np.stack([turn * parameters["zx"], turn_y * parameters["zy"], moved], axis=1)
     middle = np.array([height, width]) / 2 - 0.5
-    matrices = np.empty((len(theta), 2, 3))
-    # Rotation, shift, shear and zoom, in ImageDataGenerator's order; rotation and shear add up in the second column.
-    matrices[:, 0, 0], matrices[:, 1, 0] = np.cos(theta) * zx, np.sin(theta) * zx
-    matrices[:, 0, 1], matrices[:, 1, 1] = -np.sin(theta + shear) * zy, np.cos(theta + shear) * zy
-    matrices[:, 0, 2] = np.cos(theta) * tx - np.sin(theta) * ty + middle[0]
-    matrices[:, 1, 2] = np.sin(theta) * tx + np.cos(theta) * ty + middle[1]
-    matrices[:, :, 2] -= matrices[:, :, :2] @ middle
-    for axis, side, flips in ((0, width, "flip_horizontal"), (1, height, "flip_vertical")):
-        flip = parameters[flips]
-        matrices[flip, :, 2] += (side - 1) * matrices[flip, :, axis]
-        matrices[flip, :, axis] *= -1
-    return matrices
+    columns[:, 2] += middle @ [1, 1j] - columns[:, :2] @ middle
+    for axis, side, flip in ((0, width, parameters["flip_horizontal"]), (1, height, parameters["flip_vertical"])):
+        columns[flip, 2] += (side - 1) * columns[flip, axis]
+        columns[flip, axis] *= -1
+    return np.stack([columns.real, columns.imag], axis=1)
 
 
 def _elastic_map(matrix, height, width, deviation, seed):
     """Returns where every pixel comes from, x and y: the affine map plus a smooth random field."""
-    field = np.random.default_rng([2, int(seed)]).standard_normal((3, 3, 2), "float32") * deviation
-    field = cv2.resize(field, (width, height), interpolation=cv2.INTER_CUBIC)
-    row, column = np.arange(height, dtype="float32")[:, None], np.arange(width, dtype="float32")
-    x, y = (m[0] * column + (m[1] * row + m[2]) for m in matrix.astype("float32"))
-    return x + field[..., 0] * width, y + field[..., 1] * height
+    coarse = np.random.default_rng([2, int(seed)]).standard_normal((3, 3, 2), "float32")
+    field = cv2.resize(coarse * deviation, (width, height), interpolation=cv2.INTER_CUBIC)
+    row, column = np.ogrid[:height, :width]
+    x, y = (m[0] * column + (m[1] * row + m[2]) for m in matrix)
+    return np.float32(x + field[..., 0] * width), np.float32(y + field[..., 1] * height)
 
 
 def _tables(parameters, images, top):
@@ -314,8 +294,7 @@ def _tables(parameters, images, top):
 
 
 def _aligned(shape, dtype):
-    """Returns an empty array at an address that TensorFlow takes over without copying."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    memory = np.empty(size + 64, "uint8")
+    """Returns an empty array at an address that TensorFlow takes over without copying, a multiple of 64 bytes."""
+    memory = np.empty(math.prod(shape) * dtype.itemsize + 64, "uint8")
     start = -memory.ctypes.data % 64
-    return memory[start : start + size].view(dtype).reshape(shape)
+    return memory[start : start + len(memory) - 64].view(dtype).reshape(shape)

@@ -32,16 +32,18 @@ def main(argv=None):
     """Runs the command line. Returns the exit status: 0, or 2 for what the user can mend."""
     parser = _parser()
     arguments = parser.parse_args(argv)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    warnings.showwarning = _note
-    try:
-        return _study(arguments)
-    except (ValueError, OSError) as error:
-        print(f"synthkit: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nsynthkit: stopped; the same command goes on where this one was", file=sys.stderr)
-        return 130
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("always", category=UserWarning, module=r"synthkit|__main__")
+        warnings.showwarning = _note
+        try:
+            return _study(arguments)
+        except (ValueError, OSError) as error:
+            print(f"synthkit: {error}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print("\nsynthkit: stopped; the same command goes on where this one was", file=sys.stderr)
+            return 130
 
 
 def _parser():
@@ -97,6 +99,20 @@ def _note(message, category, filename, lineno, file=None, line=None):
     print(f"note: {message}", file=sys.stderr)
 
 
+def _import_quietly():
+    """Imports TensorFlow without the lines that it writes to the terminal before it can be told not to."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+
+
 def _study(arguments):
     profile = {key: value[arguments.profile] for key, value in PROFILES.items()}
     phantoms = arguments.data == "phantom"
@@ -108,11 +124,12 @@ def _study(arguments):
         if arguments.arms and "oracle" in names:
             raise ValueError("the arm oracle draws from the simulator, so it exists on phantoms only; leave it out of --arms")
         names = [name for name in names if name != "oracle"]
-    out = Path(arguments.out)
-    out.mkdir(parents=True, exist_ok=True)
-    splits = _load(arguments)
+    _import_quietly()
     from synthkit import classifiers, report, study
 
+    out = Path(arguments.out)
+    study.make_folder(out)
+    splits = _load(arguments)
     positive = arguments.positive
     if positive is None and "malignant" in splits.train.class_names:
         positive = "malignant"

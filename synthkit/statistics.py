@@ -231,4 +231,4 @@ def sentence(row):
     text = f"{found}: {metric} {difference}, p = {row['p_holm']:.2g} after Holm's correction"
     if row["verdict"] == "no detectable effect":
         text += f"; a true difference of {row['detectable']:.3f} would have been found four times in five"
-    return text
+    return text.replace("-0.", "−0.")

@@ -186,9 +186,23 @@ def _check(splits, arms, seeds, positive):
         raise ValueError(f"positive must be one of {', '.join(splits.train.class_names)}. Received: {positive!r}")
 
 
+def make_folder(out):
+    """Makes a study's folder if it is not there and tries whether it can be written.
+
+    Raises:
+        OSError: if not.
+    """
+    try:
+        (Path(out) / "trials").mkdir(parents=True, exist_ok=True)
+        _write(Path(out) / "trials" / "try", b"")
+        (Path(out) / "trials" / "try").unlink()
+    except OSError as error:
+        raise OSError(f"{out} cannot be written ({error.strerror}); choose another folder for the results") from error
+
+
 def _claim(out, identity):
     """Writes `study.json`, or compares with the one that is there."""
-    (out / "trials").mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     path = out / "study.json"
     if not path.exists():
         if any((out / "trials").iterdir()):

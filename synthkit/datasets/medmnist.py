@@ -269,7 +269,8 @@ def _download(name, cache_dir):
 def _part(path, part):
     """Reads one part of an npz file: uint8 images `(n, height, width, channels)` and int labels `(n,)`."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here, since np.load leaves its own handle open when the file is damaged.
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             images, labels = file[f"{part}_images"], file[f"{part}_labels"]
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path} does not exist") from error

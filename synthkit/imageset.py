@@ -316,8 +316,8 @@ def to_dataset(imageset, batch_size=64, *, shuffle_seed=None, augment=None, repe
         imageset: an ImageSet.
         batch_size: int.
         shuffle_seed: int; reshuffles the whole set every epoch. None keeps the order.
-        augment: callable `(float32 images (batch, height, width, channels) in [0, 1], int64 seed (2,)) → images` of TensorFlow
-            operations, applied batch by batch. For training only.
+        augment: callable `(float32 images (batch, height, width, channels) in [0, 1], int64 seed (2,)) → images` of
+            TensorFlow operations, applied batch by batch. For training only.
         repeat: whether to go round for ever. Batches are then always full.
 
     Returns:

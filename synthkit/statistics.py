@@ -191,9 +191,7 @@ def summarize(scores, labels, patients, baseline="real", draws=2000, seed=0):
             for arm, arm_scores in scores.items()
         }
         others = [arm for arm in scores if arm != baseline] if baseline in scores else []
-        differences = {
-            arm: estimate(values[arm] - values[baseline], drawn[arm] - drawn[baseline]) for arm in others
-        }
+        differences = {arm: estimate(values[arm] - values[baseline], drawn[arm] - drawn[baseline]) for arm in others}
         adjusted = dict(zip(others, holm([d.p_value() for d in differences.values()]), strict=True))
         for arm in scores:
             level = estimate(values[arm], drawn[arm])
@@ -224,10 +222,12 @@ def sentence(row):
     difference = f"{row['difference']:+.3f} (95 % {row['difference_low']:+.3f} to {row['difference_high']:+.3f})"
     if row["verdict"].startswith("one seed"):
         return (
-            f"{row['arm']}: {metric} {difference} against the baseline, no verdict: the interval holds patients only, and "
-            f"one seed cannot say what the next would do. Run at least three"
-        )
-    found = f"{row['arm']} {row['verdict']}" if row["verdict"] in ("helps", "hurts") else f"{row['arm']}: {row['verdict']}"
+            f"{row['arm']}: {metric} {difference} against the baseline, no verdict: the interval holds patients only, "
+            f"and one seed cannot say what the next would do. Run at least three"
+        ).replace("-0.", "−0.")
+    found = (
+        f"{row['arm']} {row['verdict']}" if row["verdict"] in ("helps", "hurts") else f"{row['arm']}: {row['verdict']}"
+    )
     text = f"{found}: {metric} {difference}, p = {row['p_holm']:.2g} after Holm's correction"
     if row["verdict"] == "no detectable effect":
         text += f"; a true difference of {row['detectable']:.3f} would have been found four times in five"

@@ -76,7 +76,9 @@ def broken(tmp_path):
     for label in ("a", "b"):
         (tmp_path / "skin" / label).mkdir(parents=True)
         for i in range(12):
-            Image.fromarray(np.random.default_rng(i).integers(0, 256, (9, 9), "uint8")).save(tmp_path / "skin" / label / f"{i}.jpg")
+            Image.fromarray(np.random.default_rng(i).integers(0, 256, (9, 9), "uint8")).save(
+                tmp_path / "skin" / label / f"{i}.jpg"
+            )
     (tmp_path / "skin" / "b" / "7.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
     (tmp_path / "one" / "a").mkdir(parents=True)
     Image.new("L", (9, 9)).save(tmp_path / "one" / "a" / "1.png")

@@ -11,15 +11,16 @@ import pytest
 from tests.conftest import ROOT
 
 # Every module may import those above it that are named here, and no others.
-LEAVES = {"classifiers", "augmentation", "statistics", "plots"}
+LEAVES = {"classifiers", "augmentation", "statistics", "plots", "environment"}
 MAY_IMPORT = {
-    **dict.fromkeys(LEAVES, set()),
+    **{leaf: set() for leaf in LEAVES},
     "imageset": set(),
     "training": {"imageset", "statistics"},
     "datasets": {"imageset"},
     "generators": {"imageset", "training"},
-    "study": {"imageset", "training", "statistics"},
-    "report": {"study", "statistics", "plots"},
+    "results": {"imageset", "statistics"},
+    "study": {"environment", "imageset", "training", "statistics", "results"},
+    "report": {"statistics", "plots"},
 }
 
 

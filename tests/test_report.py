@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthkit import report, study
+from synthkit import report
 from synthkit.imageset import ImageSet
+from synthkit.results import COLUMNS, Results
 from tests.conftest import make_imageset
 
 HOSTILE = '<script>alert("x")</script>'
@@ -25,19 +26,21 @@ def results():
         one = 1 / (1 + np.exp(-(labels * (1 + i) + rng.normal(size=(3, 40)))))
         scores[arm] = np.stack([1 - one, one], axis=2).astype("float32")
     rows = [
-        dict(zip(study.COLUMNS, [arm, seed, 20, 20, 6, 0.7, 0.7, 0.7, 0.7, 0.7, 1.5, "done"], strict=True))
+        dict(zip(COLUMNS, [arm, seed, 20, 20, 6, 0.7, 0.7, 0.7, 0.7, 0.7, 1.5, "done"], strict=True))
         for seed in range(3)
         for arm in arms
     ]
     rows.append(rows[0] | {"arm": HOSTILE, "seed": 3, "status": f"failed: ValueError: {HOSTILE}"})
     toy = make_imageset(16)
-    return study.Results(
+    return Results(
         trials=pd.DataFrame(rows),
         scores=scores,
         seeds=[0, 1, 2],
         labels=labels,
         patients=np.arange(40).astype(str),
-        histories={(arm, s): {"step": [3, 6], "loss": [1.0, 0.5], "val_auc": [0.5, 0.7]} for arm in arms for s in range(3)},
+        histories={
+            (arm, s): {"step": [3, 6], "loss": [1.0, 0.5], "val_auc": [0.5, 0.7]} for arm in arms for s in range(3)
+        },
         samples={arm: ImageSet(toy.images, toy.labels, ("malignant", HOSTILE), name=arm) for arm in arms},
         settings={
             "class_names": ["malignant", HOSTILE],
@@ -116,7 +119,9 @@ def test_opens_in_a_browser(page, tmp_path, width):
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("no Chromium on this machine")
-    options = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking".split()
+    options = (
+        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking".split()
+    )
     options += ["--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}"]
     options += ["--virtual-time-budget=2000", f"--window-size={width},900", "--dump-dom"]
     probe = tmp_path / "probe.html"

@@ -12,6 +12,7 @@ import pytest
 from synthkit import study
 from synthkit.classifiers import skin_cnn
 from synthkit.imageset import ImageSet, subsample
+from synthkit.results import load
 from synthkit.study import Arm
 from tests.conftest import make_imageset
 
@@ -62,7 +63,7 @@ def test_rows_follow_from_the_stored_scores(finished):
     assert (results.patients == splits.test.patients).all()
     for arm, seeds in results.scores.items():
         for seed, scores in enumerate(seeds):
-            row = results.trials.query("arm == @arm and seed == @seed").iloc[0]
+            row = results.trials.set_index(["arm", "seed"]).loc[arm, seed]
             expected = score(splits.test.labels, scores, positive=0)
             assert row[list(expected)].to_dict() == pytest.approx(expected)
 
@@ -123,7 +124,7 @@ def test_damaged_trial_is_named(finished, tmp_path):
     study.run(splits, ARMS[:1], out=tmp_path, **(OPTIONS | {"seeds": 1}))
     (tmp_path / "trials" / "real-0.npz").write_bytes(b"PK")
     with pytest.raises(ValueError, match=r"real-0.npz is not a trial that can be read .*delete it"):
-        study.load(tmp_path)
+        load(tmp_path)
 
 
 def test_failing_synthesizer_fails_its_trials_only(finished, tmp_path):
@@ -233,7 +234,7 @@ def test_killed_study_goes_on_and_ends_the_same(finished, tmp_path):
     assert 1 <= kept < 6
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert f"{kept} of 6 trials were finished before" in done.stderr
-    again, results = study.load(tmp_path), finished[2]
+    again, results = load(tmp_path), finished[2]
     columns = results.trials.columns.drop("seconds")
     pd.testing.assert_frame_equal(again.trials[columns], results.trials[columns], check_exact=True)
     for arm in results.scores:

@@ -50,7 +50,11 @@ def test_no_graph_is_traced_again(parts):
 
     trainer = Trainer(builder, (20, 20, 1), 2, steps=12, batch_size=8, checks=4)
     counts = []
-    for seed, train, augment in [(1, parts[0], None), (2, make_imageset(64, 5), lambda x, _: x[:, ::-1]), (3, parts[1], None)]:
+    for seed, train, augment in [
+        (1, parts[0], None),
+        (2, make_imageset(64, 5), lambda x, _: x[:, ::-1]),
+        (3, parts[1], None),
+    ]:
         trainer.train(train, parts[1], seed=seed, augment=augment)
         trainer.predict(train.images)
         counts.append(Counting.calls)
@@ -102,7 +106,9 @@ def test_loss_that_is_no_number_raises(parts):
 
 def test_reusable_restores_weights_optimizer_and_random_state():
     def build():
-        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8), keras.layers.Dropout(0.5), keras.layers.Dense(1)])
+        model = keras.Sequential(
+            [keras.Input((4,)), keras.layers.Dense(8), keras.layers.Dropout(0.5), keras.layers.Dense(1)]
+        )
         model.compile(keras.optimizers.Adam(0.1), "mse", jit_compile=False)
         model.optimizer.build(model.trainable_variables)
         return model

@@ -75,7 +75,9 @@ class TestSplitting:
 
     @pytest.mark.parametrize("pattern", ["nowhere(x)", "p"])
     def test_pattern_that_finds_no_patient(self, root, pattern):
-        with pytest.raises(ValueError, match=r"finds no patient, that is, no group, in 40 files, for example benign/p00_0"):
+        with pytest.raises(
+            ValueError, match=r"finds no patient, that is, no group, in 40 files, for example benign/p00_0"
+        ):
             load(root, patients=pattern)
 
     def test_pattern_that_is_none(self, root):

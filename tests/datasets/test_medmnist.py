@@ -82,13 +82,15 @@ class TestLoad:
     def test_download_is_checked_and_says_where_to_put_the_file(self, tmp_path, monkeypatch):
         source = write(tmp_path / "source.npz")
         monkeypatch.setattr(medmnist, "URL", source.as_uri().replace("source", "{name}"))
-        with pytest.raises(OSError, match=r"octmnist could not be downloaded from file.*Put the file at .*octmnist.npz"):
+        with pytest.raises(
+            OSError, match=r"octmnist could not be downloaded from file.*Put the file at .*octmnist.npz"
+        ):
             medmnist.load("octmnist", cache_dir=tmp_path / "cache")
         monkeypatch.setattr(medmnist, "URL", source.as_uri())
         with pytest.raises(OSError, match="could not be downloaded"):  # the md5 is another's
             medmnist.load("octmnist", cache_dir=tmp_path / "cache")
         md5 = hashlib.md5(source.read_bytes()).hexdigest()
-        info = medmnist.Info(("a", "b"), (30, 12, 20), 1, md5)
+        info = medmnist.Info("a; b", (30, 12, 20), 1, md5)
         monkeypatch.setitem(medmnist.INFO, "octmnist", info)
         assert len(medmnist.load("octmnist", cache_dir=tmp_path / "cache").train) == 30
 

@@ -30,8 +30,17 @@ def test_losses_agree_with_the_formula_by_hand():
     images, labels = rng.random((5, 2, 2, 1), "float32"), np.array([0, 1, 1, 0, 1])
     noise = rng.standard_normal((5, 2)).astype("float32")
     onehot = np.eye(2, dtype="float32")[labels]
-    mean, log_variance = np.split(np.array(model.encoder([keras.ops.array(images), keras.ops.array(onehot)])), 2, axis=1)
-    p = 1 / (1 + np.exp(-np.array(model.decoder([keras.ops.array(mean + np.exp(log_variance / 2) * noise), keras.ops.array(onehot)]))))
+    mean, log_variance = np.split(
+        np.array(model.encoder([keras.ops.array(images), keras.ops.array(onehot)])), 2, axis=1
+    )
+    p = 1 / (
+        1
+        + np.exp(
+            -np.array(
+                model.decoder([keras.ops.array(mean + np.exp(log_variance / 2) * noise), keras.ops.array(onehot)])
+            )
+        )
+    )
     likelihood = images * np.log(p) + (1 - images) * np.log(1 - p)
     divergence = -0.5 * (1 + log_variance - mean**2 - np.exp(log_variance)).sum(1)
     found = [float(loss) for loss in model.losses_of(images, labels, noise)]

@@ -12,8 +12,9 @@ from synthkit import environment
 PROFILES = {
     #                       fast                full
     "seeds": {"fast": 5, "full": 10},
-    "steps": {"fast": 300, "full": 1500},
-    "per_class": {"fast": 50, "full": 150},  # real training images, phantoms only
+    "skin_cnn": {"fast": 300, "full": 1500},  # gradient steps of every trial, by classifier
+    "resnet18": {"fast": 100, "full": 1500},
+    "per_class": {"fast": 50, "full": 150},  # real training images of each class, phantoms only
     "ratio": {"fast": 5.0, "full": 5.0},  # synthetic images a real one
     "epochs": {"fast": 300, "full": 1000},  # of the generator
     "learning_rate": {"fast": 2e-3, "full": 1e-3},
@@ -53,16 +54,18 @@ def _parser():
         description="Would synthetic images help a medical image classifier, and how sure are we?",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    arms = "\n".join(f"  {name:13}{text}" for name, text in ARMS.items())
-    profiles = "\n".join(f"  {key:13}{value['fast']:<8g}{value['full']:g}" for key, value in PROFILES.items())
+    arms = "\n".join(f"  {name:15}{text}" for name, text in ARMS.items())
+    profiles = "\n".join(f"  {key:15}{value['fast']:<8g}{value['full']:g}" for key, value in PROFILES.items())
     study = commands.add_parser(
         "study",
         help="train with and without synthetic images, several seeds each, and give a verdict",
         description="Trains a classifier on every arm's training set with several seeds, scores each once on the\n"
         "test part, and says with intervals and corrected tests which arms help. Killed and started again\n"
         "with the same arguments it goes on where it was.",
-        epilog=f"arms:\n{arms}\n\nprofiles:    fast    full\n{profiles}\n"
-        "  --seeds overrides seeds; per_class, the real training images of each class, holds for phantoms only",
+        epilog=f"arms:\n{arms}\n\nprofiles:        fast    full\n{profiles}\n"
+        "  (skin_cnn, resnet18: gradient steps with that classifier; per_class: real training images of each\n"
+        "  class, holds for phantoms, other data are used whole; ratio: synthetic images for each real one;\n"
+        "  epochs: of the generator)",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     study.add_argument(
@@ -73,6 +76,9 @@ def _parser():
         "class folders",
     )
     study.add_argument("--arms", metavar="A,B,…", help="arms, separated by commas (default: all that the data allow)")
+    study.add_argument(
+        "--per-class", type=_positive, metavar="N", help="real training images of each class, drawn anew for every seed"
+    )
     study.add_argument("--seeds", type=_positive, metavar="N", help="seeds for every arm (default: the profile's)")
     study.add_argument(
         "--profile", choices=("fast", "full"), default="fast", help="how much of everything (default: fast)"
@@ -139,9 +145,9 @@ def _study(arguments):
         out=out,
         classifier=getattr(classifiers, arguments.classifier),
         seeds=arguments.seeds or profile["seeds"],
-        steps=profile["steps"],
+        steps=profile[arguments.classifier],
         learning_rate=profile["learning_rate"],
-        train_per_class=profile["per_class"] if phantoms else None,
+        train_per_class=arguments.per_class or (profile["per_class"] if phantoms else None),
         positive=positive,
         settings={"generator_epochs": profile["epochs"]},
     )

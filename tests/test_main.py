@@ -10,7 +10,7 @@ from synthkit import __main__ as command
 from synthkit.datasets import phantom
 from tests.datasets.test_medmnist import arrays, write
 
-TINY = {"seeds": 2, "steps": 6, "per_class": 10, "ratio": 1.0, "epochs": 2, "learning_rate": 1e-3}
+TINY = {"seeds": 2, "skin_cnn": 6, "resnet18": 2, "per_class": 10, "ratio": 1.0, "epochs": 2, "learning_rate": 1e-3}
 
 
 @pytest.fixture
@@ -46,9 +46,10 @@ def test_study_from_end_to_end(tiny, tmp_path, capsys):
 
 def test_npz_and_chosen_arms(tiny, tmp_path, capsys):
     path = write(tmp_path / "mine.npz")
-    options = ["--arms", "real, oversample", "--seeds", "1", "--image-size", "20", "--out", str(tmp_path / "out")]
-    assert command.main(["study", "--data", str(path), *options]) == 0
+    options = ["--arms", "real, oversample", "--seeds", "1", "--image-size", "20", "--per-class", "9"]
+    assert command.main(["study", "--data", str(path), *options, "--out", str(tmp_path / "out")]) == 0
     assert "one seed: no verdict" in capsys.readouterr().out
+    assert pd.read_csv(tmp_path / "out" / "trials.csv")["n_real"].tolist() == [18, 18]
 
 
 def test_folder(tiny, tmp_path, capsys):

@@ -1,8 +1,8 @@
 """The two-dimensional data sets of MedMNIST v2, read straight from their npz files.
 
 Yang et al., "MedMNIST v2: a large-scale lightweight benchmark for 2D and 3D biomedical image classification",
-Scientific Data 10, 2023. Facts and checksums are those of the official release 3.0.2 of the `medmnist` package, 28×28 pixels. The
-package itself is not used: it requires PyTorch, and the files are six arrays each.
+Scientific Data 10, 2023. Facts and checksums are those of the official release 3.0.2 of the `medmnist` package, for
+28×28 pixels. The package itself is not used: it requires PyTorch, and the files are six arrays each.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ PARTS = {"train": "train", "val": "validation", "test": "test"}
 
 @dataclasses.dataclass(frozen=True)
 class Info:
-    """Facts of one data set: class names (parted by semicolons), official sizes of train, validation and test, channels, md5, task, licence.
+    """Facts of one data set: class names, parted by semicolons, and official sizes of train, validation and test.
 
     `study_test` is the test size in the MedMNIST study's Table 1, None for sets that the study leaves out.
     """
@@ -180,8 +180,8 @@ def study_subset(splits, name, *, seed=0):
     Sizes are those of the study's Table 1. Its table departs from the files in these ways. BreastMNIST is used whole
     (less the training image that stands in the test part too). DermaMNIST has classes of fewer than 150 training
     images; the table's 1,050 are reached by drawing more of the others. For OrganMNIST (Axial) the table states half of
-    the official test part, 8,889 of 17,778, and here that many are drawn. For the Coronal and Sagittal sets it states the
-    sizes of MedMNIST's first release, 8,268 and 8,829; today's files hold 8,216 and 8,827, and all of them are used.
+    the official test part, 8,889 of 17,778, and here that many are drawn. For the Coronal and Sagittal sets it states
+    the sizes of earlier releases, 8,268 and 8,829; today's files hold 8,216 and 8,827, and all of them are used.
 
     Args:
         splits: Splits, as `load` returns them.

@@ -1,18 +1,20 @@
 """The command line: `python -m synthkit study`."""
 
 import argparse
-import os
 import sys
 import textwrap
 import warnings
 from pathlib import Path
 
+from synthkit import environment
+
 # What "fast" leaves out, side by side. Library functions take these as arguments and know no profile.
 PROFILES = {
     #                       fast                full
     "seeds": {"fast": 5, "full": 10},
-    "steps": {"fast": 300, "full": 1500},
-    "per_class": {"fast": 50, "full": 150},  # real training images, phantoms only
+    "skin_cnn": {"fast": 300, "full": 1500},  # gradient steps of every trial, by classifier
+    "resnet18": {"fast": 100, "full": 1500},
+    "per_class": {"fast": 50, "full": 150},  # real training images of each class, phantoms only
     "ratio": {"fast": 5.0, "full": 5.0},  # synthetic images a real one
     "epochs": {"fast": 300, "full": 1000},  # of the generator
     "learning_rate": {"fast": 2e-3, "full": 1e-3},
@@ -38,54 +40,71 @@ def main(argv=None):
     """Runs the command line. Returns the exit status: 0, or 2 for what the user can mend."""
     parser = _parser()
     arguments = parser.parse_args(argv)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    warnings.showwarning = _note
-    try:
-        return _study(arguments)
-    except (ValueError, OSError) as error:
-        print(f"synthkit: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nsynthkit: stopped; the same command goes on where this one was", file=sys.stderr)
-        return 130
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("always", category=UserWarning, module=r"synthkit|__main__")
+        warnings.showwarning = _note
+        try:
+            return _study(arguments)
+        except (ValueError, OSError) as error:
+            print(f"synthkit: {error}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print("\nsynthkit: stopped; the same command goes on where this one was", file=sys.stderr)
+            return 130
 
 
 def _parser():
     parser = argparse.ArgumentParser(
-        prog="python -m synthkit", description="Would synthetic images help a medical image classifier, and how sure are we?"
+        prog="python -m synthkit",
+        description="Would synthetic images help a medical image classifier, and how sure are we?",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    arms, further = ("\n".join(f"  {name:13}{text}" for name, text in arms.items()) for arms in (ARMS, FURTHER_ARMS))
-    profiles = "\n".join(f"  {key:13}{value['fast']:<8g}{value['full']:g}" for key, value in PROFILES.items())
+    arms, further = ("\n".join(f"  {name:15}{text}" for name, text in arms.items()) for arms in (ARMS, FURTHER_ARMS))
+    profiles = "\n".join(f"  {key:15}{value['fast']:<8g}{value['full']:g}" for key, value in PROFILES.items())
     study = commands.add_parser(
         "study",
         help="train with and without synthetic images, several seeds each, and give a verdict",
-        description="Trains a classifier on every arm's training set with several seeds, scores each once on the test part,\n"
-        "and says with intervals and corrected tests which arms help. Killed and started again with the same\n"
-        "arguments it goes on where it was.",
-        epilog=f"arms:\n{arms}\n\nfurther arms, by --arms only:\n{further}\n\nprofiles:    fast    full\n{profiles}\n"
-        "  seeds can be set by --seeds; per_class counts real training images of each class, and holds for phantoms only",
+        description="Trains a classifier on every arm's training set with several seeds, scores each once on the\n"
+        "test part, and says with intervals and corrected tests which arms help. Killed and started again\n"
+        "with the same arguments it goes on where it was.",
+        epilog=f"arms:\n{arms}\n\nfurther arms, by --arms only:\n{further}\n\nprofiles:        fast    full\n{profiles}\n"
+        "  (skin_cnn, resnet18: gradient steps with that classifier; per_class: real training images of each\n"
+        "  class, holds for phantoms, other data are used whole; ratio: synthetic images for each real one;\n"
+        "  epochs: of the generator)",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     study.add_argument(
         "--data",
         default="phantom",
         metavar="SOURCE",
-        help="phantom (default); a MedMNIST set's name, downloaded; an npz file of MedMNIST's format; or a folder of class folders",
+        help="phantom (default); a MedMNIST set's name, downloaded; an npz file of MedMNIST's format; or a folder of "
+        "class folders",
     )
     study.add_argument("--arms", metavar="A,B,…", help="arms, separated by commas (default: all that the data allow)")
+    study.add_argument(
+        "--per-class", type=_positive, metavar="N", help="real training images of each class, drawn anew for every seed"
+    )
     study.add_argument("--seeds", type=_positive, metavar="N", help="seeds for every arm (default: the profile's)")
-    study.add_argument("--profile", choices=("fast", "full"), default="fast", help="how much of everything (default: fast)")
+    study.add_argument(
+        "--profile", choices=("fast", "full"), default="fast", help="how much of everything (default: fast)"
+    )
     study.add_argument("--classifier", choices=CLASSIFIERS, default="skin_cnn", help="default: skin_cnn")
-    study.add_argument("--image-size", type=_positive, metavar="N", help="pixels a side (default: an npz file's own, else 28)")
-    study.add_argument("--positive", metavar="CLASS", help="class that sensitivity speaks of (default: malignant, if there is one)")
+    study.add_argument(
+        "--image-size", type=_positive, metavar="N", help="pixels a side (default: an npz file's own, else 28)"
+    )
+    study.add_argument(
+        "--positive", metavar="CLASS", help="class that sensitivity speaks of (default: malignant, if there is one)"
+    )
     study.add_argument(
         "--patients",
         metavar="CSV|REGEX",
-        help="folders: a CSV file with the columns file and patient, or a regular expression whose groups, found in a file's "
-        "path, name its patient",
+        help="folders: a CSV file with the columns file and patient, or a regular expression whose groups, found in "
+        "a file's path, name its patient",
     )
-    study.add_argument("--out", default="synthkit-study", metavar="DIR", help="folder for the results (default: synthkit-study)")
+    study.add_argument(
+        "--out", default="synthkit-study", metavar="DIR", help="folder for the results (default: synthkit-study)"
+    )
     return parser
 
 
@@ -112,33 +131,37 @@ def _study(arguments):
         raise ValueError(f"there is no arm {unknown[0]!r}; expected some of {', '.join(ARMS | FURTHER_ARMS)}")
     if not phantoms:
         if arguments.arms and "oracle" in names:
-            raise ValueError("the arm oracle draws from the simulator, so it exists on phantoms only; leave it out of --arms")
+            raise ValueError(
+                "the arm oracle draws from the simulator, so it exists on phantoms only; leave it out of --arms"
+            )
         names = [name for name in names if name != "oracle"]
-    out = Path(arguments.out)
-    out.mkdir(parents=True, exist_ok=True)
-    splits = _load(arguments)
+    environment.import_tensorflow()
     from synthkit import classifiers, report, study
+    from synthkit.results import save
 
+    out = Path(arguments.out)
+    study.make_folder(out)
+    splits = _load(arguments)
     positive = arguments.positive
     if positive is None and "malignant" in splits.train.class_names:
         positive = "malignant"
-    results = study.run(
+    found = study.run(
         splits,
         _arms(names, profile),
         out=out,
         classifier=getattr(classifiers, arguments.classifier),
         seeds=arguments.seeds or profile["seeds"],
-        steps=profile["steps"],
+        steps=profile[arguments.classifier],
         learning_rate=profile["learning_rate"],
-        train_per_class=profile["per_class"] if phantoms else None,
+        train_per_class=arguments.per_class or (profile["per_class"] if phantoms else None),
         positive=positive,
         settings={"generator_epochs": profile["epochs"]},
     )
-    summary = results.summary()
-    study.save(results, summary, out)
+    summary = found.summary()
+    save(found, summary, out)
     print(_table(summary, report.controls(summary)))
-    print(f"\n{report.write(results, out / 'report.html', summary)}")
-    failed = (results.trials["status"] != "done").sum()
+    print(f"\n{report.write(found, out / 'report.html', summary)}")
+    failed = (found.trials["status"] != "done").sum()
     if failed:
         raise ValueError(f"{failed} trials failed: see {out / 'trials.csv'}; the same command tries them again")
     return 0
@@ -158,8 +181,8 @@ def _load(arguments):
         return folders.load(source, size or 28, patients=arguments.patients, progress=sys.stderr.isatty())
     if source.lower() not in medmnist.INFO and not source.endswith(".npz"):
         raise ValueError(
-            f"{source} is neither a file nor a folder nor a set by name; expected phantom, an npz file, a folder of class folders, "
-            f"or one of {', '.join(medmnist.INFO)}"
+            f"{source} is neither a file nor a folder nor a set by name; expected phantom, an npz file, a folder of "
+            f"class folders, or one of {', '.join(medmnist.INFO)}"
         )
     splits = medmnist.load(source)
     return Splits(*(resize(part, size) for part in splits)) if size else splits
@@ -198,13 +221,14 @@ def _arms(names, profile):
 
 def _table(summary, controls):
     """Returns the verdicts as text for a terminal."""
-    lines = [f"{'arm':14}{'AUC':>7}  {'95 %':15}{'difference':>11}  {'95 %':17}{'p (Holm)':>9}  verdict"]
+    lines = [f"{'arm':14}{'AUC':>5}  {'95 %':14}  {'difference':>10}  {'95 %':16}  {'p (Holm)':>8}  verdict"]
     for row in summary[summary["metric"] == "auc"].to_dict("records"):
-        line = f"{row['arm']:14}{row['mean']:7.3f}  {row['low']:.3f} – {row['high']:.3f}  "
-        if row["difference"] == row["difference"]:
-            line += f"{row['difference']:+11.3f}  {row['difference_low']:+.3f} – {row['difference_high']:+.3f}  {row['p_holm']:9.2g}  "
+        line = f"{row['arm']:14}{row['mean']:.3f}  {row['low']:.3f} to {row['high']:.3f}  "
+        if isinstance(row["verdict"], str) and row["verdict"] != "baseline":
+            interval = f"{row['difference_low']:+.3f} to {row['difference_high']:+.3f}"
+            line += f"{row['difference']:+10.3f}  {interval}  {row['p_holm']:8.2g}  "
         else:
-            line += " " * 41
+            line += " " * 40
         lines.append(line + (row["verdict"] if isinstance(row["verdict"], str) else "no baseline"))
     return "\n".join(lines + [""] + [line for text in controls for line in textwrap.wrap(text, 100)])
 

@@ -67,7 +67,7 @@ def forest(summary, metric="auc", ax=None):
     ax.axvline(0, color=BASELINE, linewidth=1, linestyle="--")
     ax.set_yticks(range(len(table)), table["arm"])
     ax.set_ylim(len(table) - 0.5, -0.5)
-    ax.xaxis.set_major_formatter(ticker.FormatStrFormatter("%+.2f"))
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:+.2f}".replace("-", "−"))
     ax.xaxis.set_major_locator(ticker.MaxNLocator(6))
     ax.set_xlabel(f"difference in test {metric.upper() if metric == 'auc' else metric} against real images only")
     ax.spines[["top", "right", "left"]].set_visible(False)

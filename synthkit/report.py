@@ -19,14 +19,16 @@ def controls(summary):
     said = []
     if "oracle" in verdicts:
         said.append(
-            "The positive control works: fresh images from the simulator help, so this study can find help where there is some."
+            "The positive control works: fresh images from the simulator help, so this study can find help where "
+            "there is some."
             if verdicts["oracle"] == "helps"
-            else "The positive control fails: even perfect synthetic images show no help here, so this study is too small "
-            "or too short to judge any others. Run more seeds or steps."
+            else "The positive control fails: even perfect synthetic images show no help here, so this study is too "
+            "small or too short to judge any others. Run more seeds or steps."
         )
     if "shuffled" in verdicts:
         said.append(
-            "The negative control fails: synthetic images with wrong labels seem to help. What helps here is not what the images show."
+            "The negative control fails: synthetic images with wrong labels seem to help. What helps here is not what "
+            "the images show."
             if verdicts["shuffled"] == "helps"
             else "The negative control works: synthetic images with permuted labels do not help."
         )
@@ -37,7 +39,7 @@ def write(results, path, summary=None):
     """Writes the page.
 
     Args:
-        results: `study.Results`.
+        results: `results.Results`.
         path: where to.
         summary: DataFrame of `results.summary()`; made anew if None.
 
@@ -56,7 +58,9 @@ def write(results, path, summary=None):
             "forest": _forest(summary),
             "samples": _samples(results),
             "roc": _per_arm(results, _draw_roc(results, positive), (2.6, 2.8)) if results.scores else None,
-            "confusion": _per_arm(results, _draw_confusion(results, class_names), (2.6, 2.8)) if results.scores else None,
+            "confusion": _per_arm(results, _draw_confusion(results, class_names), (2.6, 2.8))
+            if results.scores
+            else None,
             "history": _histories(results),
         }
     trials = results.trials

@@ -9,8 +9,10 @@ study with seeds for readers, and it is analysed as one, after Obuchowski and Ro
     variance of a mean over S seeds = s² / S + c,    degrees of freedom = (s² / S + c)² / ((s² / S)² / (S - 1))
 
 where s² is the sample variance over seeds and c >= 0 the mean covariance between two seeds' values that comes from
-the patients, estimated by a bootstrap over whole patients. A plain percentile bootstrap over three to ten seeds
-gives intervals that are too short; Student's t with these degrees of freedom does not.
+the patients, estimated by a bootstrap over whole patients. The plain alternative, percentiles of a bootstrap that
+resamples patients and seeds at once, counts the noise of single images twice and the variance between a few seeds
+short. On simulated null effects its false alarms ran from 0.7 % (10 seeds, 160 test images) to 20 % (3 seeds that
+differ much, 660 images); those of this method stayed between 3.7 % and 4.7 % (300 simulations each).
 """
 
 import dataclasses
@@ -191,9 +193,7 @@ def summarize(scores, labels, patients, baseline="real", draws=2000, seed=0):
             for arm, arm_scores in scores.items()
         }
         others = [arm for arm in scores if arm != baseline] if baseline in scores else []
-        differences = {
-            arm: estimate(values[arm] - values[baseline], drawn[arm] - drawn[baseline]) for arm in others
-        }
+        differences = {arm: estimate(values[arm] - values[baseline], drawn[arm] - drawn[baseline]) for arm in others}
         adjusted = dict(zip(others, holm([d.p_value() for d in differences.values()]), strict=True))
         for arm in scores:
             level = estimate(values[arm], drawn[arm])
@@ -224,11 +224,13 @@ def sentence(row):
     difference = f"{row['difference']:+.3f} (95 % {row['difference_low']:+.3f} to {row['difference_high']:+.3f})"
     if row["verdict"].startswith("one seed"):
         return (
-            f"{row['arm']}: {metric} {difference} against the baseline, no verdict: the interval holds patients only, and "
-            f"one seed cannot say what the next would do. Run at least three"
-        )
-    found = f"{row['arm']} {row['verdict']}" if row["verdict"] in ("helps", "hurts") else f"{row['arm']}: {row['verdict']}"
+            f"{row['arm']}: {metric} {difference} against the baseline, no verdict: the interval holds patients only, "
+            f"and one seed cannot say what the next would do. Run at least three"
+        ).replace("-0.", "−0.")
+    found = (
+        f"{row['arm']} {row['verdict']}" if row["verdict"] in ("helps", "hurts") else f"{row['arm']}: {row['verdict']}"
+    )
     text = f"{found}: {metric} {difference}, p = {row['p_holm']:.2g} after Holm's correction"
     if row["verdict"] == "no detectable effect":
         text += f"; a true difference of {row['detectable']:.3f} would have been found four times in five"
-    return text
+    return text.replace("-0.", "−0.")

@@ -1,23 +1,21 @@
 """Arms × seeds → trials: the same budget for every arm, the test part scored once a trial, nothing lost to a kill."""
 
-import contextlib
 import dataclasses
 import json
-import os
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from tqdm.auto import tqdm
 from tqdm.notebook import tqdm_notebook
 
-from synthkit.imageset import ImageSet, concatenate, image_digests, subsample, to_dataset
-from synthkit.statistics import score, summarize
+from synthkit import results
+from synthkit.environment import versions
+from synthkit.imageset import concatenate, image_digests, subsample, to_dataset
+from synthkit.statistics import score
 from synthkit.training import Trainer
 
-COLUMNS = "arm seed n_real n_synthetic steps auc accuracy sensitivity specificity f1 seconds status".split()
 SAMPLES = 8  # synthetic images of each class kept from every trial, to look at
 
 
@@ -57,43 +55,6 @@ def shuffled(synthesizer):
     return synthesize
 
 
-@dataclasses.dataclass(frozen=True)
-class Results:
-    """What a study has found so far.
-
-    Attributes:
-        trials: DataFrame, a row a trial (the columns of `trials.csv`).
-        scores: dict from arm to float32 `(seeds, n, classes)`, test scores; only seeds that every arm has finished.
-        seeds: those seeds.
-        labels, patients: `(n,)` of the test part.
-        histories: dict from (arm, seed) to the trial's history (`training.Trainer.train`).
-        samples: dict from arm to an ImageSet of a few images of each class of the first finished seed's trial, as
-            the classifier was given them; "real" holds real ones.
-        settings: dict, what the study was run with.
-    """
-
-    trials: pd.DataFrame
-    scores: dict
-    seeds: list
-    labels: np.ndarray
-    patients: np.ndarray
-    histories: dict
-    samples: dict
-    settings: dict
-
-    def summary(self, draws=2000):
-        """Returns the verdicts: `statistics.summarize` of these scores against the arm "real".
-
-        Raises:
-            ValueError: if there is no seed that every arm has finished.
-        """
-        if not self.seeds:
-            failed = self.trials["status"][self.trials["status"] != "done"]
-            reason = f"; the first that failed: {failed.iloc[0]}" if len(failed) else ""
-            raise ValueError(f"no seed has finished in every arm, so there is nothing to compare{reason}")
-        return summarize(self.scores, self.labels, self.patients, draws=draws)
-
-
 def run(
     splits,
     arms,
@@ -127,7 +88,7 @@ def run(
         progress: whether to show bars, or a line a trial where there is no terminal and no notebook.
 
     Returns:
-        Results.
+        results.Results.
 
     Raises:
         ValueError: for arguments that make no study, or if `out` holds trials of another study.
@@ -154,19 +115,19 @@ def run(
     _claim(out, identity)
     held_out = set(image_digests(splits.validation)) | set(image_digests(splits.test))
     grid = [(arm, seed) for seed in range(seeds) for arm in arms]
-    todo = [(arm, seed) for arm, seed in grid if not _finished(out, arm.name, seed)]
+    todo = [(arm, seed) for arm, seed in grid if not results.is_finished(out, arm.name, seed)]
     label = None if positive is None else classes.index(positive)
     with _Bars(len(grid), len(grid) - len(todo), trainer.steps, progress) as bars:
         for arm, seed in todo:
             bars.begin(arm.name, seed)
             contents = _trial(splits, arm, seed, trainer, train_per_class, label, held_out, bars)
-            with _replacing(_trial_path(out, arm.name, seed)) as file:
+            with results.replacing(results.trial_path(out, arm.name, seed)) as file:
                 np.savez_compressed(file, **contents)
-            results = load(out)
-            with _replacing(out / "trials.csv") as file:
-                results.trials.to_csv(file, index=False)
+            found = results.load(out)
+            with results.replacing(out / "trials.csv") as file:
+                found.trials.to_csv(file, index=False)
             bars.end(json.loads(contents["row"]))
-    return load(out)
+    return results.load(out)
 
 
 def _describe(arm):
@@ -181,25 +142,43 @@ def _check(splits, arms, seeds, positive):
         raise ValueError(f"arms must have different names and be at least one. Received: {', '.join(names) or 'none'}")
     bad = [name for name in names if not name or set(name) & set('/\\:*?"<>|') or name != name.strip()]
     if bad:
-        raise ValueError(f"an arm's name becomes a file's name and cannot hold / \\ : * ? \" < > |. Received: {bad[0]!r}")
+        raise ValueError(
+            f"an arm's name becomes a file's name and cannot hold / \\ : * ? \" < > |. Received: {bad[0]!r}"
+        )
     if not isinstance(seeds, int) or seeds < 1:
         raise ValueError(f"seeds must be an integer of at least 1. Received: seeds={seeds}")
     for part in splits:
         few = [f"{count} of {name}" for name, count in part.class_counts().items() if count < 2]
         if few:
-            raise ValueError(f"{part.name} has too few images, {', '.join(few)}; a study needs at least 2 of every class")
+            raise ValueError(
+                f"{part.name} has too few images, {', '.join(few)}; a study needs at least 2 of every class"
+            )
     if positive is not None and positive not in splits.train.class_names:
         raise ValueError(f"positive must be one of {', '.join(splits.train.class_names)}. Received: {positive!r}")
 
 
+def make_folder(out):
+    """Makes a study's folder if it is not there and tries whether it can be written.
+
+    Raises:
+        OSError: if not.
+    """
+    try:
+        (Path(out) / "trials").mkdir(parents=True, exist_ok=True)
+        results.write(Path(out) / "trials" / "try", b"")
+        (Path(out) / "trials" / "try").unlink()
+    except OSError as error:
+        raise OSError(f"{out} cannot be written ({error.strerror}); choose another folder for the results") from error
+
+
 def _claim(out, identity):
     """Writes `study.json`, or compares with the one that is there."""
-    (out / "trials").mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     path = out / "study.json"
     if not path.exists():
         if any((out / "trials").iterdir()):
             raise ValueError(f"{out} holds trials without a study.json that says of what; choose another folder")
-        _write(path, json.dumps({**identity, "versions": versions()}, indent=1).encode())
+        results.write(path, json.dumps({**identity, "versions": versions()}, indent=1).encode())
         return
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
@@ -216,20 +195,7 @@ def _claim(out, identity):
                 f"Choose another folder, or delete this one"
             )
     if arms != held["arms"]:
-        _write(path, json.dumps({**held, "arms": arms}, indent=1).encode())
-
-
-def versions():
-    """Returns the versions that numbers depend on, by package name."""
-    import platform
-
-    import keras
-    import tensorflow as tf
-
-    from synthkit import __version__
-
-    found = {"python": platform.python_version(), "tensorflow": tf.__version__, "keras": keras.__version__}
-    return {"synthkit": __version__, **found, "numpy": np.__version__, "pandas": pd.__version__}
+        results.write(path, json.dumps({**held, "arms": arms}, indent=1).encode())
 
 
 def _trial(splits, arm, seed, trainer, train_per_class, positive, held_out, bars):
@@ -237,7 +203,12 @@ def _trial(splits, arm, seed, trainer, train_per_class, positive, held_out, bars
     began = time.perf_counter()
     drawn, synthesis, network = np.random.SeedSequence(seed).generate_state(3).tolist()
     real = subsample(splits.train, train_per_class, seed=drawn) if train_per_class else splits.train
-    row = dict.fromkeys(COLUMNS, np.nan) | {"arm": arm.name, "seed": seed, "n_real": len(real), "n_synthetic": 0}
+    row = dict.fromkeys(results.COLUMNS, np.nan) | {
+        "arm": arm.name,
+        "seed": seed,
+        "n_real": len(real),
+        "n_synthetic": 0,
+    }
     row |= {"steps": trainer.steps, "status": "done"}
     contents = {"labels": splits.test.labels, "patients": splits.test.patients}
     try:
@@ -280,7 +251,11 @@ def synthesize(arm, real, seed, held_out=frozenset()):
     counts = np.round(np.bincount(real.labels, minlength=len(real.class_names)) * arm.ratio).astype(int)
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
     made = arm.synthesizer(real, labels, seed)
-    if not np.array_equal(np.sort(made.labels), np.sort(labels)) or made.image_shape != real.image_shape or made.class_names != real.class_names:
+    if (
+        not np.array_equal(np.sort(made.labels), np.sort(labels))
+        or made.image_shape != real.image_shape
+        or made.class_names != real.class_names
+    ):
         raise ValueError(
             f"the synthesizer of {arm.name} was asked for {len(labels)} images of shape {real.image_shape} and "
             f"classes {real.class_names}. Received: {made!r}"
@@ -289,103 +264,6 @@ def synthesize(arm, real, seed, held_out=frozenset()):
     if leaked:
         raise ValueError(f"{leaked} images of {arm.name} stand in the validation or test part, byte for byte")
     return made
-
-
-def _trial_path(out, arm, seed):
-    return Path(out) / "trials" / f"{arm}-{seed}.npz"
-
-
-@contextlib.contextmanager
-def _replacing(path):
-    """Opens a file to write that takes its name only when it is whole and on the disk."""
-    part = path.with_name(path.name + ".part")
-    with open(part, "wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
-
-
-def _write(path, data):
-    with _replacing(path) as file:
-        file.write(data)
-
-
-def _read(path):
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            contents = dict(file)
-        contents["row"] = json.loads(str(contents["row"]))
-        contents["history"] = json.loads(str(contents.get("history", "{}")))
-        return contents
-    except Exception as error:
-        raise ValueError(f"{path} is not a trial that can be read ({error}); delete it to run that trial again") from error
-
-
-def _finished(out, arm, seed):
-    path = _trial_path(out, arm, seed)
-    return path.exists() and _read(path)["row"]["status"] == "done"
-
-
-def load(out):
-    """Reads what a study in the folder `out` has found so far, finished or not.
-
-    Returns:
-        Results.
-
-    Raises:
-        ValueError: if `out` holds no study or a trial that cannot be read.
-    """
-    out = Path(out)
-    if not (out / "study.json").exists():
-        raise ValueError(f"{out} holds no study: it has no study.json")
-    settings = json.loads((out / "study.json").read_text(encoding="utf-8"))
-    arms = list(settings["arms"])
-    files = {}
-    for path in (out / "trials").glob("*.npz"):
-        contents = _read(path)
-        files[contents["row"]["arm"], contents["row"]["seed"]] = contents
-    order = sorted(files, key=lambda key: (key[1], arms.index(key[0])))
-    trials = pd.DataFrame([files[key]["row"] for key in order], columns=COLUMNS)
-    done = {key: files[key] for key in order if files[key]["row"]["status"] == "done"}
-    arms = [arm for arm in arms if any(key[0] == arm for key in done)]
-    seeds = sorted({seed for _, seed in done if all((arm, seed) in done for arm in arms)})
-    any_trial = next(iter(done.values()), {"labels": np.empty(0, int), "patients": np.empty(0, str)})
-    samples = {}
-    for (arm, _), contents in done.items():
-        if arm not in samples:
-            samples[arm] = ImageSet(contents["samples"], contents["sample_labels"], settings["class_names"], name=arm)
-    return Results(
-        trials=trials,
-        scores={arm: np.stack([done[arm, seed]["scores"] for seed in seeds]) for arm in arms} if seeds else {},
-        seeds=seeds,
-        labels=any_trial["labels"],
-        patients=any_trial["patients"],
-        histories={key: contents["history"] for key, contents in done.items()},
-        samples=samples,
-        settings=settings,
-    )
-
-
-def save(results, summary, out):
-    """Writes `summary.csv` and `scores.npz` to a study's folder.
-
-    Args:
-        results: Results.
-        summary: DataFrame of `results.summary()`.
-        out: the folder.
-    """
-    out = Path(out)
-    with _replacing(out / "summary.csv") as file:
-        summary.to_csv(file, index=False)
-    with _replacing(out / "scores.npz") as file:
-        np.savez_compressed(
-            file,
-            seeds=results.seeds,
-            labels=results.labels,
-            patients=results.patients,
-            **{f"scores/{arm}": scores for arm, scores in results.scores.items()},
-        )
 
 
 class _Bars:

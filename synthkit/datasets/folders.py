@@ -32,8 +32,8 @@ def load(
     """Loads class folders and splits them by patient, stratified by class.
 
     A folder `test` is the test part, a folder `validation`, `valid` or `val` the validation part; what is missing is
-    split off the rest. Images that stand in a later part too, byte for byte once loaded, are left out of the earlier one with
-    a warning that counts them.
+    split off the rest. Images that stand in a later part too, byte for byte once loaded, are left out of the earlier
+    one with a warning that counts them.
 
     Args:
         root: folder of class folders, or of `train` and `test` folders of class folders.
@@ -67,8 +67,8 @@ def load(
         class_names = sorted({name for found in files.values() for _, name in found})
     if len(class_names) < 2:
         raise ValueError(
-            f"{root} holds {len(class_names)} folder with images ({', '.join(class_names) or 'none'}); expected a folder for "
-            f"each of at least two classes, or train and test folders of such folders"
+            f"{root} holds {len(class_names)} folder with images ({', '.join(class_names) or 'none'}); expected a "
+            f"folder for each of at least two classes, or train and test folders of such folders"
         )
     everything = [file for found in files.values() for file, _ in found]
     patient_of = _patients(root, everything, patients)
@@ -142,9 +142,7 @@ def _patients(root, files, patients):
     if str(patients).lower().endswith(".csv"):
         table = pd.read_csv(patients, dtype=str)
         if not {"file", "patient"} <= set(table.columns):
-            raise ValueError(
-                f"{patients} must have the columns file and patient. Received: {', '.join(table.columns)}"
-            )
+            raise ValueError(f"{patients} must have the columns file and patient. Received: {', '.join(table.columns)}")
         known = dict(zip(table["file"], table["patient"], strict=True))
         missing = [name for name in names.values() if not isinstance(known.get(name), str)]
         if missing:
@@ -158,7 +156,8 @@ def _patients(root, files, patients):
     missing = [names[file] for file, match in found.items() if not match or not any(match.groups())]
     if missing:
         raise ValueError(
-            f"the pattern {patients!r} finds no patient, that is, no group, in {len(missing)} files, for example {missing[0]}"
+            f"the pattern {patients!r} finds no patient, that is, no group, in {len(missing)} files, "
+            f"for example {missing[0]}"
         )
     return {file: "-".join(group or "" for group in match.groups()) for file, match in found.items()}
 

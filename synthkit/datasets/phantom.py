@@ -141,7 +141,6 @@ def mass(malignancy, x, y, tissue, rng):
     def bin_of(angle):
         return np.round(angle * (bins / (2 * np.pi))).astype("int32") % bins
 
-
     outline = np.zeros((n, bins), "float32")
     for k in range(2, 11):
         wave = np.cos(k * theta + draw(0, 2 * np.pi, (n, 1)))

@@ -55,7 +55,7 @@ class ConditionalVAE(keras.Model):
 
     def call(self, images, labels):
         """Returns the mean reconstruction of float32 `(batch, height, width, channels)` images, in [0, 1]."""
-        label = keras.ops.one_hot(labels, self.num_classes)
+        images, label = keras.ops.convert_to_tensor(images), keras.ops.one_hot(labels, self.num_classes)
         mean, _ = keras.ops.split(self.encoder([images, label]), 2, axis=-1)
         return keras.ops.sigmoid(self.decoder([mean, label]))
 
@@ -70,7 +70,7 @@ class ConditionalVAE(keras.Model):
         Returns:
             reconstruction loss and divergence, in nats an image.
         """
-        label = keras.ops.one_hot(labels, self.num_classes)
+        images, label = keras.ops.convert_to_tensor(images), keras.ops.one_hot(labels, self.num_classes)
         mean, log_variance = keras.ops.split(self.encoder([images, label]), 2, axis=-1)
         logits = self.decoder([mean + keras.ops.exp(log_variance / 2) * noise, label])
         pixels = tf.nn.sigmoid_cross_entropy_with_logits(labels=images, logits=logits)
@@ -102,7 +102,7 @@ class ConditionalVAE(keras.Model):
         Raises:
             ValueError: if a label is not one of the classes.
         """
-        labels = np.asarray(labels)
+        labels = np.asarray(labels, dtype="int64")
         if len(labels) and not 0 <= labels.min() <= labels.max() < self.num_classes:
             raise ValueError(
                 f"labels must lie between 0 and {self.num_classes - 1}. Received: {labels.min()} to {labels.max()}"

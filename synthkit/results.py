@@ -1,0 +1,151 @@
+"""What a study has found: the trials in its folder, read and written so that a kill loses nothing."""
+
+import contextlib
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from synthkit.imageset import ImageSet
+from synthkit.statistics import summarize
+
+COLUMNS = "arm seed n_real n_synthetic steps auc accuracy sensitivity specificity f1 seconds status".split()
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """What a study has found so far.
+
+    Attributes:
+        trials: DataFrame, a row a trial (the columns of `trials.csv`).
+        scores: dict from arm to float32 `(seeds, n, classes)`, test scores; only seeds that every arm has finished.
+        seeds: those seeds.
+        labels, patients: `(n,)` of the test part.
+        histories: dict from (arm, seed) to the trial's history (`training.Trainer.train`).
+        samples: dict from arm to an ImageSet of a few images of each class of the first finished seed's trial, as
+            the classifier was given them; "real" holds real ones.
+        settings: dict, what the study was run with.
+    """
+
+    trials: pd.DataFrame
+    scores: dict
+    seeds: list
+    labels: np.ndarray
+    patients: np.ndarray
+    histories: dict
+    samples: dict
+    settings: dict
+
+    def summary(self, draws=2000):
+        """Returns the verdicts: `statistics.summarize` of these scores against the arm "real".
+
+        Raises:
+            ValueError: if there is no seed that every arm has finished.
+        """
+        if not self.seeds:
+            failed = self.trials["status"][self.trials["status"] != "done"]
+            reason = f"; the first that failed: {failed.iloc[0]}" if len(failed) else ""
+            raise ValueError(f"no seed has finished in every arm, so there is nothing to compare{reason}")
+        return summarize(self.scores, self.labels, self.patients, draws=draws)
+
+
+def trial_path(out, arm, seed):
+    return Path(out) / "trials" / f"{arm}-{seed}.npz"
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Opens a file to write that takes its name only when it is whole and on the disk."""
+    part = path.with_name(path.name + ".part")
+    with open(part, "wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+
+
+def write(path, data):
+    with replacing(path) as file:
+        file.write(data)
+
+
+def _read(path):
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            contents = dict(file)
+        contents["row"] = json.loads(str(contents["row"]))
+        contents["history"] = json.loads(str(contents.get("history", "{}")))
+        return contents
+    except Exception as error:
+        raise ValueError(
+            f"{path} is not a trial that can be read ({error}); delete it to run that trial again"
+        ) from error
+
+
+def is_finished(out, arm, seed):
+    path = trial_path(out, arm, seed)
+    return path.exists() and _read(path)["row"]["status"] == "done"
+
+
+def load(out):
+    """Reads what a study in the folder `out` has found so far, finished or not.
+
+    Returns:
+        Results.
+
+    Raises:
+        ValueError: if `out` holds no study or a trial that cannot be read.
+    """
+    out = Path(out)
+    if not (out / "study.json").exists():
+        raise ValueError(f"{out} holds no study: it has no study.json")
+    settings = json.loads((out / "study.json").read_text(encoding="utf-8"))
+    arms = list(settings["arms"])
+    files = {}
+    for path in (out / "trials").glob("*.npz"):
+        contents = _read(path)
+        files[contents["row"]["arm"], contents["row"]["seed"]] = contents
+    order = sorted(files, key=lambda key: (key[1], arms.index(key[0])))
+    trials = pd.DataFrame([files[key]["row"] for key in order], columns=COLUMNS)
+    done = {key: files[key] for key in order if files[key]["row"]["status"] == "done"}
+    arms = [arm for arm in arms if any(key[0] == arm for key in done)]
+    seeds = sorted({seed for _, seed in done if all((arm, seed) in done for arm in arms)})
+    any_trial = next(iter(done.values()), {"labels": np.empty(0, int), "patients": np.empty(0, str)})
+    samples = {}
+    for (arm, _), contents in done.items():
+        if arm not in samples:
+            samples[arm] = ImageSet(contents["samples"], contents["sample_labels"], settings["class_names"], name=arm)
+    return Results(
+        trials=trials,
+        scores={arm: np.stack([done[arm, seed]["scores"] for seed in seeds]) for arm in arms} if seeds else {},
+        seeds=seeds,
+        labels=any_trial["labels"],
+        patients=any_trial["patients"],
+        histories={key: contents["history"] for key, contents in done.items()},
+        samples=samples,
+        settings=settings,
+    )
+
+
+def save(results, summary, out):
+    """Writes `summary.csv` and `scores.npz` to a study's folder.
+
+    Args:
+        results: Results.
+        summary: DataFrame of `results.summary()`.
+        out: the folder.
+    """
+    out = Path(out)
+    with replacing(out / "summary.csv") as file:
+        summary.to_csv(file, index=False)
+    with replacing(out / "scores.npz") as file:
+        np.savez_compressed(
+            file,
+            seeds=results.seeds,
+            labels=results.labels,
+            patients=results.patients,
+            **{f"scores/{arm}": scores for arm, scores in results.scores.items()},
+        )

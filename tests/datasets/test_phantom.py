@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from synthkit.datasets import phantom
+
+
+class TestMalignancy:
+    @pytest.mark.parametrize("best_auc", [0.7, 0.9, 0.97])
+    def test_scores_have_the_asked_auc(self, best_auc):
+        labels = np.arange(40000) % 2
+        scores = phantom.draw_malignancy(labels, best_auc=best_auc, seed=1)
+        assert roc_auc_score(labels == 0, scores) == pytest.approx(best_auc, abs=0.006)
+
+    def test_images_of_one_patient_are_alike_and_the_auc_stays(self):
+        patients = np.repeat(np.arange(10000), 2)
+        scores = phantom.draw_malignancy(patients % 2, patients, seed=2)
+        pairs = scores.reshape(-1, 2)
+        within = pairs[pairs.shape[0] // 2 * 0 :: 2]  # patients of one class
+        assert np.corrcoef(within.T)[0, 1] == pytest.approx(phantom.PATIENT_SHARE, abs=0.03)
+        assert roc_auc_score(patients % 2 == 0, scores) == pytest.approx(0.9, abs=0.01)
+
+    def test_no_auc_of_one_half(self):
+        with pytest.raises(ValueError, match=r"best_auc must lie between .* Received: best_auc=0.5"):
+            phantom.draw_malignancy([0, 1], best_auc=0.5)
+
+
+class TestRender:
+    def test_background_has_the_power_law_of_mammograms(self):
+        size = 128
+        fields = phantom.background(60, size, np.random.default_rng(0))
+        window = np.hanning(size)[:, None] * np.hanning(size)
+        power = (np.abs(np.fft.fft2(fields * window)) ** 2).mean(0)
+        radius = np.hypot(*np.meshgrid(*2 * [np.fft.fftfreq(size) * size]))
+        bands = np.arange(4, 48)
+        mean = [power[(radius >= r - 0.5) & (radius < r + 0.5)].mean() for r in bands]
+        slope = np.polyfit(np.log(bands), np.log(mean), 1)[0]
+        assert slope == pytest.approx(-3, abs=0.25)
+
+    def test_an_image_depends_on_its_score_and_seed_alone(self):
+        scores = np.linspace(-1, 3, 6)
+        first = phantom.render(scores, 24, seed=1)
+        assert first.shape == (6, 24, 24, 1)
+        assert (first == phantom.render(scores, 24, seed=1)).all()
+        assert (first != phantom.render(scores, 24, seed=2)).any()
+
+    def test_malignancy_shows(self):
+        # The edge of a benign mass is sharp, that of a malignant one blurred and spread: the mean profile tells.
+        low, high = (phantom.render(np.full(200, score), 32, seed=5)[..., 0].mean(0) for score in (-1.0, 3.0))
+        ring = np.hypot(*np.meshgrid(*2 * [np.linspace(-1, 1, 32)]))
+        contrast = [image[ring < 0.3].mean() - image[(ring > 0.7) & (ring < 0.95)].mean() for image in (low, high)]
+        assert contrast[0] > contrast[1] + 10
+
+    def test_any_size_but_tiny(self):
+        assert phantom.render([0.0], 100).shape == (1, 100, 100, 1)
+        with pytest.raises(ValueError, match="image_size=4"):
+            phantom.render([0.0], 4)
+
+
+class TestLoad:
+    def test_parts_and_patients(self):
+        parts = phantom.load(16, train=200, validation=60, test=80, seed=3)
+        assert [len(part) for part in parts] == [200, 60, 80]
+        _, counts = np.unique(parts.train.patients, return_counts=True)
+        assert counts.min() >= 1
+        assert counts.max() == 4
+        assert parts.train.class_names == ("malignant", "benign")
+        assert abs(parts.train.labels.mean() - 0.5) < 0.1
+
+    def test_seed_decides(self):
+        sizes = {"train": 20, "validation": 20, "test": 20}
+        first, again, other = (phantom.load(16, seed=seed, **sizes) for seed in (1, 1, 2))
+        assert first.test.fingerprint() == again.test.fingerprint() != other.test.fingerprint()
+
+    def test_oracle_draws_fresh_patients(self):
+        parts = phantom.load(16, train=40, validation=20, test=20)
+        made = phantom.oracle()(parts.train, np.array([0, 1, 1]), seed=4)
+        assert made.labels.tolist() == [0, 1, 1]
+        assert made.image_shape == parts.train.image_shape
+        assert not set(made.patients) & set(parts.train.patients)

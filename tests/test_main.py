@@ -1,0 +1,152 @@
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from synthkit import __main__ as command
+from synthkit.datasets import phantom
+from tests.datasets.test_medmnist import arrays, write
+
+TINY = {"seeds": 2, "skin_cnn": 6, "resnet18": 2, "per_class": 10, "ratio": 1.0, "epochs": 2, "learning_rate": 1e-3}
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """A profile and phantoms that take seconds."""
+    monkeypatch.setattr(command, "PROFILES", {key: {"fast": value, "full": value} for key, value in TINY.items()})
+    load = phantom.load
+    monkeypatch.setattr(phantom, "load", lambda size: load(size, train=60, validation=30, test=40))
+
+
+def test_study_from_end_to_end(tiny, tmp_path, capsys):
+    assert command.main(["study", "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr()
+    assert all(arm in printed.out for arm in command.ARMS)
+    assert "control" in printed.out
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"trials", "trials.csv", "scores.npz", "summary.csv", "report.html", "study.json"}
+    trials = pd.read_csv(tmp_path / "trials.csv")
+    assert len(trials) == 12
+    assert (trials["status"] == "done").all()
+    assert trials["n_real"].eq(20).all()
+    summary = pd.read_csv(tmp_path / "summary.csv")
+    assert summary.columns[:11].tolist() == (
+        "arm metric mean low high difference difference_low difference_high p p_holm verdict".split()
+    )
+    with np.load(tmp_path / "scores.npz", allow_pickle=False) as scores:
+        assert scores["scores/cvae"].shape == (2, 40, 2)
+        assert len(scores["patients"]) == 40
+    assert "12/12" in printed.err
+    assert command.main(["study", "--out", str(tmp_path)]) == 0
+    assert "12 of 12 trials were finished before" in capsys.readouterr().err
+
+
+def test_npz_and_chosen_arms(tiny, tmp_path, capsys):
+    path = write(tmp_path / "mine.npz")
+    options = ["--arms", "real, oversample", "--seeds", "1", "--image-size", "20", "--per-class", "9"]
+    assert command.main(["study", "--data", str(path), *options, "--out", str(tmp_path / "out")]) == 0
+    assert "one seed: no verdict" in capsys.readouterr().out
+    assert pd.read_csv(tmp_path / "out" / "trials.csv")["n_real"].tolist() == [18, 18]
+
+
+def test_folder(tiny, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for label in ("benign", "malignant"):
+        (tmp_path / "skin" / label).mkdir(parents=True)
+        for i in range(30):
+            Image.fromarray(rng.integers(0, 256, (24, 24), "uint8")).save(tmp_path / "skin" / label / f"{i}.jpg")
+    options = ["--patients", r"(\w+/\d+)", "--arms", "real", "--seeds", "1", "--out", str(tmp_path / "out")]
+    assert command.main(["study", "--data", str(tmp_path / "skin"), *options]) == 0
+    assert "AUC" in capsys.readouterr().out
+
+
+@pytest.fixture
+def broken(tmp_path):
+    """Inputs that make no study, by name."""
+    write(tmp_path / "other.npz", val_labels=None)
+    write(tmp_path / "pickled.npz", test_images=np.array([{}], object))
+    write(tmp_path / "cut.npz")
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "cut.npz").read_bytes()[:-4000])
+    few = arrays(sizes=(63, 12, 20))
+    few["train_labels"] = (np.arange(63) >= 3).astype("uint8")
+    few["val_labels"] = (np.arange(12) >= 1).astype("uint8")
+    np.savez(tmp_path / "few.npz", **few)
+    for label in ("a", "b"):
+        (tmp_path / "skin" / label).mkdir(parents=True)
+        for i in range(12):
+            Image.fromarray(np.random.default_rng(i).integers(0, 256, (9, 9), "uint8")).save(
+                tmp_path / "skin" / label / f"{i}.jpg"
+            )
+    (tmp_path / "skin" / "b" / "7.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
+    (tmp_path / "one" / "a").mkdir(parents=True)
+    Image.new("L", (9, 9)).save(tmp_path / "one" / "a" / "1.png")
+    (tmp_path / "file").write_text("in the way")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--data", "{}/none.npz"], "none.npz does not exist"),
+        (["--data", "{}/none"], "is neither a file nor a folder nor a set by name"),
+        (["--data", "{}/other.npz"], "is not a MedMNIST file: it lacks val_labels"),
+        (["--data", "{}/pickled.npz"], "holds pickled objects"),
+        (["--data", "{}/cut.npz"], "is damaged or not an npz file"),
+        (["--data", "{}/few.npz"], "too few images, 1 of class 0"),
+        (["--data", "{}/one"], "holds 1 folder with images (a)"),
+        (["--data", "{}/skin"], "7.jpg cannot be read as an image"),
+        (["--data", "{}/skin", "--patients", "("], "not a regular expression"),
+        (["--patients", "x"], "--patients is for folders"),
+        (["--arms", "real,magic"], "there is no arm 'magic'"),
+        (["--data", "{}/few.npz", "--arms", "oracle"], "exists on phantoms only"),
+        (["--seeds", "0"], "expected an integer of at least 1, received '0'"),
+        (["--out", "{}/file/out"], "cannot be written (Not a directory)"),
+        (["--positive", "grey"], "positive must be one of malignant, benign"),
+    ],
+)
+def test_one_sentence_and_exit_status_2(tiny, broken, capsys, arguments, says):
+    arguments = [argument.format(broken) for argument in arguments]
+    if "--out" not in arguments:
+        arguments += ["--out", str(broken / "out")]
+    try:
+        status = command.main(["study", *arguments])
+    except SystemExit as stop:  # argparse's way
+        status = stop.code
+    printed = capsys.readouterr()
+    assert status == 2
+    assert says in printed.err
+    assert "Traceback" not in printed.err
+    errors = [line for line in printed.err.splitlines() if "error: " in line or line.startswith("synthkit: ")]
+    assert len(errors) == 1
+
+
+def test_another_studys_folder(tiny, tmp_path, capsys):
+    options = ["study", "--arms", "real", "--out", str(tmp_path)]
+    assert command.main(options) == 0
+    capsys.readouterr()
+    assert command.main([*options, "--image-size", "24"]) == 2
+    assert "holds another study's trials: its data is" in capsys.readouterr().err
+
+
+def test_failed_trials_are_counted(tiny, tmp_path, capsys, monkeypatch):
+    from synthkit import study
+
+    def broken(train, labels, seed):
+        raise RuntimeError("no luck")
+
+    monkeypatch.setattr(study, "oversample", broken)
+    assert command.main(["study", "--arms", "real,oversample", "--out", str(tmp_path)]) == 2
+    assert "2 trials failed" in capsys.readouterr().err
+    assert "no luck" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_module_runs_and_helps():
+    done = subprocess.run(
+        [sys.executable, "-m", "synthkit", "study", "--help"], capture_output=True, text=True, check=True
+    )
+    assert max(map(len, done.stdout.splitlines())) <= 120
+    for word in ("--data", "--seeds", "oversample", "profiles"):
+        assert word in done.stdout

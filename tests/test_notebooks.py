@@ -1,0 +1,57 @@
+"""What nbval does not look at: it passes a notebook without outputs, and one that nobody would want to read."""
+
+import json
+
+import nbformat
+import pytest
+
+from tests.conftest import ROOT
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.name)
+def notebook(request):
+    return nbformat.read(request.param, as_version=4)
+
+
+def code(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_there_are_notebooks():
+    assert NOTEBOOKS
+
+
+def test_every_code_cell_was_run_in_order_without_errors(notebook):
+    assert [cell.execution_count for cell in code(notebook)] == list(range(1, len(code(notebook)) + 1))
+    outputs = [output for cell in code(notebook) for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
+
+
+def test_cells_are_short_and_lines_fit(notebook):
+    for cell in code(notebook):
+        lines = cell.source.splitlines()
+        assert len(lines) <= 20, lines[0]
+        assert max(map(len, lines)) <= 120
+
+
+def test_one_parameters_cell_with_both_profiles(notebook):
+    tagged = [cell for cell in code(notebook) if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    assert 'PROFILE = "fast"' in tagged[0].source
+    assert '"full"' in tagged[0].source
+
+
+def test_figures_come_with_a_line_to_compare(notebook):
+    for cell in code(notebook):
+        kinds = {output.output_type for output in cell.outputs}
+        pictures = [output for output in cell.outputs if "image/png" in output.get("data", {})]
+        assert not pictures or "stream" in kinds, cell.source
+
+
+def test_no_path_of_a_machine(notebook):
+    text = json.dumps(notebook)
+    assert "/home/" not in text
+    assert "/tmp/" not in text
+    assert "/root/" not in text

@@ -1,0 +1,136 @@
+import dataclasses
+import html.parser
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from synthkit import report
+from synthkit.imageset import ImageSet
+from synthkit.results import COLUMNS, Results
+from tests.conftest import make_imageset
+
+HOSTILE = '<script>alert("x")</script>'
+
+
+@pytest.fixture
+def results():
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    arms = ["real", "cvae", HOSTILE]
+    scores = {}
+    for i, arm in enumerate(arms):
+        one = 1 / (1 + np.exp(-(labels * (1 + i) + rng.normal(size=(3, 40)))))
+        scores[arm] = np.stack([1 - one, one], axis=2).astype("float32")
+    rows = [
+        dict(zip(COLUMNS, [arm, seed, 20, 20, 6, 0.7, 0.7, 0.7, 0.7, 0.7, 1.5, "done"], strict=True))
+        for seed in range(3)
+        for arm in arms
+    ]
+    rows.append(rows[0] | {"arm": HOSTILE, "seed": 3, "status": f"failed: ValueError: {HOSTILE}"})
+    toy = make_imageset(16)
+    return Results(
+        trials=pd.DataFrame(rows),
+        scores=scores,
+        seeds=[0, 1, 2],
+        labels=labels,
+        patients=np.arange(40).astype(str),
+        histories={
+            (arm, s): {"step": [3, 6], "loss": [1.0, 0.5], "val_auc": [0.5, 0.7]} for arm in arms for s in range(3)
+        },
+        samples={arm: ImageSet(toy.images, toy.labels, ("malignant", HOSTILE), name=arm) for arm in arms},
+        settings={
+            "class_names": ["malignant", HOSTILE],
+            "positive": "malignant",
+            "steps": 6,
+            "classifier": "skin_cnn",
+            "train_per_class": None,
+            "data": {HOSTILE: "0123"},
+            "arms": {arm: {"ratio": 1.0} for arm in arms},
+            "versions": {"keras": "3"},
+        },
+    )
+
+
+class Page(html.parser.HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.links = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.links += [value for name, value in attributes if name in ("src", "href")]
+
+
+@pytest.fixture
+def page(results, tmp_path):
+    return report.write(results, tmp_path / "report.html")
+
+
+def test_is_self_contained(page):
+    parsed = Page(page.read_text(encoding="utf-8"))
+    assert parsed.links
+    assert all(link.startswith("data:") for link in parsed.links)
+    assert not {"script", "link", "iframe"} & set(parsed.tags)
+    assert not re.search(r"https?://(?!www\.w3\.org)", page.read_text(encoding="utf-8"))
+
+
+def test_names_from_files_are_escaped(page):
+    text = page.read_text(encoding="utf-8")
+    assert "<script>" not in text
+    assert text.count("&lt;script&gt;") > 5
+
+
+def test_says_the_verdicts_and_what_failed(page, results):
+    text = page.read_text(encoding="utf-8")
+    for row in results.summary().query("metric == 'auc'").to_dict("records"):
+        assert f"{row['mean']:.3f}" in text
+    assert "1 trial failed" in text
+    assert "Forest plot" in text
+    assert text.count("<img") == 6
+
+
+def test_controls_speak_up_when_they_fail():
+    def says(**verdicts):
+        return " ".join(
+            report.controls(pd.DataFrame([{"metric": "auc", "arm": a, "verdict": v} for a, v in verdicts.items()]))
+        )
+
+    assert "positive control works" in says(oracle="helps")
+    assert "positive control fails" in says(oracle="no detectable effect")
+    assert "negative control fails" in says(shuffled="helps")
+    assert "negative control works" in says(shuffled="hurts")
+    assert says(cvae="helps") == ""
+
+
+def test_one_seed_and_one_arm(results, tmp_path):
+    one = dataclasses.replace(results, scores={a: s[:1] for a, s in results.scores.items()}, seeds=[0])
+    assert "Run at least three" in report.write(one, tmp_path / "a.html").read_text(encoding="utf-8")
+    alone = dataclasses.replace(results, scores={"real": results.scores["real"]})
+    assert "Forest plot" not in report.write(alone, tmp_path / "b.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("width", [1280, 500])
+def test_opens_in_a_browser(page, tmp_path, width):
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium on this machine")
+    options = (
+        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking".split()
+    )
+    options += ["--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}"]
+    options += ["--virtual-time-budget=2000", f"--window-size={width},900", "--dump-dom"]
+    probe = tmp_path / "probe.html"
+    # The page's own policy forbids scripts, so a copy without it measures itself.
+    text = re.sub(r"<meta http-equiv.*?>", "", page.read_text(encoding="utf-8"))
+    script = (
+        "<script>onload = () => { document.title = [document.documentElement.scrollWidth <= innerWidth,"
+        " [...document.images].every(i => i.complete && i.naturalWidth > 100)].join(' ') }</script>"
+    )
+    probe.write_text(text.replace("</body>", script + "</body>"), encoding="utf-8")
+    done = subprocess.run([browser, *options, probe.as_uri()], capture_output=True, text=True, timeout=90, check=False)
+    assert "<title>true true</title>" in done.stdout, "wider than the window, or an image did not load"

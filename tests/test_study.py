@@ -1,0 +1,241 @@
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from synthkit import study
+from synthkit.classifiers import skin_cnn
+from synthkit.imageset import ImageSet, subsample
+from synthkit.results import load
+from synthkit.study import Arm
+from tests.conftest import make_imageset
+
+
+def brighter(train, labels, seed):
+    """A synthesizer written outside synthkit: new images of the toy classes."""
+    fresh = make_imageset(2 * len(labels), seed % 1000, name="brighter")
+    chosen = [np.flatnonzero(fresh.labels == label)[i] for i, label in enumerate(labels)]
+    return ImageSet(fresh.images[chosen], labels, train.class_names, name="brighter")
+
+
+ARMS = [Arm("real"), Arm("brighter", brighter), Arm("shuffled", study.shuffled(brighter), ratio=2.0)]
+OPTIONS = {"classifier": skin_cnn, "seeds": 2, "steps": 6, "batch_size": 8, "positive": "bright", "progress": False}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A small study that has run to its end, its folder and its results."""
+    from synthkit.imageset import Splits
+
+    splits = Splits(*(make_imageset(n, s, name=f"toy {s}") for s, n in enumerate((24, 12, 30))))
+    out = tmp_path_factory.mktemp("study")
+    return splits, out, study.run(splits, ARMS, out=out, **OPTIONS)
+
+
+def test_every_trial_is_there(finished):
+    _, out, results = finished
+    assert results.trials.columns.tolist() == (
+        "arm seed n_real n_synthetic steps auc accuracy sensitivity specificity f1 seconds status".split()
+    )
+    assert list(zip(results.trials["seed"], results.trials["arm"], strict=True)) == [
+        (seed, arm) for seed in (0, 1) for arm in ("real", "brighter", "shuffled")
+    ]
+    assert results.trials["n_synthetic"].tolist() == [0, 24, 48] * 2
+    assert set(results.trials["steps"]) == {6}
+    read = pd.read_csv(out / "trials.csv")
+    pd.testing.assert_frame_equal(read, results.trials, check_exact=True)
+    assert sorted(path.name for path in (out / "trials").iterdir()) == sorted(
+        f"{arm.name}-{seed}.npz" for arm in ARMS for seed in (0, 1)
+    )
+
+
+def test_rows_follow_from_the_stored_scores(finished):
+    from synthkit.statistics import score
+
+    splits, _, results = finished
+    assert (results.labels == splits.test.labels).all()
+    assert (results.patients == splits.test.patients).all()
+    for arm, seeds in results.scores.items():
+        for seed, scores in enumerate(seeds):
+            row = results.trials.set_index(["arm", "seed"]).loc[arm, seed]
+            expected = score(splits.test.labels, scores, positive=0)
+            assert row[list(expected)].to_dict() == pytest.approx(expected)
+
+
+def test_started_again_it_runs_nothing(finished, monkeypatch):
+    splits, out, results = finished
+    monkeypatch.setattr(study, "_trial", lambda *_: pytest.fail("ran a trial that was finished"))
+    again = study.run(splits, ARMS, out=out, **OPTIONS)
+    pd.testing.assert_frame_equal(again.trials, results.trials, check_exact=True)
+
+
+def test_missing_trials_come_out_the_same_bit_for_bit(finished, tmp_path):
+    splits, _, results = finished
+    study.run(splits, ARMS, out=tmp_path, **OPTIONS)
+    (tmp_path / "trials" / "brighter-0.npz").unlink()
+    (tmp_path / "trials" / "real-1.npz").unlink()
+    again = study.run(splits, ARMS, out=tmp_path, **OPTIONS)
+    for arm in results.scores:
+        assert (again.scores[arm] == results.scores[arm]).all()
+    columns = results.trials.columns.drop("seconds")
+    pd.testing.assert_frame_equal(again.trials[columns], results.trials[columns], check_exact=True)
+
+
+def test_arms_and_seeds_can_be_added(finished, tmp_path):
+    splits, _, results = finished
+    study.run(splits, ARMS[:1], out=tmp_path, **(OPTIONS | {"seeds": 1}))
+    grown = study.run(splits, ARMS, out=tmp_path, **OPTIONS)
+    assert (grown.scores["shuffled"] == results.scores["shuffled"]).all()
+    assert grown.seeds == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 8}, "its steps is 6, here it is 8"),
+        ({"settings": {"epochs": 3}}, "its epochs is None, here it is 3"),
+        ({"arms": [Arm("brighter", brighter, ratio=3.0)]}, "another study's trials: its arms"),
+        ({"splits": True}, "another study's trials: its data"),
+    ],
+)
+def test_another_studys_folder_is_refused(finished, change, message):
+    splits, out, _ = finished
+    if change.pop("splits", False):
+        splits = dataclasses.replace(splits, test=splits.test[:-1])
+    with pytest.raises(ValueError, match=message):
+        study.run(splits, change.pop("arms", ARMS), out=out, **(OPTIONS | change))
+
+
+def test_trials_without_a_study_are_refused(finished, tmp_path):
+    (tmp_path / "trials").mkdir()
+    (tmp_path / "trials" / "real-0.npz").write_bytes(b"")
+    with pytest.raises(ValueError, match="holds trials without a study.json"):
+        study.run(finished[0], ARMS, out=tmp_path, **OPTIONS)
+
+
+def test_damaged_trial_is_named(finished, tmp_path):
+    splits, _, _ = finished
+    study.run(splits, ARMS[:1], out=tmp_path, **(OPTIONS | {"seeds": 1}))
+    (tmp_path / "trials" / "real-0.npz").write_bytes(b"PK")
+    with pytest.raises(ValueError, match=r"real-0.npz is not a trial that can be read .*delete it"):
+        load(tmp_path)
+
+
+def test_failing_synthesizer_fails_its_trials_only(finished, tmp_path):
+    def broken(train, labels, seed):
+        raise RuntimeError("no images today")
+
+    splits, _, results = finished
+    found = study.run(splits, [Arm("real"), Arm("broken", broken)], out=tmp_path, **OPTIONS)
+    assert found.trials["status"].tolist() == ["done", "failed: RuntimeError: no images today"] * 2
+    assert list(found.scores) == ["real"]
+    assert (found.scores["real"] == results.scores["real"]).all()
+    repaired = study.run(splits, [Arm("real"), Arm("broken", brighter)], out=tmp_path, **OPTIONS)
+    assert (repaired.trials["status"] == "done").all()
+
+
+class TestDoor:
+    def test_synthesizer_that_returns_test_images_is_caught(self, finished, tmp_path):
+        splits = finished[0]
+
+        def thief(train, labels, seed):
+            stolen = subsample(splits.test, 12)
+            return dataclasses.replace(stolen, labels=np.sort(labels)) if len(labels) == 24 else stolen
+
+        found = study.run(splits, [Arm("thief", thief)], out=tmp_path, **(OPTIONS | {"seeds": 1}))
+        assert "images of thief stand in the validation or test part" in found.trials["status"][0]
+
+    def test_synthesizer_must_return_what_was_asked(self, finished):
+        real = finished[0].train
+        labels = np.array([0] * 12 + [1] * 12)
+        for wrong in (make_imageset(23), make_imageset(24, size=24), make_imageset(24)[::2]):
+            with pytest.raises(ValueError, match=r"asked for 24 images of shape \(20, 20, 1\)"):
+                study.synthesize(Arm("odd", lambda *_, wrong=wrong: wrong), real, 0)
+        assert np.sort(study.synthesize(Arm("good", brighter), real, 0).labels).tolist() == labels.tolist()
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"seeds": 0}, "seeds must be an integer of at least 1. Received: seeds=0"),
+            ({"positive": "grey"}, "positive must be one of bright, dark. Received: 'grey'"),
+            ({"arms": []}, "Received: none"),
+            ({"arms": [Arm("real"), Arm("real")]}, "different names"),
+            ({"arms": [Arm("../up")]}, "becomes a file's name"),
+        ],
+    )
+    def test_arguments_that_make_no_study(self, finished, tmp_path, change, message):
+        with pytest.raises(ValueError, match=message):
+            study.run(finished[0], change.pop("arms", ARMS), out=tmp_path, **(OPTIONS | change))
+
+    def test_too_few_images(self, finished, tmp_path):
+        splits = dataclasses.replace(finished[0], test=make_imageset(30, 7, name="toy x")[:3])
+        with pytest.raises(ValueError, match="toy x has too few images, 1 of dark"):
+            study.run(splits, ARMS, out=tmp_path, **OPTIONS)
+
+
+def test_oversample_draws_training_images_of_the_asked_class():
+    train, labels = make_imageset(20, 1), np.array([1, 0, 1, 1])
+    made = study.oversample(train, labels, seed=1)
+    assert made.labels.tolist() == labels.tolist()
+    assert {image.tobytes() for image in made.images} <= {image.tobytes() for image in train.images}
+
+
+def test_shuffled_keeps_images_and_counts():
+    train, labels = make_imageset(20, 1), np.arange(40) % 2
+    plain, mixed = brighter(train, labels, 3), study.shuffled(brighter)(train, labels, 3)
+    assert (plain.images == mixed.images).all()
+    assert mixed.labels.sum() == labels.sum()
+    assert 10 < (mixed.labels != plain.labels).sum() < 30
+
+
+def test_samples_show_what_the_classifier_was_given(finished, tmp_path):
+    splits, _, results = finished
+    assert results.samples["real"].class_counts() == {"bright": 8, "dark": 8}
+    real = {image.tobytes() for image in splits.train.images}
+    assert {image.tobytes() for image in results.samples["real"].images} <= real
+    arm = Arm("inverted", augment=lambda images, labels, seeds: (255 - images, labels))
+    found = study.run(splits, [arm], out=tmp_path, **(OPTIONS | {"seeds": 1}))
+    assert {(255 - image).tobytes() for image in found.samples["inverted"].images} <= real
+
+
+def test_subset_of_the_training_part_is_drawn_for_every_seed(finished, tmp_path):
+    found = study.run(finished[0], ARMS[:2], out=tmp_path, **(OPTIONS | {"train_per_class": 5}))
+    assert set(found.trials["n_real"]) == {10}
+    assert found.trials["n_synthetic"].tolist() == [0, 10, 0, 10]
+
+
+SCRIPT = """
+import sys
+from tests.conftest import make_imageset
+from tests.test_study import ARMS, OPTIONS
+from synthkit import study
+from synthkit.imageset import Splits
+splits = Splits(*(make_imageset(n, s, name=f"toy {s}") for s, n in enumerate((24, 12, 30))))
+study.run(splits, ARMS, out=sys.argv[1], **(OPTIONS | {"progress": True}))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+def test_killed_study_goes_on_and_ends_the_same(finished, tmp_path):
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
+    first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "trials").glob("*.npz")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    kept = len(list((tmp_path / "trials").glob("*.npz")))
+    assert 1 <= kept < 6
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert f"{kept} of 6 trials were finished before" in done.stderr
+    again, results = load(tmp_path), finished[2]
+    columns = results.trials.columns.drop("seconds")
+    pd.testing.assert_frame_equal(again.trials[columns], results.trials[columns], check_exact=True)
+    for arm in results.scores:
+        assert (again.scores[arm] == results.scores[arm]).all()

@@ -68,7 +68,8 @@ def _parser():
         description="Trains a classifier on every arm's training set with several seeds, scores each once on the\n"
         "test part, and says with intervals and corrected tests which arms help. Killed and started again\n"
         "with the same arguments it goes on where it was.",
-        epilog=f"arms:\n{arms}\n\nfurther arms, by --arms only:\n{further}\n\nprofiles:        fast    full\n{profiles}\n"
+        epilog=f"arms:\n{arms}\n\nfurther arms, by --arms only:\n{further}\n\n"
+        f"profiles:        fast    full\n{profiles}\n"
         "  (skin_cnn, resnet18: gradient steps with that classifier; per_class: real training images of each\n"
         "  class, holds for phantoms, other data are used whole; ratio: synthetic images for each real one;\n"
         "  epochs: of the generator)",

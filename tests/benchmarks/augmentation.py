@@ -22,17 +22,16 @@ from synthkit.augmentation import Augmenter
 from synthkit.datasets import phantom
 from synthkit.imageset import to_dataset
 
-BATCH = 32
-ROUNDS = 3
-SECONDS = 0.7  # of each peer in each round
+ROUNDS = 7
+SECONDS = 1.0  # of each peer in each round
 
 
-def augmenter(imageset):
+def augmenter(imageset, batch_size):
     """Our pipeline."""
-    return iter(to_dataset(imageset, BATCH, shuffle_seed=0, augment=Augmenter(), repeat=True))
+    return iter(to_dataset(imageset, batch_size, shuffle_seed=0, augment=Augmenter(), repeat=True))
 
 
-def image_data_generator(imageset):
+def image_data_generator(imageset, batch_size):
     """Keras 2's class with the study's arguments, in one thread, which is how `fit` ran it."""
     generator = tf.keras.preprocessing.image.ImageDataGenerator(
         rotation_range=30,
@@ -47,10 +46,10 @@ def image_data_generator(imageset):
         fill_mode="nearest",
         rescale=1 / 255,
     )
-    return iter(generator.flow(imageset.images, imageset.labels, batch_size=BATCH, seed=0))
+    return iter(generator.flow(imageset.images, imageset.labels, batch_size=batch_size, seed=0))
 
 
-def keras_layers(imageset):
+def keras_layers(imageset, batch_size):
     """Keras's layers of the same ranges, in parallel; RandomBrightness adds, so it does for channel shift too."""
     options = {"fill_mode": "nearest"}
     chain = [
@@ -70,33 +69,32 @@ def keras_layers(imageset):
         return images, labels
 
     data = tf.data.Dataset.from_tensor_slices((imageset.images, imageset.labels))
-    data = data.shuffle(len(imageset), seed=0).repeat().batch(BATCH, drop_remainder=True)
+    data = data.shuffle(len(imageset), seed=0).repeat().batch(batch_size, drop_remainder=True)
     options = tf.data.Options()
     options.autotune.enabled = False
     return iter(data.map(change, num_parallel_calls=os.cpu_count()).prefetch(2).with_options(options))
 
 
-def bare_warp(imageset):
-    """One `cv2.warpAffine` an image into memory that is there already, and nothing else."""
+def bare_warp(imageset, batch_size):
+    """One `cv2.warpAffine` an image into memory that is there already, and nothing else, a batch a thread."""
     rng = np.random.default_rng(0)
     height, width, _ = imageset.image_shape
-    matrices = [cv2.getRotationMatrix2D((width / 2, height / 2), rng.uniform(-30, 30), 1) for _ in range(BATCH)]
+    matrices = [cv2.getRotationMatrix2D((width / 2, height / 2), rng.uniform(-30, 30), 1) for _ in range(batch_size)]
     how = {"flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, "borderMode": cv2.BORDER_REPLICATE}
 
     def work(start):
-        batch = np.empty((BATCH, *imageset.image_shape), "uint8")
-        for _ in range(8):
-            for i, matrix in enumerate(matrices):
-                cv2.warpAffine(imageset.images[start + i], matrix, (width, height), dst=batch[i], **how)
+        batch = np.empty((batch_size, *imageset.image_shape), "uint8")
+        for i, matrix in enumerate(matrices):
+            cv2.warpAffine(imageset.images[start + i], matrix, (width, height), dst=batch[i], **how)
 
     with ThreadPool(os.cpu_count()) as pool:
         while True:
             pool.map(work, range(os.cpu_count()), chunksize=1)
-            for _ in range(8 * os.cpu_count()):
-                yield BATCH
+            for _ in range(os.cpu_count()):
+                yield batch_size
 
 
-def albumentations(imageset):
+def albumentations(imageset, batch_size):
     """The albumentations package, where it is installed, its threads and ours as in `augmenter`."""
     import albumentations as A
 
@@ -115,32 +113,43 @@ def albumentations(imageset):
     def change(index):
         return np.stack([chain(image=image)["image"] for image in imageset.images[index]])
 
-    data = tf.data.Dataset.range(len(imageset)).repeat().batch(BATCH, drop_remainder=True)
+    data = tf.data.Dataset.range(len(imageset)).repeat().batch(batch_size, drop_remainder=True)
     data = data.map(lambda i: tf.numpy_function(change, [i], "float32"), num_parallel_calls=os.cpu_count())
     return iter(data.prefetch(2))
 
 
-def speed(batches):
+def speed(batches, batch_size):
     """Returns images per second over about `SECONDS`, after what prefetching had ready is used up."""
     for _ in range(4):
         next(batches)
     began, images = time.perf_counter(), 0
     while (spent := time.perf_counter() - began) < SECONDS:
         next(batches)
-        images += BATCH
+        images += batch_size
     return images / spent
 
 
-def measure(imageset, peers):
+def rest():
+    """Waits until this process computes nothing, for ten seconds at most."""
+    for _ in range(50):
+        began = time.process_time()
+        time.sleep(0.2)
+        if time.process_time() - began < 0.02:
+            return
+
+
+def measure(imageset, peers, batch_size):
     """Returns every peer's median speed; their runs alternate, so that a busy moment hits all alike.
 
-    Every run starts a pipeline of its own, so that none works ahead while another is measured.
+    Every run starts a pipeline of its own and ends only when that has come to rest, so that none works on while
+    another is measured.
     """
     speeds = {peer.__name__: [] for peer in peers}
     for _, peer in itertools.product(range(ROUNDS), peers):
-        batches = peer(imageset)
-        speeds[peer.__name__].append(speed(batches))
+        batches = peer(imageset, batch_size)
+        speeds[peer.__name__].append(speed(batches, batch_size))
         del batches
+        rest()
     return {name: statistics.median(values) for name, values in speeds.items()}
 
 
@@ -155,12 +164,12 @@ def main():
         print("albumentations is not installed; its figure is left out")
     print(f"{os.cpu_count()} processors, OpenCV {cv2.__version__}, TensorFlow {tf.__version__}, images per second:")
     figures = {}
-    for size, channels in ((224, 3), (28, 1)):
+    for size, channels, batch_size in ((224, 3, 32), (28, 1, 128)):
         imageset = phantom.simulate(256, size)
         images = np.repeat(imageset.images, channels, axis=-1)
         imageset = type(imageset)(images, imageset.labels, imageset.class_names)
-        speeds = measure(imageset, peers)
-        print(f"{size}×{size}×{channels}: " + ", ".join(f"{name} {value:,.0f}" for name, value in speeds.items()))
+        speeds = measure(imageset, peers, batch_size)
+        print(f"{size}×{size}×{channels}, batches of {batch_size}: " + ", ".join(f"{name} {value:,.0f}" for name, value in speeds.items()))
         for name in list(speeds)[1:]:
             figures[f"augmentation_{size}_vs_{name}"] = speeds["augmenter"] / speeds[name]
     for name, value in figures.items():

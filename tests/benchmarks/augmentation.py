@@ -169,7 +169,8 @@ def main():
         images = np.repeat(imageset.images, channels, axis=-1)
         imageset = type(imageset)(images, imageset.labels, imageset.class_names)
         speeds = measure(imageset, peers, batch_size)
-        print(f"{size}×{size}×{channels}, batches of {batch_size}: " + ", ".join(f"{name} {value:,.0f}" for name, value in speeds.items()))
+        found = ", ".join(f"{name} {value:,.0f}" for name, value in speeds.items())
+        print(f"{size}×{size}×{channels}, batches of {batch_size}: {found}")
         for name in list(speeds)[1:]:
             figures[f"augmentation_{size}_vs_{name}"] = speeds["augmenter"] / speeds[name]
     for name, value in figures.items():

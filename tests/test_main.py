@@ -18,7 +18,7 @@ def tiny(monkeypatch):
     """A profile and phantoms that take seconds."""
     monkeypatch.setattr(command, "PROFILES", {key: {"fast": value, "full": value} for key, value in TINY.items()})
     load = phantom.load
-    monkeypatch.setattr(phantom, "load", lambda size: load(size, train=60, validation=30, test=40))
+    monkeypatch.setattr(phantom, "load", lambda size, best_auc: load(size, train=60, validation=30, test=40))
 
 
 def test_study_from_end_to_end(tiny, tmp_path, capsys):

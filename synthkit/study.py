@@ -188,9 +188,9 @@ def _claim(out, identity):
         if key == "arms":
             before, now = held.get("arms"), {arm: arms[arm] for arm in held.get("arms", {})}
         if before != now:
+            what = "images are others" if key == "data" else f"{key} is {before}, here it is {now}"
             raise ValueError(
-                f"{out} holds another study's trials: its {key} is {before}, here it is {now}. "
-                f"Choose another folder, or delete this one"
+                f"{out} holds another study's trials: its {what}. Choose another folder, or delete this one"
             )
     if arms != held["arms"]:
         results.write(path, json.dumps({**held, "arms": arms}, indent=1).encode())

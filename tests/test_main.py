@@ -128,7 +128,7 @@ def test_another_studys_folder(tiny, tmp_path, capsys):
     assert command.main(options) == 0
     capsys.readouterr()
     assert command.main([*options, "--image-size", "24"]) == 2
-    assert "holds another study's trials: its data is" in capsys.readouterr().err
+    assert "holds another study's trials: its images are others" in capsys.readouterr().err
 
 
 def test_failed_trials_are_counted(tiny, tmp_path, capsys, monkeypatch):

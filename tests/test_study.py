@@ -101,7 +101,7 @@ def test_arms_and_seeds_can_be_added(finished, tmp_path):
         ({"steps": 8}, "its steps is 6, here it is 8"),
         ({"settings": {"epochs": 3}}, "its epochs is None, here it is 3"),
         ({"arms": [Arm("brighter", brighter, ratio=3.0)]}, "another study's trials: its arms"),
-        ({"splits": True}, "another study's trials: its data"),
+        ({"splits": True}, "another study's trials: its images are others"),
     ],
 )
 def test_another_studys_folder_is_refused(finished, change, message):

@@ -287,9 +287,9 @@ class _Bars:
 
     def begin(self, arm, seed):
         self.name = f"{arm}, seed {seed}"
-        self.trial.reset()
 
     def say(self, doing):
+        self.trial.reset()
         self.trial.set_description(f"{self.name}: {doing}")
 
     def step(self):

@@ -265,8 +265,18 @@ def split(imageset, validation=0.1, test=0.2, *, seed=0):
         ValueError: if a part is left without an image of some class.
     """
     parts = partition(imageset, [validation, test], seed=seed)
-    named = zip(parts, ("train", "validation", "test"), strict=True)
-    return Splits(*(dataclasses.replace(part, name=f"{imageset.name} {name}") for part, name in named))
+    names = ("train", "validation", "test")
+    for label, count in enumerate(imageset.class_counts().values()):
+        short = [name for part, name in zip(parts, names, strict=True) if label not in part.labels]
+        if short:
+            patients = len(np.unique(imageset.patients[imageset.labels == label]))
+            raise ValueError(
+                f"{imageset.name}: class {imageset.class_names[label]} has {count} images of {patients} patients, too "
+                f"few for the {' and the '.join(short)} part to get one; give more images or larger shares"
+            )
+    return Splits(
+        *(dataclasses.replace(part, name=f"{imageset.name} {name}") for part, name in zip(parts, names, strict=True))
+    )
 
 
 def subsample(imageset, per_class, *, seed=0, total=None):

@@ -85,9 +85,16 @@ def _read(path):
         ) from error
 
 
-def is_finished(out, arm, seed):
-    path = trial_path(out, arm, seed)
-    return path.exists() and _read(path)["row"]["status"] == "done"
+def read_trials(out):
+    """Returns what every trial's file in the folder `out` holds, as a dict from (arm, seed)."""
+    found = [_read(path) for path in sorted((Path(out) / "trials").glob("*.npz"))]
+    return {(contents["row"]["arm"], contents["row"]["seed"]): contents for contents in found}
+
+
+def table(rows, arms):
+    """Returns rows of trials, a dict from (arm, seed), as a DataFrame in the order of seeds and `arms`."""
+    order = sorted(rows, key=lambda key: (key[1], arms.index(key[0])))
+    return pd.DataFrame([rows[key] for key in order], columns=COLUMNS)
 
 
 def load(out):
@@ -104,13 +111,10 @@ def load(out):
         raise ValueError(f"{out} holds no study: it has no study.json")
     settings = json.loads((out / "study.json").read_text(encoding="utf-8"))
     arms = list(settings["arms"])
-    files = {}
-    for path in (out / "trials").glob("*.npz"):
-        contents = _read(path)
-        files[contents["row"]["arm"], contents["row"]["seed"]] = contents
-    order = sorted(files, key=lambda key: (key[1], arms.index(key[0])))
-    trials = pd.DataFrame([files[key]["row"] for key in order], columns=COLUMNS)
-    done = {key: files[key] for key in order if files[key]["row"]["status"] == "done"}
+    files = read_trials(out)
+    trials = table({key: contents["row"] for key, contents in files.items()}, arms)
+    finished = trials[trials["status"] == "done"]
+    done = {(arm, seed): files[arm, seed] for arm, seed in zip(finished["arm"], finished["seed"], strict=True)}
     arms = [arm for arm in arms if any(key[0] == arm for key in done)]
     seeds = sorted({seed for _, seed in done if all((arm, seed) in done for arm in arms)})
     any_trial = next(iter(done.values()), {"labels": np.empty(0, int), "patients": np.empty(0, str)})

@@ -12,7 +12,7 @@ from tqdm.notebook import tqdm_notebook
 
 from synthkit import results
 from synthkit.environment import versions
-from synthkit.imageset import concatenate, image_digests, subsample, to_dataset
+from synthkit.imageset import ImageSet, concatenate, image_digests, subsample, to_dataset
 from synthkit.statistics import score
 from synthkit.training import Trainer
 
@@ -90,6 +90,9 @@ def run(
     Returns:
         results.Results.
 
+    TensorFlow's deterministic operations are switched on for the rest of the process
+    (`tf.config.experimental.enable_op_determinism`), so that the same seeds give the same scores.
+
     Raises:
         ValueError: for arguments that make no study, or if `out` holds trials of another study.
         OSError: if `out` cannot be written.
@@ -112,10 +115,11 @@ def run(
         "arms": {arm.name: _describe(arm) for arm in arms},
     }
     out = Path(out)
-    _claim(out, identity)
+    order = _claim(out, identity)
     held_out = set(image_digests(splits.validation)) | set(image_digests(splits.test))
     grid = [(arm, seed) for seed in range(seeds) for arm in arms]
-    todo = [(arm, seed) for arm, seed in grid if not results.is_finished(out, arm.name, seed)]
+    rows = {key: contents["row"] for key, contents in results.read_trials(out).items()}
+    todo = [(arm, seed) for arm, seed in grid if rows.get((arm.name, seed), {}).get("status") != "done"]
     label = None if positive is None else classes.index(positive)
     with _Bars(len(grid), len(grid) - len(todo), trainer.steps, progress) as bars:
         for arm, seed in todo:
@@ -123,10 +127,10 @@ def run(
             contents = _trial(splits, arm, seed, trainer, train_per_class, label, held_out, bars)
             with results.replacing(results.trial_path(out, arm.name, seed)) as file:
                 np.savez_compressed(file, **contents)
-            found = results.load(out)
+            rows[arm.name, seed] = json.loads(contents["row"])
             with results.replacing(out / "trials.csv") as file:
-                found.trials.to_csv(file, index=False)
-            bars.end(json.loads(contents["row"]))
+                results.table(rows, order).to_csv(file, index=False)
+            bars.end(rows[arm.name, seed])
     return results.load(out)
 
 
@@ -172,14 +176,14 @@ def make_folder(out):
 
 
 def _claim(out, identity):
-    """Writes `study.json`, or compares with the one that is there."""
+    """Writes `study.json`, or compares with that of the trials that are there. Returns the names of all arms."""
     make_folder(out)
     path = out / "study.json"
-    if not path.exists():
-        if any((out / "trials").iterdir()):
-            raise ValueError(f"{out} holds trials without a study.json that says of what; choose another folder")
+    if not any((out / "trials").iterdir()):
         results.write(path, json.dumps({**identity, "versions": versions()}, indent=1).encode())
-        return
+        return list(identity["arms"])
+    if not path.exists():
+        raise ValueError(f"{out} holds trials without a study.json that says of what; choose another folder")
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -190,12 +194,13 @@ def _claim(out, identity):
         if key == "arms":
             before, now = held.get("arms"), {arm: arms[arm] for arm in held.get("arms", {})}
         if before != now:
+            what = "images are others" if key == "data" else f"{key} is {before}, here it is {now}"
             raise ValueError(
-                f"{out} holds another study's trials: its {key} is {before}, here it is {now}. "
-                f"Choose another folder, or delete this one"
+                f"{out} holds another study's trials: its {what}. Choose another folder, or delete this one"
             )
     if arms != held["arms"]:
         results.write(path, json.dumps({**held, "arms": arms}, indent=1).encode())
+    return list(arms)
 
 
 def _trial(splits, arm, seed, trainer, train_per_class, positive, held_out, bars):
@@ -251,6 +256,8 @@ def synthesize(arm, real, seed, held_out=frozenset()):
     counts = np.round(np.bincount(real.labels, minlength=len(real.class_names)) * arm.ratio).astype(int)
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
     made = arm.synthesizer(real, labels, seed)
+    if not isinstance(made, ImageSet):
+        raise ValueError(f"the synthesizer of {arm.name} must return an ImageSet. Received: {type(made).__name__}")
     if (
         not np.array_equal(np.sort(made.labels), np.sort(labels))
         or made.image_shape != real.image_shape
@@ -288,9 +295,9 @@ class _Bars:
 
     def begin(self, arm, seed):
         self.name = f"{arm}, seed {seed}"
-        self.trial.reset()
 
     def say(self, doing):
+        self.trial.reset()
         self.trial.set_description(f"{self.name}: {doing}")
 
     def step(self):

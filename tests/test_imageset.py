@@ -115,6 +115,11 @@ class TestSplit:
         assert split(made, seed=1).test.fingerprint() == split(made, seed=1).test.fingerprint()
         assert split(made, seed=1).test.fingerprint() != split(made, seed=2).test.fingerprint()
 
+    def test_class_of_three_images_raises(self):
+        made = numbered(40, labels=np.array([0] * 37 + [1] * 3))
+        with pytest.raises(ValueError, match="class b has 3 images of 3 patients, too few for the validation part"):
+            split(made)
+
     def test_sizes_that_leave_nothing_raise(self):
         with pytest.raises(ValueError, match="leave some of the 10 images"):
             split(numbered(10), validation=0.5, test=0.5)

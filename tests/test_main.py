@@ -18,7 +18,7 @@ def tiny(monkeypatch):
     """A profile and phantoms that take seconds."""
     monkeypatch.setattr(command, "PROFILES", {key: {"fast": value, "full": value} for key, value in TINY.items()})
     load = phantom.load
-    monkeypatch.setattr(phantom, "load", lambda size: load(size, train=60, validation=30, test=40))
+    monkeypatch.setattr(phantom, "load", lambda size, best_auc: load(size, train=60, validation=30, test=40))
 
 
 def test_study_from_end_to_end(tiny, tmp_path, capsys):
@@ -128,7 +128,7 @@ def test_another_studys_folder(tiny, tmp_path, capsys):
     assert command.main(options) == 0
     capsys.readouterr()
     assert command.main([*options, "--image-size", "24"]) == 2
-    assert "holds another study's trials: its data is" in capsys.readouterr().err
+    assert "holds another study's trials: its images are others" in capsys.readouterr().err
 
 
 def test_failed_trials_are_counted(tiny, tmp_path, capsys, monkeypatch):

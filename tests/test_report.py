@@ -91,6 +91,7 @@ def test_says_the_verdicts_and_what_failed(page, results):
         assert f"{row['mean']:.3f}" in text
     assert "1 trial failed" in text
     assert "Forest plot" in text
+    assert "counts as a patient of its own" in text
     assert text.count("<img") == 6
 
 
@@ -105,6 +106,13 @@ def test_controls_speak_up_when_they_fail():
     assert "negative control fails" in says(shuffled="helps")
     assert "negative control works" in says(shuffled="hurts")
     assert says(cvae="helps") == ""
+
+
+def test_known_patients_need_no_warning(results, tmp_path):
+    known = dataclasses.replace(results, patients=np.repeat(np.arange(20), 2).astype(str))
+    text = report.write(known, tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "counts as a patient of its own" not in text
+    assert "40 test images of 20 patients" in text
 
 
 def test_one_seed_and_one_arm(results, tmp_path):

@@ -101,7 +101,7 @@ def test_arms_and_seeds_can_be_added(finished, tmp_path):
         ({"steps": 8}, "its steps is 6, here it is 8"),
         ({"settings": {"epochs": 3}}, "its epochs is None, here it is 3"),
         ({"arms": [Arm("brighter", brighter, ratio=3.0)]}, "another study's trials: its arms"),
-        ({"splits": True}, "another study's trials: its data"),
+        ({"splits": True}, "another study's trials: its images are others"),
     ],
 )
 def test_another_studys_folder_is_refused(finished, change, message):
@@ -157,6 +157,8 @@ class TestDoor:
         for wrong in (make_imageset(23), make_imageset(24, size=24), make_imageset(24)[::2]):
             with pytest.raises(ValueError, match=r"asked for 24 images of shape \(20, 20, 1\)"):
                 study.synthesize(Arm("odd", lambda *_, wrong=wrong: wrong), real, 0)
+        with pytest.raises(ValueError, match="must return an ImageSet. Received: ndarray"):
+            study.synthesize(Arm("odd", lambda train, *_: train.images), real, 0)
         assert np.sort(study.synthesize(Arm("good", brighter), real, 0).labels).tolist() == labels.tolist()
 
     @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ A generator is a `keras.Model` that is `fit` on a data set of `(images, labels)`
 `sample(labels, seed) → float32 images (n, height, width, channels) in [0, 1]`.
 """
 
+import keras
 import numpy as np
-from tqdm.keras import TqdmCallback
+from tqdm.auto import tqdm
 
 from synthkit.imageset import ImageSet, to_dataset
 from synthkit.training import reusable
@@ -38,7 +39,7 @@ def synthesizer(build, *, epochs=300, batch_size=128, progress=False):
             model = started[kind](seed)
             data = to_dataset(train, batch_size, shuffle_seed=seed, repeat=True)
             steps = max(1, round(len(train) / batch_size))
-            bars = [TqdmCallback(desc=f"fitting {model.name}", leave=False, position=2)] if progress else []
+            bars = [_EpochBar(position=2)] if progress else []
             model.fit(data, epochs=epochs, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=bars)
             fitted[key] = model
         images = fitted[key].sample(labels, seed)
@@ -49,3 +50,24 @@ def synthesizer(build, *, epochs=300, batch_size=128, progress=False):
         )
 
     return synthesize
+
+
+class _EpochBar(keras.callbacks.Callback):
+    """A bar over the epochs of one fit, with the loss beside it."""
+
+    def __init__(self, position):
+        super().__init__()
+        self.position = position
+
+    def on_train_begin(self, logs=None):
+        description = f"fitting {self.model.name}"
+        self.bar = tqdm(
+            total=self.params["epochs"], desc=description, unit="epoch", leave=False, position=self.position
+        )
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.bar.set_postfix(loss=f"{logs['loss']:.4g}", refresh=False)
+        self.bar.update()
+
+    def on_train_end(self, logs=None):
+        self.bar.close()

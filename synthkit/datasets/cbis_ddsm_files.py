@@ -14,6 +14,7 @@ import cv2
 import joblib
 import numpy as np
 import pandas as pd
+from PIL import Image
 from tqdm.auto import tqdm
 
 from synthkit import dicom
@@ -76,20 +77,48 @@ def describe(root, path, listed=None):
             case = _text(header, "PatientID") or _text(header, "PatientName")
             series = _text(header, "SeriesInstanceUID") or series
             description = _text(header, "SeriesDescription")
-            pixels = dicom.read_pixels(Path(root) / path, header, mapped=True)
-            rows, columns = pixels.shape
-            sample = pixels[:: max(1, rows // SAMPLES)]
-            two_levels = bool(((sample == sample.min()) | (sample == sample.max())).all())
+            rows, columns = int(header.get("Rows") or 0), int(header.get("Columns") or 0)
+            if not _is_mammogram(case, path):
+                pixels = dicom.read_pixels(Path(root) / path, header, mapped=True)
+                sample = pixels[:: max(1, rows // SAMPLES)]
+                two_levels = bool(((sample == sample.min()) | (sample == sample.max())).all())
         else:
             case, description = listed or ("", "")
-            pixels = read_jpeg(Path(root) / path)
-            rows, columns = pixels.shape
-            # Compression blurs a mask's edges: two levels, give or take a fiftieth of the pixels.
-            two_levels = bool(np.mean((pixels > 32) & (pixels < 223)) < 0.02)
-    except (ValueError, OSError) as error:
+            rows, columns = jpeg_size(Path(root) / path)
+            if not _is_mammogram(case, path):
+                # Compression blurs a mask's edges: two levels, give or take a fiftieth of the pixels.
+                pixels = read_jpeg(Path(root) / path)
+                two_levels = bool(np.mean((pixels > 32) & (pixels < 223)) < 0.02)
+    except (ValueError, TypeError, OSError) as error:
         problem = str(error)
+    return path, _case(case, path), series, description, rows, columns, two_levels, problem
+
+
+def _case(case, path):
+    """Returns the case that a header names, or else the last folder in the path that names one, or nothing."""
     match = CASE.fullmatch(case) or next(iter(list(CASE.finditer(path))[::-1]), None)
-    return path, match[0] if match else "", series, description, rows, columns, two_levels, problem
+    return match[0] if match else ""
+
+
+def _is_mammogram(case, path):
+    case = _case(case, path)
+    return bool(case) and not case.rpartition("_")[2].isdigit()
+
+
+def jpeg_size(path):
+    """Returns `(height, width)` of a JPEG or PNG file without decoding it.
+
+    Raises:
+        ValueError: if it is damaged or too large; names it.
+    """
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+        if width * height > dicom.MAX_PIXELS:
+            raise ValueError(f"it claims {height}×{width} pixels, more than {dicom.MAX_PIXELS:,}")
+    except Exception as error:  # damaged bytes fail in many ways
+        raise ValueError(f"{path} cannot be read as an image: {error}. Replace it or take it out") from error
+    return height, width
 
 
 def read_jpeg(path):
@@ -98,18 +127,10 @@ def read_jpeg(path):
     Raises:
         ValueError: if it is damaged or too large; names it.
     """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            size = image.size
-        if size[0] * size[1] > dicom.MAX_PIXELS:
-            raise ValueError(f"it claims {size[1]}×{size[0]} pixels, more than {dicom.MAX_PIXELS:,}")
-        pixels = cv2.imdecode(np.fromfile(path, "uint8"), cv2.IMREAD_GRAYSCALE)
-        if pixels is None:
-            raise ValueError("its data are damaged")
-    except Exception as error:  # damaged bytes fail in many ways
-        raise ValueError(f"{path} cannot be read as an image: {error}. Replace it or take it out") from error
+    jpeg_size(path)
+    pixels = cv2.imdecode(np.fromfile(path, "uint8"), cv2.IMREAD_GRAYSCALE)
+    if pixels is None:
+        raise ValueError(f"{path} cannot be read as an image: its data are damaged. Replace it or take it out")
     return pixels
 
 

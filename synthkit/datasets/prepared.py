@@ -76,7 +76,8 @@ def prepare(root, out, *, image="crop", image_size=224, jobs=-1, progress=False,
                 bar.update()
     except BrokenProcessPool as error:
         raise OSError(
-            f"{root}: a decoder crashed on one of the files; with one job, the last line of {store.names} tells which came before it"
+            f"{root}: a decoder crashed on one of the files. The same command goes on; with --jobs 1 the file that "
+            f"comes after the last one in {store.names} is to blame: take it out"
         ) from error
     skipped = pd.DataFrame(skipped, columns=["file", "name", "reason"])
     index = store.finish(wanted[wanted["name"].isin(store.place)], skipped)

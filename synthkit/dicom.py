@@ -19,7 +19,6 @@ from pydicom.pixels import apply_modality_lut, apply_voi_lut
 MAX_PIXELS = 2**26  # 8192×8192; the largest film of CBIS-DDSM has about 40 million pixels
 DEFLATED = (uid.DeflatedExplicitVRLittleEndian, uid.JPIPHTJ2KReferencedDeflate)
 CHANGES = (
-    "PixelRepresentation",
     "ModalityLUTSequence",
     "RescaleSlope",
     "RescaleIntercept",
@@ -89,7 +88,11 @@ def read_pixels(path, header=None, *, mapped=False):
             bits = _check(header)
             stored = _stored(path, header, mapped)
             codes = stored.view(f"u{stored.itemsize}")
-            if bits == 8 * stored.itemsize and not any(header.get(name) for name in CHANGES):
+            if (
+                bits == 8 * stored.itemsize
+                and not header.PixelRepresentation
+                and not any(_has(header, name) for name in CHANGES)
+            ):
                 # The stored bits are the grey levels.
                 inverted = header.PhotometricInterpretation == "MONOCHROME1"
                 return cv2.bitwise_not(np.ascontiguousarray(codes)) if inverted else codes
@@ -116,7 +119,6 @@ def grey_levels(header):
     codes = np.arange(2**bits, dtype="int32")
     values = np.where(codes < 2 ** (bits - 1), codes, codes - 2**bits) if signed else codes
     low, high = float(values.min()), float(values.max())
-    window = "WindowWidth" in header and header["WindowWidth"].VM > 0 and header["WindowWidth"].value not in (None, "")
     voi_lut = bool(header.get("VOILUTSequence"))
     levels = values.astype(f"{'i' if signed else 'u'}{1 if bits <= 8 else 2}")
     slope, intercept = float(header.get("RescaleSlope", 1) or 1), float(header.get("RescaleIntercept", 0) or 0)
@@ -130,7 +132,7 @@ def grey_levels(header):
         # A VOI LUT's entries say their own range (PS3.3 C.11.2.1.1).
         levels = apply_voi_lut(levels, header, prefer_lut=True)
         low, high = 0.0, 2.0 ** int(header.VOILUTSequence[0].LUTDescriptor[2]) - 1
-    elif window:
+    elif _has(header, "WindowWidth"):
         levels = apply_voi_lut(levels, header)
     white = 255 if bits <= 8 else 65535
     grey = np.clip((levels.astype("float64") - low) / (high - low), 0, 1)
@@ -139,6 +141,10 @@ def grey_levels(header):
     if header.PhotometricInterpretation == "MONOCHROME1":
         grey = 1 - grey
     return np.round(white * grey).astype("uint8" if bits <= 8 else "uint16")
+
+
+def _has(header, name):
+    return name in header and header[name].value not in (None, "", [])
 
 
 def _check(header):
@@ -187,7 +193,7 @@ def _stored(path, header, mapped):
     pixels = header.pixel_array
     if pixels.shape != (rows, columns) or pixels.itemsize > 2:
         raise ValueError(f"expected {rows}×{columns} pixels of up to 16 bits, decoded {pixels.shape} of {pixels.dtype}")
-    return np.ascontiguousarray(pixels)
+    return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
 
 
 def _check_codestream(header, syntax):

@@ -25,10 +25,9 @@ def gaussian_blur(image, kernel_size=KERNEL):
         Array of the same type and shape.
 
     Raises:
-        ValueError: for a kernel that is not odd and positive.
+        ValueError: for another kernel size.
     """
-    if kernel_size < 1 or kernel_size % 2 == 0:
-        raise ValueError(f"kernel_size must be odd and positive. Received: kernel_size={kernel_size}")
+    _check_kernel(kernel_size)
     return cv2.GaussianBlur(np.ascontiguousarray(image), (kernel_size, kernel_size), 0)
 
 
@@ -43,11 +42,7 @@ def to_8_bits(image):
 def equalize_histogram(image):
     """Spreads grey levels so that each is about as frequent (OpenCV's `equalizeHist`).
 
-    Args:
-        image: uint8 or uint16 `(height, width)`; uint16 is scaled to 8 bits first.
-
-    Returns:
-        uint8 array of the same shape.
+    Takes uint8 or uint16 `(height, width)`, scaled to 8 bits first; returns uint8 of the same shape.
     """
     return cv2.equalizeHist(np.ascontiguousarray(to_8_bits(image)))
 
@@ -56,7 +51,7 @@ def clahe(image, clip_limit=2.0, tiles=8):
     """Equalises locally with limited contrast (Zuiderveld, Graphics Gems IV, 1994; OpenCV's `createCLAHE`).
 
     Args:
-        image: uint8 or uint16 `(height, width)`; uint16 is scaled to 8 bits first.
+        image: as in `equalize_histogram`.
         clip_limit: how many times its even share a grey level may count.
         tiles: int, regions along each side.
 
@@ -98,6 +93,7 @@ def blur_and_resize(image, image_size=224, *, kernel_size=KERNEL, keep_aspect=Fa
     Returns:
         float32 `(image_size, image_size)` in the image's own range, not rounded.
     """
+    _check_kernel(kernel_size)
     height, width = _fit(image.shape, image_size, keep_aspect)
     if height > image.shape[0] or width > image.shape[1]:
         return resize(gaussian_blur(np.asarray(image, "float32"), kernel_size), image_size, keep_aspect=keep_aspect)
@@ -138,11 +134,7 @@ def _bands(n, count, kernel_size):
 def to_rgb(image):
     """Converts OpenCV's BGR to RGB, and grey to three equal channels.
 
-    Args:
-        image: uint8 or uint16 `(height, width)` or `(height, width, 3)`.
-
-    Returns:
-        Array of the same type, `(height, width, 3)`.
+    Takes uint8 or uint16 `(height, width)` or `(height, width, 3)`; returns the same type, `(height, width, 3)`.
     """
     _check(image, 2, 3)
     return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB)
@@ -158,7 +150,7 @@ def breast_mask(image):
     """Finds the breast of a full mammogram: the largest connected bright region, its holes filled.
 
     Looked for in a small copy, without the outermost hundredth of each side, where the film's edges show. Bright
-    means above half of Otsu's threshold, since fat and skin are darker than that.
+    means a quarter of the way from the background's level to Otsu's threshold, since fat and skin are darker than that.
 
     Args:
         image: uint8 or uint16 `(height, width)`, black background.
@@ -179,7 +171,8 @@ def breast_mask(image):
     inner = np.zeros_like(small)
     inner[edge:-edge, edge:-edge] = 255
     threshold, _ = cv2.threshold(small, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    bright = np.where(small > threshold / 2, inner, 0).astype("uint8")
+    background = np.bincount(small.ravel())[: int(threshold) + 1].argmax()
+    bright = np.where(small > background + (threshold - background) / 4, inner, 0).astype("uint8")
     bright = cv2.morphologyEx(bright, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7)))
     _, regions, stats, _ = cv2.connectedComponentsWithStats(bright, connectivity=4)
     areas = stats[1:, cv2.CC_STAT_AREA]
@@ -229,11 +222,7 @@ def crop_to_breast(image, mask=None):
 def isolate_breast(image):
     """Removes the background, crops to the breast and flips it to the left, looking for it once.
 
-    Returns:
-        Array of the image's type, uint8 or uint16: the breast's bounding box.
-
-    Raises:
-        ValueError: as `breast_mask`.
+    Takes and returns uint8 or uint16 `(height, width)`; raises ValueError as `breast_mask` does.
     """
     image = np.ascontiguousarray(image)
     mask = breast_mask(image)
@@ -282,6 +271,11 @@ def prepare_image(image, image_size=224, **options):
         float32 `(image_size, image_size, 3)` in [0, 1].
     """
     return normalize(to_rgb(grey_image(image, image_size, **options)))
+
+
+def _check_kernel(kernel_size):
+    if kernel_size < 1 or kernel_size % 2 == 0:
+        raise ValueError(f"kernel_size must be odd and positive. Received: kernel_size={kernel_size}")
 
 
 def _check(image, *dimensions):

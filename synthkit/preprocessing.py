@@ -207,14 +207,7 @@ def flip_to_left(image):
 
 
 def crop_to_breast(image, mask=None):
-    """Cuts a mammogram down to the breast's bounding box.
-
-    Args:
-        image, mask: as in `remove_background`.
-
-    Returns:
-        A view of the image.
-    """
+    """Cuts a mammogram down to the breast's bounding box, a view; arguments as in `remove_background`."""
     left, top, width, height = cv2.boundingRect(breast_mask(image) if mask is None else mask)
     return image[top : top + height, left : left + width]
 

@@ -99,8 +99,9 @@ def read_tables(root):
         ValueError: as `read_table`, or if there are two of one name that differ.
     """
     root, tables = Path(root), {}
+    csv = sorted(root.rglob("*.csv"))
     for name, file in TABLES.items():
-        found = sorted(root.rglob(file))
+        found = [path for path in csv if path.name == file]
         if len({path.read_bytes() for path in found}) > 1:
             raise ValueError(f"{found[0]} and {found[1]} differ; keep the one that is right")
         if found:

@@ -232,14 +232,14 @@ def load(image_size=32, *, train=1000, validation=200, test=1000, best_auc=0.90,
 
 
 def write_cbis_ddsm(folder, patients=12, seed=0, **options):
-    """Writes a simulated CBIS-DDSM: case tables, full mammograms, crops and masks, in the archive's layout and with its quirks.
+    """Writes a simulated CBIS-DDSM: case tables, full mammograms, crops and masks, in the archive's layout.
 
     Args:
         folder: folder to write to, made if missing.
         patients: int, how many; each has one or two mammograms, or three.
         seed: int; everything follows from it.
-        options: `height` of the full mammograms in rows (1000), `layout` ("descriptive" as the archive's download tool names
-            folders, "identifiers", or "jpeg" for the one with JPEG files), `best_auc` (0.90), `progress` (False).
+        options: `height` of the full mammograms in rows (1000), `layout` ("descriptive" as the archive's download tool
+            names folders, "identifiers", or "jpeg" for the one with JPEG files), `best_auc` (0.90), `progress` (False).
 
     Returns:
         Path of the folder, for `cbis_ddsm.index` and `prepared.prepare`.

@@ -105,7 +105,7 @@ def _tissue(inside, depth, view, density, rng):
         muscle = cv2.GaussianBlur(muscle, (0, 0), rows / 250)
         stripes = 0.02 * np.sin((x * 0.55 + y * 0.9) * 120 + 2 * textures[0])
         film = film * (1 - muscle) + muscle * (0.50 + 0.03 * textures[0] + stripes + 0.12 * (line - x))
-        gland = gland * (1 - muscle)
+        gland = gland * np.clip(1 - muscle, 0, 1)
     skin = cv2.GaussianBlur(
         cv2.morphologyEx(inside, cv2.MORPH_GRADIENT, np.ones((3, 3), "uint8")).astype("float32"), (0, 0), 1.0
     )

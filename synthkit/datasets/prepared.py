@@ -54,6 +54,7 @@ def prepare(root, out, *, image="crop", image_size=224, jobs=-1, progress=False,
     if image not in ("crop", "full"):
         raise ValueError(f"image must be crop or full. Received: {image!r}")
     preprocessing.grey_image(np.zeros((8, 8), "uint8"), image_size, **options | {"breast_only": False})  # checks them
+    cbis_ddsm.read_tables(root)  # before anything is written
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     _claim(out, {"image": image, "image_size": image_size, **options})

@@ -51,6 +51,11 @@ def read_header(path):
             warnings.simplefilter("ignore")
             header = pydicom.dcmread(path, defer_size=DEFER)
             header.file_meta.TransferSyntaxUID  # noqa: B018 - asked for, so that its lack is known here
+        end = os.path.getsize(path)
+        for element in header.values():
+            # Values left in the file are read when they are asked for, however many bytes they claim.
+            if element.value is None and element.tag != 0x7FE00010 and element.value_tell + element.length > end:
+                raise ValueError(f"the value of {element.tag} is cut off")
         return header
     except FileNotFoundError:
         raise
@@ -60,6 +65,19 @@ def read_header(path):
         ) from error
     except Exception as error:  # whatever pydicom makes of bytes that nobody foresaw
         raise ValueError(f"{path} cannot be read as a DICOM file: {_say(error)}. Replace it or take it out") from error
+
+
+def text(header, name):
+    """Returns an attribute's value as text, nothing where it is missing or cannot be read."""
+    try:
+        return str(header.get(name, "") or "").strip()
+    except Exception:  # pydicom converts values as they are asked for, and damaged ones in many ways not
+        return ""
+
+
+def size(header):
+    """Returns `(rows, columns)` as the header claims them, 0 where it claims none that can be read."""
+    return tuple(int(text(header, name)) if text(header, name).isdecimal() else 0 for name in ("Rows", "Columns"))
 
 
 def read_pixels(path, header=None, *, mapped=False):
@@ -190,6 +208,9 @@ def _stored(path, header, mapped):
             if mapped:
                 return np.memmap(path, kind, "r", offset=element.value_tell, shape=(rows, columns))
             return np.fromfile(path, kind, rows * columns, offset=element.value_tell).reshape(rows, columns)
+    if syntax == uid.RLELossless:
+        # pydicom's own decoder raises where a faster one, if installed, panics on damaged data.
+        header.pixel_array_options(decoding_plugin="pydicom")
     pixels = header.pixel_array
     if pixels.shape != (rows, columns) or pixels.itemsize > 2:
         raise ValueError(f"expected {rows}×{columns} pixels of up to 16 bits, decoded {pixels.shape} of {pixels.dtype}")

@@ -74,10 +74,10 @@ def describe(root, path, listed=None):
     try:
         if path.lower().endswith(DICOM):
             header = dicom.read_header(Path(root) / path)
-            case = _text(header, "PatientID") or _text(header, "PatientName")
-            series = _text(header, "SeriesInstanceUID") or series
-            description = _text(header, "SeriesDescription")
-            rows, columns = int(header.get("Rows") or 0), int(header.get("Columns") or 0)
+            case = dicom.text(header, "PatientID") or dicom.text(header, "PatientName")
+            series = dicom.text(header, "SeriesInstanceUID") or series
+            description = dicom.text(header, "SeriesDescription")
+            rows, columns = dicom.size(header)
             if not _is_mammogram(case, path):
                 pixels = dicom.read_pixels(Path(root) / path, header, mapped=True)
                 sample = pixels[:: max(1, rows // SAMPLES)]
@@ -89,7 +89,7 @@ def describe(root, path, listed=None):
                 # Compression blurs a mask's edges: two levels, give or take a fiftieth of the pixels.
                 pixels = read_jpeg(Path(root) / path)
                 two_levels = bool(np.mean((pixels > 32) & (pixels < 223)) < 0.02)
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, OSError) as error:
         problem = str(error)
     return path, _case(case, path), series, description, rows, columns, two_levels, problem
 
@@ -132,13 +132,6 @@ def read_jpeg(path):
     if pixels is None:
         raise ValueError(f"{path} cannot be read as an image: its data are damaged. Replace it or take it out")
     return pixels
-
-
-def _text(header, name):
-    try:
-        return str(header.get(name, "") or "").strip()
-    except Exception:  # a value that pydicom cannot convert is as good as none: the path may still tell
-        return ""
 
 
 def _listed(root):

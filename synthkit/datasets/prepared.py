@@ -12,6 +12,7 @@ Finished images go to `work.raw` as they come, their names to `work.csv`, so a r
 was under way. Images of one part lie together, so a part is a slice of the memory map and is never read as a whole.
 """
 
+import contextlib
 import json
 import os
 from concurrent.futures.process import BrokenProcessPool
@@ -144,10 +145,10 @@ class _Store:
         if (out / "index.csv").exists():
             index, _ = _read(out)
             self.place = {name: (True, i) for i, name in enumerate(index["name"])}
-        size, lines = int(np.prod(self.shape)), []
+        self.size, lines = image_size**2, []
         if self.raw.exists() and self.names.exists():
-            lines = self.names.read_text().split("\n")[:-1][: self.raw.stat().st_size // size]
-            os.truncate(self.raw, len(lines) * size)
+            lines = self.names.read_text().split("\n")[:-1][: self.raw.stat().st_size // self.size]
+            os.truncate(self.raw, len(lines) * self.size)
             self.names.write_text("".join(f"{line}\n" for line in lines))
         else:
             self.raw.write_bytes(b"")
@@ -176,14 +177,20 @@ class _Store:
         index = rows.assign(part=np.array(list(PARTS))[part]).iloc[order]
         first = ["name", "part", "label", "patient_id", "file"]
         index = index[first + [c for c in index.columns if c not in first and not c.endswith(("_file", "_path"))]]
-        finished = np.load(out / "images.npy", mmap_mode="r") if (out / "images.npy").exists() else None
-        work = np.memmap(self.raw, "uint8", "r", shape=(self.count, *self.shape)) if self.count else None
-        images = np.lib.format.open_memmap(out / "images.npy.part", "w+", "uint8", (len(index), *self.shape))
-        for i, name in enumerate(index["name"]):
-            is_finished, number = self.place[name]
-            images[i] = (finished if is_finished else work)[number]
-        images.flush()
-        del images, finished, work
+        with contextlib.ExitStack() as stack:
+            work = stack.enter_context(open(self.raw, "rb"))
+            images = stack.enter_context(open(out / "images.npy.part", "wb"))
+            finished = stack.enter_context(open(out / "images.npy", "rb")) if (out / "images.npy").exists() else None
+            start = 0 if finished is None else np.load(out / "images.npy", mmap_mode="r").offset
+            layout = {"descr": "|u1", "fortran_order": False, "shape": (len(index), *self.shape)}
+            np.lib.format.write_array_header_1_0(images, layout)
+            for name in index["name"]:
+                is_finished, number = self.place[name]
+                source = finished if is_finished else work
+                source.seek((start if is_finished else 0) + number * self.size)
+                images.write(source.read(self.size))
+            images.flush()
+            os.fsync(images.fileno())
         index.to_csv(out / "index.csv.part", index=False)
         os.replace(out / "images.npy.part", out / "images.npy")
         os.replace(out / "index.csv.part", out / "index.csv")

@@ -86,8 +86,7 @@ def read_pixels(path, header=None, *, mapped=False):
     Args:
         path: a DICOM file.
         header: what `read_header` returned for it; None reads it.
-        mapped: whether to map uncompressed pixels into memory instead of reading them, which is
-            better for a few of them.
+        mapped: whether to map uncompressed pixels into memory instead of reading them, for who needs them once.
 
     Returns:
         `(rows, columns)` array, uint8 for images of up to 8 bits and uint16 for others, 0 black, the type's largest

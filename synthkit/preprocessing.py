@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 KERNEL = 5  # pixels, the study's blur
+GROUP = 8  # output rows whose input is converted to float at a time, so that it stays in the processor's cache
 OVERVIEW = 512  # pixels of the longer side at which the breast is looked for
 
 
@@ -98,18 +99,19 @@ def blur_and_resize(image, image_size=224, *, kernel_size=KERNEL, keep_aspect=Fa
     if height > image.shape[0] or width > image.shape[1]:
         return resize(gaussian_blur(np.asarray(image, "float32"), kernel_size), image_size, keep_aspect=keep_aspect)
     rows = _average(image, height, kernel_size)
-    return _pad(_average(np.ascontiguousarray(rows.T), width, kernel_size).T, image_size)
+    return _pad(_average(cv2.transpose(rows), width, kernel_size).T, image_size)
 
 
 def _average(image, count, kernel_size):
     """Blurs along the rows' direction and averages `(n, m)` rows to float32 `(count, m)`."""
     bands = _bands(image.shape[0], count, kernel_size)
     averaged = np.empty((count, image.shape[1]), "float32")
-    band = np.empty((max(stop - start for start, stop, _ in bands), image.shape[1]), "float32")  # stays in the cache
-    for i, (start, stop, weights) in enumerate(bands):
-        rows = band[: stop - start]
-        rows[...] = image[start:stop]
-        np.dot(weights, rows, out=averaged[i])
+    for first in range(0, count, GROUP):
+        group = bands[first : first + GROUP]
+        top = group[0][0]
+        rows = image[top : max(stop for _, stop, _ in group)].astype("float32")
+        for i, (start, stop, weights) in enumerate(group, first):
+            np.dot(weights, rows[start - top : stop - top], out=averaged[i])
     return averaged
 
 

@@ -1,4 +1,4 @@
-"""The command line: `python -m synthkit study`."""
+"""The command line: `python -m synthkit study` and `python -m synthkit prepare`."""
 
 import argparse
 import sys
@@ -46,7 +46,7 @@ def main(argv=None):
         warnings.filterwarnings("always", category=UserWarning, module=r"synthkit|__main__")
         warnings.showwarning = _note
         try:
-            return _study(arguments)
+            return _prepare(arguments) if arguments.command == "prepare" else _study(arguments)
         except (ValueError, OSError) as error:
             print(f"synthkit: {error}", file=sys.stderr)
             return 2
@@ -80,8 +80,8 @@ def _parser():
         "--data",
         default="phantom",
         metavar="SOURCE",
-        help="phantom (default); a MedMNIST set's name, downloaded; an npz file of MedMNIST's format; or a folder of "
-        "class folders",
+        help="phantom (default); a MedMNIST set's name, downloaded; an npz file of MedMNIST's format; a folder of "
+        "class folders; or a folder that prepare wrote",
     )
     study.add_argument("--arms", metavar="A,B,…", help="arms, separated by commas (default: all that the data allow)")
     study.add_argument(
@@ -107,6 +107,32 @@ def _parser():
     study.add_argument(
         "--out", default="synthkit-study", metavar="DIR", help="folder for the results (default: synthkit-study)"
     )
+    prepare = commands.add_parser(
+        "prepare",
+        help="turn a CBIS-DDSM download into small images that study runs on",
+        description="Streams the collection once through the mammography study's preprocessing. Killed and started again\n"
+        "with the same arguments it goes on where it was; files that could not be read are listed, and tried again.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    prepare.add_argument(
+        "--cbis-ddsm", required=True, metavar="ROOT", help="folder of the download: case tables and image files"
+    )
+    prepare.add_argument("--out", required=True, metavar="DIR", help="folder for images.npy, index.csv and skipped.csv")
+    prepare.add_argument(
+        "--image",
+        choices=("full", "crop"),
+        default="crop",
+        help="full mammograms, or crops of abnormalities (default: crop)",
+    )
+    prepare.add_argument("--size", type=_positive, default=224, metavar="N", help="pixels a side (default: 224)")
+    prepare.add_argument(
+        "--keep-aspect", action="store_true", help="pad to a square instead of stretching, which the study did"
+    )
+    prepare.add_argument(
+        "--breast-only", action="store_true", help="full mammograms: remove the background, flip and crop to the breast"
+    )
+    prepare.add_argument("--equalization", choices=("histogram", "clahe"), help="equalise grey levels (default: not)")
+    prepare.add_argument("--jobs", type=_positive, metavar="N", help="processes (default: as many as there are cores)")
     return parser
 
 
@@ -169,14 +195,40 @@ def _study(arguments):
     return 0
 
 
+def _prepare(arguments):
+    from synthkit.datasets import prepared
+
+    if arguments.breast_only and arguments.image != "full":
+        raise ValueError("--breast-only is for full mammograms; add --image full")
+    index, skipped = prepared.prepare(
+        arguments.cbis_ddsm,
+        arguments.out,
+        image=arguments.image,
+        image_size=arguments.size,
+        jobs=arguments.jobs or -1,
+        progress=sys.stderr.isatty(),
+        keep_aspect=arguments.keep_aspect,
+        breast_only=arguments.breast_only,
+        equalization=arguments.equalization,
+    )
+    out = Path(arguments.out)
+    print(f"{out / 'images.npy'}: {len(index)} images of {index['patient_id'].nunique()} patients")
+    print(f"{out / 'skipped.csv'}: {len(skipped)} rows or files without their counterpart or unreadable")
+    return 0
+
+
 def _load(arguments):
     """Returns the Splits that `--data` names, at `--image-size`."""
-    from synthkit.datasets import folders, medmnist, phantom
+    from synthkit.datasets import folders, medmnist, phantom, prepared
     from synthkit.imageset import Splits, resize
 
     source, size = arguments.data, arguments.image_size
-    if arguments.patients and not Path(source).is_dir():
+    is_prepared = (Path(source) / "prepare.json").exists()
+    if arguments.patients and (is_prepared or not Path(source).is_dir()):
         raise ValueError("--patients is for folders of images")
+    if is_prepared:
+        splits = prepared.load(source)
+        return Splits(*(resize(part, size) for part in splits)) if size else splits
     if source == "phantom":
         return phantom.load(size or 28, best_auc=BEST_AUC)
     if Path(source).is_dir():

@@ -207,12 +207,40 @@ def concatenate(imagesets, name=None):
     )
 
 
-def partition(imageset, sizes, *, seed=0):
-    """Divides a set by patient, stratified by class.
+def deal(labels, patients, shares, *, seed=0):
+    """Deals patients to parts, stratified by class.
 
-    Patients are dealt, each class on its own and those with most images first, to the part that is furthest from its
-    share of that class, so parts come as near to the asked sizes as whole patients allow. A patient with images of
+    Each class's patients are dealt on their own and those with most images first, to the part that is furthest from
+    its share of that class, so parts come as near to their shares as whole patients allow. A patient with images of
     several classes counts for the class of most of them.
+
+    Args:
+        labels: int `(n,)`.
+        patients: `(n,)`, identifiers.
+        shares: share of the images for each part; they add up to 1.
+        seed: int.
+
+    Returns:
+        int `(n,)`, the part of every image.
+    """
+    names, patient = np.unique(patients, return_inverse=True)
+    votes = np.zeros((len(names), 1 + max(labels, default=0)), int)
+    np.add.at(votes, (patient, labels), 1)
+    size, major = votes.sum(1), votes.argmax(1)
+    part = np.zeros(len(names), int)
+    rng = np.random.default_rng(seed)
+    for label in range(votes.shape[1]):
+        members = rng.permutation(np.flatnonzero(major == label))
+        wanted = np.asarray(shares) * size[members].sum()
+        for member in members[np.argsort(-size[members], kind="stable")]:
+            chosen = int(np.argmax(wanted))
+            part[member] = chosen
+            wanted[chosen] -= size[member]
+    return part[patient]
+
+
+def partition(imageset, sizes, *, seed=0):
+    """Divides a set by patient, stratified by class (see `deal`).
 
     Args:
         imageset: an ImageSet.
@@ -234,20 +262,8 @@ def partition(imageset, sizes, *, seed=0):
             f"Received: {', '.join(map(str, sizes))}"
         )
     shares = np.array([1 - sum(shares), *shares])
-    names, patient = np.unique(imageset.patients, return_inverse=True)
-    votes = np.zeros((len(names), len(imageset.class_names)), int)
-    np.add.at(votes, (patient, imageset.labels), 1)
-    size, major = votes.sum(1), votes.argmax(1)
-    part = np.zeros(len(names), int)
-    rng = np.random.default_rng(seed)
-    for label in range(len(imageset.class_names)):
-        members = rng.permutation(np.flatnonzero(major == label))
-        wanted = shares * size[members].sum()
-        for member in members[np.argsort(-size[members], kind="stable")]:
-            chosen = int(np.argmax(wanted))
-            part[member] = chosen
-            wanted[chosen] -= size[member]
-    return [imageset[np.flatnonzero(part[patient] == p)] for p in range(len(shares))]
+    part = deal(imageset.labels, imageset.patients, shares, seed=seed)
+    return [imageset[np.flatnonzero(part == p)] for p in range(len(shares))]
 
 
 def split(imageset, validation=0.1, test=0.2, *, seed=0):

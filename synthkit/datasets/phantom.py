@@ -230,6 +230,24 @@ def load(image_size=32, *, train=1000, validation=200, test=1000, best_auc=0.90,
     )
 
 
+def write_cbis_ddsm(folder, patients=12, seed=0, **options):
+    """Writes a simulated CBIS-DDSM: case tables, full mammograms, crops and masks, in the archive's layout.
+
+    Args:
+        folder: folder to write to, made if missing.
+        patients: int, how many; each has one or two mammograms, or three.
+        seed: int; everything follows from it.
+        options: `height` of the full mammograms in rows (1000), `layout` ("descriptive" as the archive's download tool
+            names folders, "identifiers", or "jpeg" for the one with JPEG files), `best_auc` (0.90), `progress` (False).
+
+    Returns:
+        Path of the folder, for `cbis_ddsm.index` and `prepared.prepare`.
+    """
+    from synthkit.datasets import phantom_archive
+
+    return phantom_archive.write(folder, patients, seed, **options)
+
+
 def oracle(best_auc=0.90):
     """Makes the synthesizer of the "oracle" control: fresh patients from the simulator that made the data.
 

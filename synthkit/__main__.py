@@ -110,8 +110,9 @@ def _parser():
     prepare = commands.add_parser(
         "prepare",
         help="turn a CBIS-DDSM download into small images that study runs on",
-        description="Streams the collection once through the mammography study's preprocessing. Killed and started again\n"
-        "with the same arguments it goes on where it was; files that could not be read are listed, and tried again.",
+        description="Streams the collection once through the mammography study's preprocessing. Killed and started\n"
+        "again with the same arguments it goes on where it was; files that could not be read are listed, and\n"
+        "tried again.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     prepare.add_argument(

@@ -25,8 +25,6 @@ def gaussian_blur(image, kernel_size=KERNEL):
     Returns:
         Array of the same type and shape.
 
-    Raises:
-        ValueError: for another kernel size.
     """
     _check_kernel(kernel_size)
     return cv2.GaussianBlur(np.ascontiguousarray(image), (kernel_size, kernel_size), 0)
@@ -172,7 +170,7 @@ def breast_mask(image):
     edge = max(1, round(max(size) / 100))
     small = small[edge:-edge, edge:-edge]
     if min(small.shape) < 8:
-        raise ValueError(f"an image of {height}×{width} pixels is too small to find a breast in")
+        raise ValueError(f"{height}×{width} pixels is too small to find a breast in")
     threshold, _ = cv2.threshold(small, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     background = np.bincount(small.ravel())[: int(threshold) + 1].argmax()
     bright = (small > background + (threshold - background) / 4).astype("uint8")

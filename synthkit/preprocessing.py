@@ -25,8 +25,6 @@ def gaussian_blur(image, kernel_size=KERNEL):
     Returns:
         Array of the same type and shape.
 
-    Raises:
-        ValueError: for another kernel size.
     """
     _check_kernel(kernel_size)
     return cv2.GaussianBlur(np.ascontiguousarray(image), (kernel_size, kernel_size), 0)
@@ -170,11 +168,12 @@ def breast_mask(image):
     small = to_8_bits(cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA))
     small = cv2.GaussianBlur(small, (5, 5), 0)
     edge = max(1, round(max(size) / 100))
-    inner = np.zeros_like(small)
-    inner[edge:-edge, edge:-edge] = 255
+    small = small[edge:-edge, edge:-edge]
+    if min(small.shape) < 8:
+        raise ValueError(f"{height}×{width} pixels is too small to find a breast in")
     threshold, _ = cv2.threshold(small, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     background = np.bincount(small.ravel())[: int(threshold) + 1].argmax()
-    bright = np.where(small > background + (threshold - background) / 4, inner, 0).astype("uint8")
+    bright = (small > background + (threshold - background) / 4).astype("uint8")
     bright = cv2.morphologyEx(bright, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7)))
     _, regions, stats, _ = cv2.connectedComponentsWithStats(bright, connectivity=4)
     areas = stats[1:, cv2.CC_STAT_AREA]
@@ -184,7 +183,7 @@ def breast_mask(image):
     outline, _ = cv2.findContours(breast, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(breast, outline, -1, 255, cv2.FILLED)
     # What was left out as the film's edge belongs to the breast where it touches it.
-    breast = cv2.copyMakeBorder(breast[edge:-edge, edge:-edge], edge, edge, edge, edge, cv2.BORDER_REPLICATE)
+    breast = cv2.copyMakeBorder(cv2.medianBlur(breast, 9), edge, edge, edge, edge, cv2.BORDER_REPLICATE)
     return cv2.threshold(cv2.resize(breast, (width, height)), 127, 255, cv2.THRESH_BINARY)[1]
 
 

@@ -159,6 +159,15 @@ def test_breast_mask_by_hand():
     assert preprocessing.crop_to_breast(image, mask).shape[0] == bottom - top + 1
 
 
+def test_a_breast_that_reaches_the_corner_keeps_it():
+    image = np.full((400, 300), 10, "uint8")
+    image[:300, :150] = 120
+    mask = preprocessing.breast_mask(image)
+    assert mask[0, 0] == mask[0, 100] == mask[100, 0] == 255
+    with pytest.raises(ValueError, match="8×8 pixels is too small"):
+        preprocessing.breast_mask(image[:8, :8])
+
+
 @pytest.mark.parametrize("image", [np.zeros((100, 80), "uint8"), np.full((100, 80), 9, "uint8")])
 def test_no_breast(image):
     with pytest.raises(ValueError, match="no breast found in an image of 100×80"):

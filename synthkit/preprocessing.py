@@ -24,7 +24,6 @@ def gaussian_blur(image, kernel_size=KERNEL):
 
     Returns:
         Array of the same type and shape.
-
     """
     _check_kernel(kernel_size)
     return cv2.GaussianBlur(np.ascontiguousarray(image), (kernel_size, kernel_size), 0)

@@ -91,7 +91,7 @@ def prepare(root, out, *, image="crop", image_size=224, jobs=-1, progress=False,
 def read_file(path):
     """Reads a DICOM or JPEG file of the collection: uint8 or uint16 `(height, width)`, 0 black."""
     is_dicom = str(path).lower().endswith(cbis_ddsm_files.DICOM)
-    return dicom.read_pixels(path, mapped=True) if is_dicom else cbis_ddsm_files.read_jpeg(path)
+    return dicom.read_pixels(path) if is_dicom else cbis_ddsm_files.read_jpeg(path)
 
 
 def _prepare_file(root, name, file, image_size, options):

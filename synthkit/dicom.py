@@ -7,6 +7,7 @@ C.11.2 VOI LUT), worked out once for every value that a pixel can have and then 
 
 import os
 import struct
+import threading
 import warnings
 
 import cv2
@@ -77,21 +78,27 @@ def text(header, name):
 
 def size(header):
     """Returns `(rows, columns)` as the header claims them, 0 where it claims none that can be read."""
-    return tuple(int(text(header, name)) if text(header, name).isdecimal() else 0 for name in ("Rows", "Columns"))
+    claimed = (text(header, name) for name in ("Rows", "Columns"))
+    return tuple(int(value) if value.isdecimal() else 0 for value in claimed)
 
 
-def read_pixels(path, header=None, *, mapped=False):
-    """Reads a greyscale image of one frame.
+def read_pixels(path, header=None):
+    """Reads a greyscale image of one frame; arguments, result and errors as in `open_pixels`, always an array."""
+    return np.asarray(open_pixels(path, header))
+
+
+def open_pixels(path, header=None, *, decode=True):
+    """Opens a greyscale image of one frame.
 
     Args:
         path: a DICOM file.
         header: what `read_header` returned for it; None reads it.
-        mapped: whether to map uncompressed pixels into memory instead of reading them, for who needs them once.
+        decode: whether to decode pixels that are not stored as they are; None is returned for them otherwise.
 
     Returns:
-        `(rows, columns)` array, uint8 for images of up to 8 bits and uint16 for others, 0 black, the type's largest
-        value white: the stored bits through modality LUT and VOI LUT or window where the header has them, else over the
-        whole range of the stored bits; MONOCHROME1 inverted.
+        `(rows, columns)`, uint8 for images of up to 8 bits and uint16 for others, 0 black, the type's largest value
+        white: the stored bits through modality LUT and VOI LUT or window where the header has them, else over the whole
+        range of the stored bits; MONOCHROME1 inverted. An array, or `Rows` where the pixels are stored as they are.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -102,25 +109,89 @@ def read_pixels(path, header=None, *, mapped=False):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            bits = _check(header)
-            stored = _stored(path, header, mapped)
-            codes = stored.view(f"u{stored.itemsize}")
-            if (
-                bits == 8 * stored.itemsize
-                and not header.PixelRepresentation
-                and not any(_has(header, name) for name in CHANGES)
-            ):
-                # The stored bits are the grey levels.
-                inverted = header.PhotometricInterpretation == "MONOCHROME1"
-                return cv2.bitwise_not(np.ascontiguousarray(codes)) if inverted else codes
-            table = grey_levels(header)
-            if bits < 8 * stored.itemsize:
-                codes = codes & codes.dtype.type(len(table) - 1)
-            return table[codes]
+            shape, allocated, stored = _check(header)
+            grey = _grey(header, allocated, stored)
+            offset = _offset(path, header, shape, allocated)
+            if offset is None:
+                return grey(_decode(header, shape)) if decode else None
+            return Rows(path, offset, shape, allocated // 8, grey)
     except FileNotFoundError:
         raise
     except Exception as error:  # a damaged header or codestream can fail anywhere in a decoder
         raise ValueError(f"{path} holds no image that can be used: {_say(error)}. Replace it or take it out") from error
+
+
+class Rows:
+    """An uncompressed image whose pixels stay in the file until some of its rows are asked for.
+
+    `numpy.asarray` reads them all. A film of 24 MB that is read a band at a time into one buffer needs neither new
+    memory nor a way back from it to the processor.
+
+    Args:
+        path: the file.
+        offset: where its pixels begin, in bytes.
+        shape: `(rows, columns)`.
+        itemsize: bytes a pixel, little-endian.
+        grey: function from stored values, unsigned, to uint8 or uint16 grey levels.
+    """
+
+    ndim = 2
+
+    def __init__(self, path, offset, shape, itemsize, grey):
+        self.path, self.offset, self.shape, self.grey = path, offset, shape, grey
+        self.stored = np.dtype(f"<u{itemsize}")
+        self.dtype = grey(np.zeros((1, 1), self.stored)).dtype
+
+    def bands(self, spans):
+        """Yields the grey levels of the rows `start` to `stop` of each span, good until the next are asked for."""
+        columns = self.shape[1]
+        tallest = max(stop - start for start, stop in spans)
+        buffer = _buffer(tallest * columns * self.stored.itemsize)
+        with open(self.path, "rb", buffering=0) as file:
+            for start, stop in spans:
+                size = (stop - start) * columns * self.stored.itemsize
+                file.seek(self.offset + start * columns * self.stored.itemsize)
+                if file.readinto(memoryview(buffer)[:size]) != size:
+                    raise self._cut_off()
+                yield self.grey(buffer[:size].view(self.stored).reshape(-1, columns))
+
+    def __getitem__(self, rows):
+        spans = [(row, row + 1) for row in range(self.shape[0])[rows]]
+        return np.concatenate([band.copy() for band in self.bands(spans)])
+
+    def __array__(self, dtype=None, copy=None):
+        pixels = np.fromfile(self.path, self.stored, self.shape[0] * self.shape[1], offset=self.offset)
+        if len(pixels) < self.shape[0] * self.shape[1]:
+            raise self._cut_off()
+        return self.grey(pixels.reshape(self.shape)).astype(dtype or self.dtype, copy=False)
+
+    def _cut_off(self):
+        return ValueError(f"{self.path} was cut off while it was read. Replace it or take it out")
+
+
+_thread = threading.local()
+
+
+def _buffer(size):
+    """Returns `size` bytes that belong to this thread: pages new from the system cost more than filling them."""
+    if len(getattr(_thread, "buffer", ())) < size:
+        _thread.buffer = np.empty(size, "uint8")
+    return _thread.buffer[:size]
+
+
+def _grey(header, allocated, stored):
+    """Returns the function from stored values, as unsigned numbers, to grey levels."""
+    whole = stored == allocated
+    if whole and not header.PixelRepresentation and not any(_has(header, name) for name in CHANGES):
+        # The stored bits are the grey levels.
+        return cv2.bitwise_not if header.PhotometricInterpretation == "MONOCHROME1" else as_stored
+    table = grey_levels(header)
+    return lambda codes: table[codes if whole else codes & codes.dtype.type(len(table) - 1)]
+
+
+def as_stored(codes):
+    """The `grey` of `Rows` whose stored bits are the grey levels."""
+    return codes
 
 
 def grey_levels(header):
@@ -165,14 +236,19 @@ def _has(header, name):
 
 
 def _check(header):
-    """Checks that the header describes one greyscale frame (PS3.3 C.7.6.3.1). Returns Bits Stored."""
+    """Checks that the header describes one greyscale frame (PS3.3 C.7.6.3.1).
+
+    Returns:
+        `(rows, columns)`, Bits Allocated, Bits Stored.
+    """
     names = ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
-    missing = [name for name in (*names, "PhotometricInterpretation") if header.get(name) in (None, "")]
+    values = {name: header.get(name) for name in (*names, "PhotometricInterpretation")}
+    missing = [name for name, value in values.items() if value in (None, "")]
     if missing:
         raise ValueError(f"its header lacks {', '.join(missing)}")
-    rows, columns, allocated, stored, high, signed = (int(header[name].value) for name in names)
+    rows, columns, allocated, stored, high, signed = (int(values[name]) for name in names)
     samples, frames = int(header.get("SamplesPerPixel", 1) or 1), int(header.get("NumberOfFrames", 1) or 1)
-    meaning = header.PhotometricInterpretation
+    meaning = values["PhotometricInterpretation"]
     if meaning not in ("MONOCHROME1", "MONOCHROME2") or samples != 1:
         raise ValueError(f"expected one sample of MONOCHROME1 or MONOCHROME2, received {samples} of {meaning}")
     if frames != 1:
@@ -184,36 +260,36 @@ def _check(header):
             f"expected up to 16 bits a pixel, the highest being one less than those stored; received "
             f"{allocated} allocated, {stored} stored, highest {high}, pixel representation {signed}"
         )
-    return stored
+    return (rows, columns), allocated, stored
 
 
-def _stored(path, header, mapped):
-    """Returns the stored values `(rows, columns)`."""
+def _offset(path, header, shape, allocated):
+    """Returns where the pixels begin in the file, in bytes, or None if they have to be decoded."""
     element = header.get_item("PixelData", keep_deferred=True)
     if element is None:
         raise ValueError("it has no pixel data")
-    rows, columns, allocated = int(header.Rows), int(header.Columns), int(header.BitsAllocated)
+    rows, columns = shape
+    syntax = header.file_meta.TransferSyntaxUID
+    if syntax.is_compressed or element.length == 0xFFFFFFFF or allocated == 1:
+        return None
+    room = min(element.length, max(0, os.path.getsize(path) - element.value_tell))
+    if room < rows * columns * allocated // 8:
+        raise ValueError(f"its {rows}×{columns} pixels need {rows * columns * allocated // 8:,} bytes, it has {room:,}")
+    return element.value_tell if syntax in (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian) else None
+
+
+def _decode(header, shape):
+    """Returns the stored values `(rows, columns)`, as unsigned numbers, through pydicom's decoders."""
     syntax = header.file_meta.TransferSyntaxUID
     if syntax.is_compressed:
         _check_codestream(header, syntax)
-    elif element.length != 0xFFFFFFFF and allocated > 1:
-        room = min(element.length, max(0, os.path.getsize(path) - element.value_tell))
-        if room < rows * columns * allocated // 8:
-            raise ValueError(
-                f"its {rows}×{columns} pixels need {rows * columns * allocated // 8:,} bytes, it has {room:,}"
-            )
-        if syntax in (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian):
-            kind = f"<{'i' if header.PixelRepresentation else 'u'}{allocated // 8}"
-            if mapped:
-                return np.memmap(path, kind, "r", offset=element.value_tell, shape=(rows, columns))
-            return np.fromfile(path, kind, rows * columns, offset=element.value_tell).reshape(rows, columns)
     if syntax == uid.RLELossless:
         # pydicom's own decoder raises where a faster one, if installed, panics on damaged data.
         header.pixel_array_options(decoding_plugin="pydicom")
     pixels = header.pixel_array
-    if pixels.shape != (rows, columns) or pixels.itemsize > 2:
-        raise ValueError(f"expected {rows}×{columns} pixels of up to 16 bits, decoded {pixels.shape} of {pixels.dtype}")
-    return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
+    if pixels.shape != shape or pixels.itemsize > 2:
+        raise ValueError(f"expected {shape} pixels of up to 16 bits, decoded {pixels.shape} of {pixels.dtype}")
+    return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("=")).view(f"u{pixels.itemsize}")
 
 
 def _check_codestream(header, syntax):

@@ -5,13 +5,15 @@ blur, resizing, colour conversion, division to [0, 1]. `prepare_image` runs it; 
 which is what is worth keeping on disk. Images come from `synthkit.dicom.read_pixels` or any reader of uint8 or uint16.
 """
 
+import threading
 from functools import lru_cache
 
 import cv2
 import numpy as np
+import scipy.sparse
 
 KERNEL = 5  # pixels, the study's blur
-GROUP = 8  # output rows whose input is converted to float at a time, so that it stays in the processor's cache
+GROUP = 16  # output rows whose input is converted to float at a time, so that it stays in the processor's cache
 OVERVIEW = 512  # pixels of the longer side at which the breast is looked for
 
 
@@ -81,10 +83,10 @@ def blur_and_resize(image, image_size=224, *, kernel_size=KERNEL, keep_aspect=Fa
     """Does `resize(gaussian_blur(image))` in one pass over the pixels, for images that shrink.
 
     Blurring and area averaging are both weighted sums along rows and then columns, so one set of weights does both:
-    the image is read once, a band of rows at a time, straight from a memory map if it is one.
+    the image is read once, a band of rows at a time, straight from the file if it is `dicom.Rows`.
 
     Args:
-        image: uint8 or uint16 `(height, width)`, a memory map or any array.
+        image: uint8 or uint16 `(height, width)`, an array or `dicom.Rows`.
         image_size, keep_aspect: as in `resize`.
         kernel_size: as in `gaussian_blur`.
 
@@ -95,21 +97,44 @@ def blur_and_resize(image, image_size=224, *, kernel_size=KERNEL, keep_aspect=Fa
     height, width = _fit(image.shape, image_size, keep_aspect)
     if height > image.shape[0] or width > image.shape[1]:
         return resize(gaussian_blur(np.asarray(image, "float32"), kernel_size), image_size, keep_aspect=keep_aspect)
-    rows = _average(image, height, kernel_size)
-    return _pad(_average(cv2.transpose(rows), width, kernel_size).T, image_size)
+    rows = _average_rows(image, height, kernel_size)
+    return _pad((_matrix(image.shape[1], width, kernel_size) @ cv2.transpose(rows)).T.copy(), image_size)
 
 
-def _average(image, count, kernel_size):
-    """Blurs along the rows' direction and averages `(n, m)` rows to float32 `(count, m)`."""
+def _average_rows(image, count, kernel_size):
+    """Blurs along the columns and averages `(n, m)` rows to float32 `(count, m)`, in a buffer."""
     bands = _bands(image.shape[0], count, kernel_size)
-    averaged = np.empty((count, image.shape[1]), "float32")
-    for first in range(0, count, GROUP):
-        group = bands[first : first + GROUP]
-        top = group[0][0]
-        rows = image[top : max(stop for _, stop, _ in group)].astype("float32")
-        for i, (start, stop, weights) in enumerate(group, first):
-            np.dot(weights, rows[start - top : stop - top], out=averaged[i])
+    groups = [bands[first : first + GROUP] for first in range(0, count, GROUP)]
+    spans = [(group[0][0], max(stop for _, stop, _ in group)) for group in groups]
+    averaged = _buffer("averaged", count, image.shape[1])
+    rows = _buffer("rows", max(stop - top for top, stop in spans), image.shape[1])
+    pieces = image.bands(spans) if hasattr(image, "bands") else (image[top:stop] for top, stop in spans)
+    for number, ((top, stop), piece) in enumerate(zip(spans, pieces, strict=True)):
+        np.copyto(rows[: stop - top], piece)
+        for i, (start, end, weights) in enumerate(groups[number], number * GROUP):
+            np.dot(weights, rows[start - top : end - top], out=averaged[i])
     return averaged
+
+
+_thread = threading.local()
+
+
+def _buffer(name, height, width):
+    """Returns a float32 array that belongs to this thread: pages new from the system cost more than filling them."""
+    held = vars(_thread)
+    if name not in held or held[name].size < height * width:
+        held[name] = np.empty(height * width, "float32")
+    return held[name][: height * width].reshape(height, width)
+
+
+@lru_cache(maxsize=64)
+def _matrix(n, count, kernel_size):
+    """Returns the weights of `_bands` as a sparse `(count, n)` matrix."""
+    bands = _bands(n, count, kernel_size)
+    rows = np.repeat(np.arange(count), [stop - start for start, stop, _ in bands])
+    columns = np.concatenate([np.arange(start, stop) for start, stop, _ in bands])
+    weights = np.concatenate([weights for _, _, weights in bands])
+    return scipy.sparse.csr_array((weights, (rows, columns)), (count, n))
 
 
 @lru_cache(maxsize=64)

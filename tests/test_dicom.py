@@ -38,21 +38,48 @@ def windowed(values, center, width):
 @pytest.mark.parametrize("syntax", ["ImplicitVRLittleEndian", "ExplicitVRLittleEndian", "RLELossless"])
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 @pytest.mark.parametrize("inverted", [False, True])
-@pytest.mark.parametrize("mapped", [False, True])
-def test_reads_back_what_pydicom_writes(tmp_path, pixels, syntax, dtype, inverted, mapped):
+def test_reads_back_what_pydicom_writes(tmp_path, pixels, syntax, dtype, inverted):
     pixels = pixels.astype(dtype)
     first = uid.ExplicitVRLittleEndian if syntax == "RLELossless" else getattr(uid, syntax)
     ds = header(CASE, "1.2.3", "1.2.3.4", 1, "", pixels, inverted, first)
     if syntax == "RLELossless":
         ds.compress(uid.RLELossless, generate_instance_uid=False)
     path = saved(ds, tmp_path / "a.dcm")
-    read = dicom.read_pixels(path, mapped=mapped)
+    read = dicom.read_pixels(path)
     assert read.dtype == dtype
     np.testing.assert_array_equal(read, pixels)
     assert (ds.PhotometricInterpretation == "MONOCHROME1") == inverted
     if syntax != "RLELossless":
         stored = pydicom.dcmread(path).pixel_array
         np.testing.assert_array_equal(stored, np.iinfo(dtype).max - pixels if inverted else pixels)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("window", [None, 300])
+@pytest.mark.parametrize("inverted", [False, True])
+def test_rows_are_read_as_they_are_asked_for(tmp_path, pixels, dtype, window, inverted):
+    ds = header(CASE, "1.2.3", "1.2.3.4", 1, "", pixels.astype(dtype), inverted, uid.ExplicitVRLittleEndian)
+    if window:
+        ds.WindowCenter, ds.WindowWidth = 100, window
+    path = saved(ds, tmp_path / "a.dcm")
+    whole, rows = dicom.read_pixels(path), dicom.open_pixels(path, decode=False)
+    assert isinstance(rows, dicom.Rows)
+    assert (rows.shape, rows.dtype) == (whole.shape, dtype)
+    bands = [band.copy() for band in rows.bands([(0, 5), (3, 20), (36, 37)])]
+    for band, expected in zip(bands, (whole[:5], whole[3:20], whole[36:]), strict=True):
+        np.testing.assert_array_equal(band, expected)
+    np.testing.assert_array_equal(rows[::7], whole[::7])
+
+
+def test_a_file_cut_off_while_its_rows_are_read(tmp_path, pixels):
+    path = saved(dataset(pixels), tmp_path / "a.dcm")
+    rows = dicom.open_pixels(path)
+    with open(path, "r+b") as file:
+        file.truncate(rows.offset + 100)
+    with pytest.raises(ValueError, match=r"a\.dcm was cut off while it was read"):
+        rows[:]
+    with pytest.raises(ValueError, match=r"a\.dcm was cut off while it was read"):
+        np.asarray(rows)
 
 
 def test_reads_big_endian(tmp_path, pixels):

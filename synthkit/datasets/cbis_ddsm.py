@@ -99,7 +99,7 @@ def read_tables(root):
         ValueError: as `read_table`, or if there are two of one name that differ.
     """
     root, tables = Path(root), {}
-    csv = sorted(root.rglob("*.csv"))
+    csv = [root / path for path in cbis_ddsm_files.find(root) if path.endswith(".csv")]
     for name, file in TABLES.items():
         found = [path for path in csv if path.name == file]
         if len({path.read_bytes() for path in found}) > 1:
@@ -160,12 +160,13 @@ def fill_missing(table, method="unknown", columns=None):
     return table.assign(**filled)
 
 
-def index(root, *, jobs=1, progress=False):
-    """Reads the case tables below `root` and joins the files below it to their rows.
+def index(root, tables=None, *, jobs=1, progress=False):
+    """Joins the files below `root` to the rows of the case tables.
 
     Args:
         root: folder of the collection or of any part of it: the archive's DICOM tree in either folder style, or the
             layout with `csv/` and `jpeg/`.
+        tables: dict of `read_tables`; None reads those below `root`.
         jobs: processes that look into files, -1 for as many as there are cores.
         progress: whether to show a bar.
 
@@ -179,7 +180,7 @@ def index(root, *, jobs=1, progress=False):
 
     Warns with the number of rows left without a file and of files left without a row, and an example of each.
     """
-    table = merge(read_tables(root))
+    table = merge(read_tables(root) if tables is None else tables)
     files = cbis_ddsm_files.scan(root, table, jobs=jobs, progress=progress)
     table = cbis_ddsm_files.join(table, files)
     for note in leftovers(table, files):

@@ -39,24 +39,28 @@ def scan(root, table, *, jobs=1, progress=False):
     Returns:
         DataFrame, a row per file in the order of their paths: `file` (relative to `root`), `case` (joined to; empty if
         to none), `kind` (full, crop, mask or empty), `description` (the header's own), `rows`, `columns`, `problem`
-        (empty for files that are joined).
+        (empty for files that are joined), `pixels` (`dicom.Rows` of files that need no decoding, so that nobody has to
+        parse their headers again, or None).
     """
-    root = Path(root)
-    paths = sorted(
-        os.path.relpath(os.path.join(folder, name), root).replace(os.sep, "/")
-        for folder, _, names in os.walk(root)
-        for name in names
-        if name.lower().endswith(DICOM + JPEG) and not name.startswith(".")
-    )
-    listed = _listed(root)
+    below = find(root)
+    paths = [path for path in below if path.lower().endswith(DICOM + JPEG)]
+    listed = _listed([Path(root) / path for path in below if path.endswith("dicom_info.csv")])
     work = (
         joblib.delayed(describe)(root, path, listed.get(path.split("/jpeg/")[-1].removeprefix("jpeg/")))
         for path in paths
     )
     found = joblib.Parallel(n_jobs=jobs, return_as="generator", batch_size="auto")(work)
     bar = tqdm(found, total=len(paths), desc="looking into files", unit="file", disable=not progress)
-    columns = ["file", "case", "series", "description", "rows", "columns", "two_levels", "problem"]
+    columns = ["file", "case", "series", "description", "rows", "columns", "two_levels", "problem", "pixels"]
     return _assign(pd.DataFrame(list(bar), columns=columns), table)
+
+
+def find(root):
+    """Returns the paths of all files below a folder, relative to it, in their order, without hidden ones."""
+    paths, start = [], len(os.path.join(root, ""))
+    for folder, _, names in os.walk(root):
+        paths += [os.path.join(folder, name)[start:].replace(os.sep, "/") for name in names if name[0] != "."]
+    return sorted(paths)
 
 
 def describe(root, path, listed=None):
@@ -70,7 +74,7 @@ def describe(root, path, listed=None):
     case = description = problem = ""
     series = next(iter(SERIES.findall(path)[::-1]), "")
     rows = columns = 0
-    two_levels = None
+    two_levels = pixels = None
     try:
         if path.lower().endswith(DICOM):
             header = dicom.read_header(Path(root) / path)
@@ -78,8 +82,8 @@ def describe(root, path, listed=None):
             series = dicom.text(header, "SeriesInstanceUID") or series
             description = dicom.text(header, "SeriesDescription")
             rows, columns = dicom.size(header)
+            pixels = dicom.open_pixels(Path(root) / path, header, decode=not _is_mammogram(case, path))
             if not _is_mammogram(case, path):
-                pixels = dicom.read_pixels(Path(root) / path, header, mapped=True)
                 sample = pixels[:: max(1, rows // SAMPLES)]
                 two_levels = bool(((sample == sample.min()) | (sample == sample.max())).all())
         else:
@@ -91,7 +95,9 @@ def describe(root, path, listed=None):
                 two_levels = bool(np.mean((pixels > 32) & (pixels < 223)) < 0.02)
     except (ValueError, OSError) as error:
         problem = str(error)
-    return path, _case(case, path), series, description, rows, columns, two_levels, problem
+    if getattr(pixels, "grey", None) is not dicom.as_stored:
+        pixels = None
+    return path, _case(case, path), series, description, rows, columns, two_levels, problem, pixels
 
 
 def _case(case, path):
@@ -134,9 +140,8 @@ def read_jpeg(path):
     return pixels
 
 
-def _listed(root):
+def _listed(found):
     """Reads `dicom_info.csv` of the layout with JPEG files: dict from `series/file` to (Patient ID, description)."""
-    found = sorted(Path(root).rglob("dicom_info.csv"))
     if not found:
         return {}
     try:
@@ -179,7 +184,7 @@ def _assign(files, table):
         problems.append(problem)
     files = files.assign(kind=kinds, problem=problems)
     files.loc[files["problem"] != "", "case"] = ""
-    return files[["file", "case", "kind", "description", "rows", "columns", "problem"]]
+    return files[["file", "case", "kind", "description", "rows", "columns", "problem", "pixels"]]
 
 
 def _kind(file, mammograms, sizes):

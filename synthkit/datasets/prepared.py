@@ -55,26 +55,31 @@ def prepare(root, out, *, image="crop", image_size=224, jobs=-1, progress=False,
     if image not in ("crop", "full"):
         raise ValueError(f"image must be crop or full. Received: {image!r}")
     preprocessing.grey_image(np.zeros((8, 8), "uint8"), image_size, **options | {"breast_only": False})  # checks them
-    cbis_ddsm.read_tables(root)  # before anything is written
+    tables = cbis_ddsm.read_tables(root)  # before anything is written
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     _claim(out, {"image": image, "image_size": image_size, **options})
-    table, files = cbis_ddsm.index(root, jobs=jobs, progress=progress)
+    table, files = cbis_ddsm.index(root, tables, jobs=jobs, progress=progress)
     wanted, skipped = _wanted(table, files, image)
     store = _Store(out, image_size)
     todo = [row for row in zip(wanted["name"], wanted["file"], strict=True) if row[0] not in store.place]
-    work = (joblib.delayed(_prepare_file)(root, name, file, image_size, options) for name, file in todo)
+    pixels_of = dict(zip(files["file"], files["pixels"], strict=True))
+    work = (
+        joblib.delayed(_prepare_file)(root, name, file, pixels_of[file], image_size, options) for name, file in todo
+    )
     parallel = joblib.Parallel(n_jobs=1 if len(todo) < FEW else jobs, return_as="generator_unordered")
     file_of = dict(todo)
     try:
-        with tqdm(
-            total=len(wanted), initial=len(wanted) - len(todo), desc="preparing", unit="image", disable=not progress
-        ) as bar:
+        done = len(wanted) - len(todo)
+        with (
+            store.adding() as add,
+            tqdm(total=len(wanted), initial=done, desc="preparing", unit="image", disable=not progress) as bar,
+        ):
             for name, pixels in parallel(work):
                 if isinstance(pixels, str):
                     skipped.append((file_of[name], name, pixels))
                 else:
-                    store.add(name, pixels)
+                    add(name, pixels)
                 bar.update()
     except BrokenProcessPool as error:
         raise OSError(
@@ -88,16 +93,17 @@ def prepare(root, out, *, image="crop", image_size=224, jobs=-1, progress=False,
     return index, skipped
 
 
-def read_file(path):
-    """Reads a DICOM or JPEG file of the collection: uint8 or uint16 `(height, width)`, 0 black."""
+def open_file(path):
+    """Opens a DICOM or JPEG file of the collection: uint8 or uint16 `(height, width)`, 0 black, read or yet to be."""
     is_dicom = str(path).lower().endswith(cbis_ddsm_files.DICOM)
-    return dicom.read_pixels(path) if is_dicom else cbis_ddsm_files.read_jpeg(path)
+    return dicom.open_pixels(path) if is_dicom else cbis_ddsm_files.read_jpeg(path)
 
 
-def _prepare_file(root, name, file, image_size, options):
+def _prepare_file(root, name, file, pixels, image_size, options):
     """Returns the name and the prepared pixels, or the reason why there are none."""
     try:
-        return name, preprocessing.grey_image(read_file(Path(root) / file), image_size, **options)
+        image = open_file(Path(root) / file) if pixels is None else pixels
+        return name, preprocessing.grey_image(image, image_size, **options)
     except (ValueError, OSError) as error:
         return name, str(error)
 
@@ -156,14 +162,20 @@ class _Store:
         self.place |= {name: (False, i) for i, name in enumerate(lines)}
         self.count = len(lines)
 
-    def add(self, name, pixels):
-        """Keeps one image: pixels first, so that a name stands only for pixels that are there."""
+    @contextlib.contextmanager
+    def adding(self):
+        """Opens the work files. Yields a function that keeps one image under a name."""
         with open(self.raw, "ab") as raw, open(self.names, "a") as names:
-            raw.write(pixels.tobytes())
-            raw.flush()
-            names.write(f"{name}\n")
-        self.place[name] = (False, self.count)
-        self.count += 1
+
+            def add(name, pixels):
+                raw.write(pixels.tobytes())
+                raw.flush()  # pixels first, so that a name stands only for pixels that are there
+                names.write(f"{name}\n")
+                names.flush()
+                self.place[name] = (False, self.count)
+                self.count += 1
+
+            yield add
 
     def finish(self, rows, skipped):
         """Writes `images.npy`, `index.csv` and `skipped.csv`, and removes the work files. Returns the index."""

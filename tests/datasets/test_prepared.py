@@ -85,7 +85,7 @@ def test_parts_share_no_patient_and_are_views_of_the_memory_map(archive, tmp_pat
     assert whole.patients.tolist() == index["patient_id"].tolist()
 
 
-def test_killed_and_started_again_goes_on(archive, tmp_path):
+def test_killed_and_started_again_goes_on(archive, tmp_path, monkeypatch):
     """Killed with SIGKILL in the middle, half a record on the disk, then finished: the same as in one go."""
     once, _ = prepared.prepare(archive, tmp_path / "once", image="full", image_size=64, jobs=1)
     slow = (
@@ -108,14 +108,11 @@ def test_killed_and_started_again_goes_on(archive, tmp_path):
     with open(out / "work.raw", "ab") as raw, open(names, "a") as file:
         raw.write(b"\x07" * 1000)  # a kill can also come between these two
         file.write("Mass-Trai")
-    read = []
-    original = prepared.read_file
-    try:
-        prepared.read_file = lambda path: read.append(path) or original(path)
-        index, _ = prepared.prepare(archive, out, image="full", image_size=64, jobs=1)
-    finally:
-        prepared.read_file = original
-    assert len(read) == len(once) - len(done)
+    made = []
+    original = prepared._prepare_file
+    monkeypatch.setattr(prepared, "_prepare_file", lambda *details: made.append(details) or original(*details))
+    index, _ = prepared.prepare(archive, out, image="full", image_size=64, jobs=1)
+    assert len(made) == len(once) - len(done)
     pd.testing.assert_frame_equal(index, once)
     first, second = (np.load(folder / "images.npy") for folder in (tmp_path / "once", out))
     np.testing.assert_array_equal(first, second)

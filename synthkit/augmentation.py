@@ -9,11 +9,12 @@ import math
 import cv2
 import numpy as np
 
+from synthkit.scratch import scratch
+from synthkit.warping import FILL_MODES, SMALL, matrices, warp
+
 # ImageDataGenerator's own defaults: nothing happens. `Augmenter(**{**OFF, "rotation_range": 30})` only rotates.
 OFF = {f"{name}_range": 0.0 for name in ("rotation", "width_shift", "height_shift", "shear", "zoom", "channel_shift")}
 OFF |= {"horizontal_flip": False, "vertical_flip": False, "brightness_range": None}
-FILL_MODES = {"nearest": cv2.BORDER_REPLICATE, "reflect": cv2.BORDER_REFLECT, "wrap": cv2.BORDER_WRAP}
-FILL_MODES["constant"] = cv2.BORDER_CONSTANT
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 WHITE = 255  # grey levels in arguments are those of 8 bits; 16-bit images scale them
 
@@ -179,39 +180,27 @@ class Augmenter:
         images, top = np.ascontiguousarray(images), np.iinfo(images.dtype).max
         dtype = images.dtype if dtype is None else np.dtype(dtype)
         white = 1.0 if dtype == "float32" else top
-        warped = self._warp(images, parameters, top)
+        images = self._filtered(images, parameters["filters"]) if self.filters else images
+        moves = matrices(parameters, *images.shape[1:3])
+        outside, elastic = self.cval * top / WHITE, self.elastic_range
+        warped = warp(images, moves, self.fill_mode, outside, elastic=elastic, seeds=parameters["seed"])
         tables = _tables(parameters, warped, top)
         tables = (tables / top).astype("float32") if dtype == "float32" else tables.astype(dtype)
         changed = _aligned(images.shape, dtype)
-        for i in range(len(images)):
-            if top == WHITE:
-                cv2.LUT(warped[i], tables[i], changed[i])
-            else:
-                np.take(tables[i], warped[i], out=changed[i], mode="clip")
-            if self.noise_range:
-                rng = np.random.default_rng([1, int(parameters["seed"][i])])
-                noise = rng.standard_normal(images.shape[1:], "float32") * np.float32(parameters["noise"][i] / WHITE)
-                noisy = np.clip(changed[i] + noise * white, 0, white)
-                changed[i] = noisy if dtype == "float32" else np.rint(noisy)
+        _look_up(warped, tables, changed)
+        for i in range(len(images)) if self.noise_range else ():
+            rng = np.random.default_rng([1, int(parameters["seed"][i])])
+            noise = rng.standard_normal(images.shape[1:], "float32") * np.float32(parameters["noise"][i] / WHITE)
+            noisy = np.clip(changed[i] + noise * white, 0, white)
+            changed[i] = noisy if dtype == "float32" else np.rint(noisy)
         return changed
 
-    def _warp(self, images, parameters, top):
-        """Returns the images filtered and then warped, each once."""
-        height, width = images.shape[1:3]
-        warped = np.empty(images.shape, images.dtype)
-        flags, border = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, FILL_MODES[self.fill_mode]
-        # OpenCV takes longer to parse a border value than to warp a small image, so only "constant" gives one.
-        outside = ((self.cval * top / WHITE,) * 4,) if self.fill_mode == "constant" else ()
-        for i, matrix in enumerate(_matrices(parameters, height, width)):
-            image = images[i]
-            for number in np.flatnonzero(parameters["filters"][i]) if self.filters else ():
-                image = np.asarray(self.filters[number][0](image)).reshape(image.shape)
-            if self.elastic_range:
-                maps = _elastic_map(matrix, height, width, self.elastic_range, parameters["seed"][i])
-                cv2.remap(image, *maps, cv2.INTER_LINEAR, warped[i], border, *outside)
-            else:
-                cv2.warpAffine(image, matrix, (width, height), warped[i], flags, border, *outside)
-        return warped
+    def _filtered(self, images, chosen):
+        """Returns the images, each changed by the filters chosen for it."""
+        images = images.copy()
+        for i, number in np.argwhere(chosen):
+            images[i] = np.asarray(self.filters[number][0](images[i])).reshape(images.shape[1:])
+        return images
 
 
 def _number(name, value, low, high):
@@ -253,30 +242,6 @@ def _mix(state):
     return state ^ (state >> 31)
 
 
-def _matrices(parameters, height, width):
-    """Returns `(n, 2, 3)`: where each pixel (x, y) comes from, ImageDataGenerator's matrices in closed form."""
-    theta, shear = np.deg2rad(parameters["theta"]), np.deg2rad(parameters["shear"])
-    # Points as complex numbers x + iy. Rotation, shift, shear, zoom in this order: both angles turn the y axis.
-    turn, turn_y = np.exp(1j * theta), 1j * np.exp(1j * (theta + shear))
-    moved = turn * (parameters["tx"] + 1j * parameters["ty"])
-    columns = np.stack([turn * parameters["zx"], turn_y * parameters["zy"], moved], axis=1)
-    middle = np.array([height, width]) / 2 - 0.5
-    columns[:, 2] += middle @ [1, 1j] - columns[:, :2] @ middle
-    for axis, side, flip in ((0, width, parameters["flip_horizontal"]), (1, height, parameters["flip_vertical"])):
-        columns[flip, 2] += (side - 1) * columns[flip, axis]
-        columns[flip, axis] *= -1
-    return np.stack([columns.real, columns.imag], axis=1)
-
-
-def _elastic_map(matrix, height, width, deviation, seed):
-    """Returns where every pixel comes from, x and y: the affine map plus a smooth random field."""
-    coarse = np.random.default_rng([2, int(seed)]).standard_normal((3, 3, 2), "float32")
-    field = cv2.resize(coarse * deviation, (width, height), interpolation=cv2.INTER_CUBIC)
-    row, column = np.ogrid[:height, :width]
-    x, y = (m[0] * column + (m[1] * row + m[2]) for m in matrix)
-    return np.float32(x + field[..., 0] * width), np.float32(y + field[..., 1] * height)
-
-
 def _tables(parameters, images, top):
     """Returns `(n, top + 1)`: what becomes of every grey level, whole numbers as floats."""
     levels = np.arange(top + 1, dtype="float32")[None]
@@ -291,6 +256,17 @@ def _tables(parameters, images, top):
     if gamma is not None:
         levels = top * (levels / top) ** gamma
     return np.broadcast_to(np.rint(levels), (len(images), top + 1))
+
+
+def _look_up(images, tables, out):
+    """Writes what each image's own table holds for its pixels."""
+    if images.dtype == "uint8" and images[0].size > SMALL:
+        for image, table, result in zip(images, tables, out, strict=True):
+            cv2.LUT(image, table, result)
+    else:
+        places = scratch("places", images.shape, "intp")
+        np.add(images, (np.arange(len(images)) * tables.shape[1])[:, None, None, None], out=places)
+        np.take(tables.reshape(-1), places, out=out, mode="clip")
 
 
 def _aligned(shape, dtype):

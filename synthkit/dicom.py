@@ -7,7 +7,6 @@ C.11.2 VOI LUT), worked out once for every value that a pixel can have and then 
 
 import os
 import struct
-import threading
 import warnings
 
 import cv2
@@ -16,6 +15,8 @@ import pydicom
 from pydicom import uid
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
+
+from synthkit.scratch import scratch
 
 MAX_PIXELS = 2**26  # 8192×8192; the largest film of CBIS-DDSM has about 40 million pixels
 DEFLATED = (uid.DeflatedExplicitVRLittleEndian, uid.JPIPHTJ2KReferencedDeflate)
@@ -146,14 +147,14 @@ class Rows:
         """Yields the grey levels of the rows `start` to `stop` of each span, good until the next are asked for."""
         columns = self.shape[1]
         tallest = max(stop - start for start, stop in spans)
-        buffer = _buffer(tallest * columns * self.stored.itemsize)
+        buffer = scratch("stored rows", (tallest, columns), self.stored)
         with open(self.path, "rb", buffering=0) as file:
             for start, stop in spans:
-                size = (stop - start) * columns * self.stored.itemsize
+                rows = buffer[: stop - start]
                 file.seek(self.offset + start * columns * self.stored.itemsize)
-                if file.readinto(memoryview(buffer)[:size]) != size:
+                if file.readinto(memoryview(rows).cast("B")) != rows.nbytes:
                     raise self._cut_off()
-                yield self.grey(buffer[:size].view(self.stored).reshape(-1, columns))
+                yield self.grey(rows)
 
     def __getitem__(self, rows):
         spans = [(row, row + 1) for row in range(self.shape[0])[rows]]
@@ -167,16 +168,6 @@ class Rows:
 
     def _cut_off(self):
         return ValueError(f"{self.path} was cut off while it was read. Replace it or take it out")
-
-
-_thread = threading.local()
-
-
-def _buffer(size):
-    """Returns `size` bytes that belong to this thread: pages new from the system cost more than filling them."""
-    if len(getattr(_thread, "buffer", ())) < size:
-        _thread.buffer = np.empty(size, "uint8")
-    return _thread.buffer[:size]
 
 
 def _grey(header, allocated, stored):

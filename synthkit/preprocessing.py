@@ -5,12 +5,13 @@ blur, resizing, colour conversion, division to [0, 1]. `prepare_image` runs it; 
 which is what is worth keeping on disk. Images come from `synthkit.dicom.read_pixels` or any reader of uint8 or uint16.
 """
 
-import threading
 from functools import lru_cache
 
 import cv2
 import numpy as np
 import scipy.sparse
+
+from synthkit.scratch import scratch
 
 KERNEL = 5  # pixels, the study's blur
 GROUP = 16  # output rows whose input is converted to float at a time, so that it stays in the processor's cache
@@ -106,25 +107,14 @@ def _average_rows(image, count, kernel_size):
     bands = _bands(image.shape[0], count, kernel_size)
     groups = [bands[first : first + GROUP] for first in range(0, count, GROUP)]
     spans = [(group[0][0], max(stop for _, stop, _ in group)) for group in groups]
-    averaged = _buffer("averaged", count, image.shape[1])
-    rows = _buffer("rows", max(stop - top for top, stop in spans), image.shape[1])
+    averaged = scratch("averaged", (count, image.shape[1]), "float32")
+    rows = scratch("rows", (max(stop - top for top, stop in spans), image.shape[1]), "float32")
     pieces = image.bands(spans) if hasattr(image, "bands") else (image[top:stop] for top, stop in spans)
     for number, ((top, stop), piece) in enumerate(zip(spans, pieces, strict=True)):
         np.copyto(rows[: stop - top], piece)
         for i, (start, end, weights) in enumerate(groups[number], number * GROUP):
             np.dot(weights, rows[start - top : end - top], out=averaged[i])
     return averaged
-
-
-_thread = threading.local()
-
-
-def _buffer(name, height, width):
-    """Returns a float32 array that belongs to this thread: pages new from the system cost more than filling them."""
-    held = vars(_thread)
-    if name not in held or held[name].size < height * width:
-        held[name] = np.empty(height * width, "float32")
-    return held[name][: height * width].reshape(height, width)
 
 
 @lru_cache(maxsize=64)

@@ -35,9 +35,11 @@ __all__ = [
     "preprocessing",
     "report",
     "results",
+    "scratch",
     "statistics",
     "study",
     "training",
+    "warping",
 ]
 
 

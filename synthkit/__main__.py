@@ -35,6 +35,7 @@ FURTHER_ARMS = {
 }
 BEST_AUC = 0.90  # of phantoms: the best that any classifier can reach
 CLASSIFIERS = ("skin_cnn", "resnet18")
+RECIPES = ("medmnist", "medmnist_study")
 
 
 def main(argv=None):
@@ -92,6 +93,12 @@ def _parser():
         "--profile", choices=("fast", "full"), default="fast", help="how much of everything (default: fast)"
     )
     study.add_argument("--classifier", choices=CLASSIFIERS, default="skin_cnn", help="default: skin_cnn")
+    study.add_argument(
+        "--recipe",
+        choices=RECIPES,
+        help="a published way to train instead of the profile's: medmnist (the benchmark's, Adam, 100 epochs) or "
+        "medmnist_study (stochastic gradient descent, 100 epochs)",
+    )
     study.add_argument(
         "--image-size", type=_positive, metavar="N", help="pixels a side (default: an npz file's own, else 28)"
     )
@@ -165,7 +172,7 @@ def _study(arguments):
             )
         names = [name for name in names if name != "oracle"]
     environment.import_tensorflow()
-    from synthkit import classifiers, report, study
+    from synthkit import classifiers, report, study, training
     from synthkit.results import save
 
     out = Path(arguments.out)
@@ -174,17 +181,21 @@ def _study(arguments):
     positive = arguments.positive
     if positive is None and "malignant" in splits.train.class_names:
         positive = "malignant"
+    per_class = arguments.per_class or (profile["per_class"] if phantoms else None)
+    recipe = {"steps": profile[arguments.classifier], "learning_rate": profile["learning_rate"]}
+    if arguments.recipe:
+        counts = splits.train.class_counts().values()
+        recipe = training.recipe(arguments.recipe, sum(min(count, per_class or count) for count in counts))
     found = study.run(
         splits,
         _arms(names, profile),
         out=out,
         classifier=getattr(classifiers, arguments.classifier),
         seeds=arguments.seeds or profile["seeds"],
-        steps=profile[arguments.classifier],
-        learning_rate=profile["learning_rate"],
-        train_per_class=arguments.per_class or (profile["per_class"] if phantoms else None),
+        train_per_class=per_class,
         positive=positive,
         settings={"generator_epochs": profile["epochs"]} | ({"best_auc": BEST_AUC} if phantoms else {}),
+        **recipe,
     )
     summary = found.summary()
     save(found, summary, out)

@@ -295,6 +295,36 @@ def split(imageset, validation=0.1, test=0.2, *, seed=0):
     )
 
 
+def fold(imageset, folds, *, seed=0):
+    """Deals the patients into folds for cross-validation, classes spread evenly (scikit-learn's StratifiedGroupKFold).
+
+    Args:
+        imageset: an ImageSet.
+        folds: int, at least 2.
+        seed: int.
+
+    Returns:
+        int `(n,)`, the fold of every image.
+
+    Raises:
+        ValueError: if a class has fewer patients than there are folds.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    for label, name in enumerate(imageset.class_names):
+        patients = len(np.unique(imageset.patients[imageset.labels == label]))
+        if not 2 <= folds <= patients:
+            raise ValueError(
+                f"{imageset.name}: folds must be at least 2 and at most the {patients} patients of class {name}. "
+                f"Received: folds={folds}"
+            )
+    split = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    number = np.empty(len(imageset), int)
+    for i, (_, held_out) in enumerate(split.split(imageset.labels, imageset.labels, imageset.patients)):
+        number[held_out] = i
+    return number
+
+
 def subsample(imageset, per_class, *, seed=0, total=None):
     """Draws images without replacement: `per_class` of each class, or all of a class that has fewer.
 
@@ -339,7 +369,7 @@ def resize(imageset, image_size):
     return dataclasses.replace(imageset, images=resized)
 
 
-def to_dataset(imageset, batch_size=64, *, shuffle_seed=None, augment=None, one_hot=False, repeat=False):
+def to_dataset(imageset, batch_size=64, *, shuffle_seed=None, augment=None, one_hot=False, repeat=False, skip=0):
     """Builds the tf.data pipeline that feeds a network.
 
     The uint8 images stay in memory once; batches become float32 as they are needed.
@@ -355,6 +385,7 @@ def to_dataset(imageset, batch_size=64, *, shuffle_seed=None, augment=None, one_
             only. `synthkit.augmentation` and `synthkit.mixing` make such callables.
         one_hot: whether labels are float32 `(batch, classes)`, shares of each class, which an augmentation may mix.
         repeat: whether to go round for ever. Batches are then always full.
+        skip: batches to leave out at the start, at the cost of counting them.
 
     Returns:
         tf.data.Dataset of `(float32 images (batch, height, width, channels) in [0, 1], int64 labels (batch,))`; with
@@ -376,7 +407,7 @@ def to_dataset(imageset, batch_size=64, *, shuffle_seed=None, augment=None, one_
         dataset = dataset.shuffle(len(imageset), seed=shuffle_seed, reshuffle_each_iteration=True)
     if repeat:
         dataset = dataset.repeat()
-    dataset = dataset.batch(batch_size, drop_remainder=repeat).enumerate()
+    dataset = dataset.batch(batch_size, drop_remainder=repeat).enumerate().skip(skip)
 
     def load(step, index):
         # NumPy reads straight from memory or from a memory map, so the images are held once or not at all.

@@ -1,14 +1,13 @@
 """What a study has found: the trials in its folder, read and written so that a kill loses nothing."""
 
-import contextlib
 import dataclasses
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from synthkit.files import replacing
 from synthkit.imageset import ImageSet
 from synthkit.statistics import summarize
 
@@ -54,22 +53,6 @@ class Results:
 
 def trial_path(out, arm, seed):
     return Path(out) / "trials" / f"{arm}-{seed}.npz"
-
-
-@contextlib.contextmanager
-def replacing(path):
-    """Opens a file to write that takes its name only when it is whole and on the disk."""
-    part = path.with_name(path.name + ".part")
-    with open(part, "wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
-
-
-def write(path, data):
-    with replacing(path) as file:
-        file.write(data)
 
 
 def _read(path):

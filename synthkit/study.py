@@ -12,6 +12,7 @@ from tqdm.notebook import tqdm_notebook
 
 from synthkit import results
 from synthkit.environment import versions
+from synthkit.files import replacing, write
 from synthkit.imageset import ImageSet, concatenate, image_digests, subsample, to_dataset
 from synthkit.statistics import score
 from synthkit.training import Trainer
@@ -62,13 +63,11 @@ def run(
     out,
     classifier,
     seeds=5,
-    steps=300,
-    batch_size=32,
-    learning_rate=1e-3,
     train_per_class=None,
     positive=None,
     settings=None,
     progress=True,
+    **recipe,
 ):
     """Runs every trial of a study that `out` does not hold yet.
 
@@ -79,19 +78,18 @@ def run(
         classifier: callable `(image_shape, num_classes) → keras.Model`.
         seeds: int, how many; each decides the subset of the training part, the generator, what it samples and the
             classifier, alike for all arms.
-        steps: gradient steps of every trial.
-        batch_size: images a step.
-        learning_rate: of Adam.
         train_per_class: real training images of each class, drawn anew for every seed; None takes all.
         positive: name of the class that sensitivity, specificity and F1 speak of; None for the mean over classes.
         settings: dict, whatever else decides the numbers (a generator's epochs, say), kept and compared.
         progress: whether to show bars, or a line a trial where there is no terminal and no notebook.
+        recipe: of every training, arguments of `training.Trainer`; 300 steps if it says nothing.
 
     Returns:
         results.Results.
 
-    TensorFlow's deterministic operations are switched on for the rest of the process
-    (`tf.config.experimental.enable_op_determinism`), so that the same seeds give the same scores.
+    So that the same seeds give the same scores, TensorFlow's deterministic operations are switched on for the rest of
+    the process where there is a GPU (`tf.config.experimental.enable_op_determinism`). On a CPU they are deterministic
+    anyway, and ResNet-18 takes twice the time with that switch.
 
     Raises:
         ValueError: for arguments that make no study, or if `out` holds trials of another study.
@@ -100,9 +98,10 @@ def run(
     import tensorflow as tf
 
     _check(splits, arms, seeds, positive)
-    tf.config.experimental.enable_op_determinism()
+    if tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.enable_op_determinism()
     image_shape, classes = splits.train.image_shape, splits.train.class_names
-    recipe = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate}
+    recipe = {"steps": 300, "batch_size": 32, "learning_rate": 1e-3} | recipe
     trainer = Trainer(classifier, image_shape, len(classes), **recipe)
     identity = {
         "data": {part.name: part.fingerprint() for part in splits},
@@ -124,11 +123,13 @@ def run(
     with _Bars(len(grid), len(grid) - len(todo), trainer.steps, progress) as bars:
         for arm, seed in todo:
             bars.begin(arm.name, seed)
-            contents = _trial(splits, arm, seed, trainer, train_per_class, label, held_out, bars)
-            with results.replacing(results.trial_path(out, arm.name, seed)) as file:
+            path = results.trial_path(out, arm.name, seed)
+            backup = path.with_suffix(".training")
+            contents = _trial(splits, arm, seed, trainer, train_per_class, label, held_out, bars, backup)
+            with replacing(path) as file:
                 np.savez_compressed(file, **contents)
             rows[arm.name, seed] = json.loads(contents["row"])
-            with results.replacing(out / "trials.csv") as file:
+            with replacing(out / "trials.csv") as file:
                 results.table(rows, order).to_csv(file, index=False)
             bars.end(rows[arm.name, seed])
     return results.load(out)
@@ -169,7 +170,7 @@ def make_folder(out):
     """
     try:
         (Path(out) / "trials").mkdir(parents=True, exist_ok=True)
-        results.write(Path(out) / "trials" / "try", b"")
+        write(Path(out) / "trials" / "try", b"")
         (Path(out) / "trials" / "try").unlink()
     except OSError as error:
         raise OSError(f"{out} cannot be written ({error.strerror}); choose another folder for the results") from error
@@ -180,7 +181,7 @@ def _claim(out, identity):
     make_folder(out)
     path = out / "study.json"
     if not any((out / "trials").iterdir()):
-        results.write(path, json.dumps({**identity, "versions": versions()}, indent=1).encode())
+        write(path, json.dumps({**identity, "versions": versions()}, indent=1).encode())
         return list(identity["arms"])
     if not path.exists():
         raise ValueError(f"{out} holds trials without a study.json that says of what; choose another folder")
@@ -199,11 +200,11 @@ def _claim(out, identity):
                 f"{out} holds another study's trials: its {what}. Choose another folder, or delete this one"
             )
     if arms != held["arms"]:
-        results.write(path, json.dumps({**held, "arms": arms}, indent=1).encode())
+        write(path, json.dumps({**held, "arms": arms}, indent=1).encode())
     return list(arms)
 
 
-def _trial(splits, arm, seed, trainer, train_per_class, positive, held_out, bars):
+def _trial(splits, arm, seed, trainer, train_per_class, positive, held_out, bars, backup):
     """Runs one trial. Returns what its file holds: row and history as JSON, test scores, labels, patients, samples."""
     began = time.perf_counter()
     drawn, synthesis, network = np.random.SeedSequence(seed).generate_state(3).tolist()
@@ -224,7 +225,8 @@ def _trial(splits, arm, seed, trainer, train_per_class, positive, held_out, bars
             train, row["n_synthetic"] = concatenate([real, made], arm.name), len(made)
         synthesized = time.perf_counter()
         bars.say("training")
-        history = trainer.train(train, splits.validation, seed=network, augment=arm.augment, on_step=bars.step)
+        options = {"augment": arm.augment, "on_step": bars.step, "backup": backup}
+        history = trainer.train(train, splits.validation, seed=network, **options)
         scoring = time.perf_counter()
         scores = trainer.predict(splits.test.images)
         history["synthesis_seconds"] = synthesized - began

@@ -1,12 +1,16 @@
 import dataclasses
+import signal
+import subprocess
+import sys
+import time
 
 import keras
 import numpy as np
 import pytest
 
-from synthkit import classifiers, statistics
-from synthkit.training import Trainer, reusable
-from tests.conftest import make_imageset
+from synthkit import classifiers, statistics, training
+from synthkit.training import Trainer, cross_validate, recipe, reusable
+from tests.conftest import ROOT, make_imageset
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +130,172 @@ def test_reusable_restores_weights_optimizer_and_random_state():
     second, after = run(1)
     assert first is second
     assert all((a == b).all() for a, b in zip(before, after, strict=True))
+
+
+class TestRecipe:
+    def test_medmnist_is_the_benchmarks(self):
+        # 546 images of BreastMNIST in batches of 128, 100 epochs.
+        found = recipe("medmnist", 546)
+        assert found["steps"] == 427
+        trainer = Trainer(flat, (20, 20, 1), 2, **found | {"batch_size": 8, "steps": 20, "checks": 4})
+        model = trainer._fresh(0)
+        rates = []
+        for step in range(20):
+            model.optimizer.iterations.assign(step)
+            rates.append(float(model.optimizer.learning_rate))
+        assert rates == pytest.approx([1e-3] * 10 + [1e-4] * 5 + [1e-5] * 5)
+        assert type(model.optimizer) is keras.optimizers.Adam
+
+    def test_medmnist_study_is_plain_gradient_descent(self):
+        trainer = Trainer(flat, (20, 20, 1), 2, **recipe("medmnist_study", 546))
+        optimizer = trainer._fresh(0).optimizer
+        assert (type(optimizer), float(optimizer.learning_rate)) == (keras.optimizers.SGD, pytest.approx(1e-3))
+        assert optimizer.momentum == 0
+        assert (trainer.batch_size, trainer.steps) == (128, 428)
+
+    def test_unknown_names(self):
+        with pytest.raises(ValueError, match="recipe must be one of medmnist, medmnist_study. Received: 'best'"):
+            recipe("best", 10)
+        with pytest.raises(ValueError, match="optimizer must be 'adam' or 'sgd'. Received: optimizer='adamw'"):
+            Trainer(flat, (20, 20, 1), 2, steps=1, optimizer="adamw")
+
+
+def flat(image_shape, num_classes):
+    """Logistic regression on pixels, its weights at zero: every gradient can be written down."""
+    inputs = keras.Input(image_shape)
+    outputs = keras.layers.Dense(num_classes, activation="softmax", kernel_initializer="zeros")(
+        keras.layers.Flatten()(inputs)
+    )
+    return keras.Model(inputs, outputs)
+
+
+def one_step(imageset, **options):
+    """The weights `(pixels, 2)` after one step of plain gradient descent at rate 1 over the whole set."""
+    trainer = Trainer(
+        flat, imageset.image_shape, 2, steps=1, batch_size=len(imageset), optimizer="sgd", learning_rate=1.0, **options
+    )
+    trainer.train(imageset, seed=0)
+    return trainer.model.layers[-1].get_weights()[0]
+
+
+def test_label_smoothing_and_class_weights_change_the_gradient_as_they_say():
+    balanced = make_imageset(12, 1)
+    imageset = balanced[np.flatnonzero((balanced.labels == 0) | (np.arange(12) < 6))]
+    images = imageset.images.reshape(len(imageset), -1) / 255
+    targets = np.eye(2)[imageset.labels]
+    counts = np.bincount(imageset.labels)
+    assert counts[0] != counts[1]
+    weights = (len(imageset) / (2 * counts))[imageset.labels]
+    assert one_step(imageset) == pytest.approx(images.T @ (targets - 0.5) / len(images), abs=1e-5)
+    smooth = 0.8 * targets + 0.1
+    assert one_step(imageset, label_smoothing=0.2) == pytest.approx(images.T @ (smooth - 0.5) / len(images), abs=1e-5)
+    weighted = images.T @ (weights[:, None] * (targets - 0.5)) / len(images)
+    assert one_step(imageset, class_weights=True) == pytest.approx(weighted, abs=1e-5)
+
+
+def test_patience_stops_and_keeps_the_best_weights(parts):
+    train, validation = parts
+    labels = np.random.default_rng(4).permutation(validation.labels)
+    noise = dataclasses.replace(validation, labels=labels)
+    options = {"steps": 60, "batch_size": 8, "checks": 20}
+    whole = Trainer(classifiers.skin_cnn, (20, 20, 1), 2, **options).train(train, noise, seed=0)["val_auc"]
+    trainer = Trainer(classifiers.skin_cnn, (20, 20, 1), 2, **options, patience=3)
+    history = trainer.train(train, noise, seed=0)
+    best = int(np.argmax(history["val_auc"]))
+    assert len(history["val_auc"]) == best + 4 < 20
+    assert history["val_auc"] == whole[: best + 4]
+    assert statistics.auc(labels, trainer.predict(noise.images)) == max(history["val_auc"])
+
+
+def test_without_a_validation_part_the_last_weights_stay(trainer, parts):
+    history = trainer.train(parts[0], seed=1)
+    assert (history["val_auc"], history["best_step"]) == ([], 0)
+    assert trainer.model.optimizer.iterations.numpy() == 12
+
+
+def test_flips_average_over_the_mirror_images(trainer, parts):
+    trainer.train(*parts, seed=1)
+    images = parts[1].images
+    alone = [trainer.predict(np.ascontiguousarray(images[:, ::i, ::j])) for i in (1, -1) for j in (1, -1)]
+    assert trainer.predict(images, flips=True) == pytest.approx(np.mean(alone, axis=0), abs=1e-6)
+    assert np.abs(alone[0] - alone[1]).max() > 1e-4
+
+
+def test_mixed_precision_computes_in_float16_and_answers_in_float32(parts):
+    trainer = Trainer(classifiers.skin_cnn, (20, 20, 1), 2, steps=4, batch_size=8, checks=2, mixed_precision=True)
+    history = trainer.train(*parts, seed=0)
+    assert {layer.compute_dtype for layer in trainer.model.layers if "conv" in layer.name} == {"float16"}
+    assert trainer.predict(parts[1].images).dtype == "float32"
+    assert np.isfinite(history["loss"]).all()
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_cross_validation_scores_every_patient_by_a_network_that_has_not_seen_them(parts):
+    whole = make_imageset(60, 3)
+    whole = dataclasses.replace(whole, patients=[f"P{i // 2}" for i in range(60)])
+    seen, scored = [], []
+
+    class Spy:
+        def train(self, train, seed, augment):
+            seen.append(set(train.patients))
+
+        def predict(self, images):
+            scored.append(
+                {whole.patients[np.flatnonzero((whole.images == image).all((1, 2, 3)))[0]] for image in images}
+            )
+            return np.full((len(images), 2), len(scored), "float32")
+
+    scores = cross_validate(Spy(), whole, 5)
+    assert set(scores[:, 0]) == {1, 2, 3, 4, 5}
+    assert all(not train & held for train, held in zip(seen, scored, strict=True))
+    assert set.union(*scored) == set(whole.patients)
+    with pytest.raises(ValueError, match="folds must be at least 2 and at most the .* patients of class"):
+        cross_validate(Spy(), whole, 50)
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from synthkit import classifiers, training
+from tests.conftest import make_imageset
+training.BACKUP_SECONDS = 0
+trainer = training.Trainer(classifiers.skin_cnn, (20, 20, 1), 2, steps=40, batch_size=8, checks=10, optimizer="adam")
+slow = (lambda: time.sleep(0.05)) if sys.argv[2] == "slow" else None
+history = trainer.train(make_imageset(40, 1), make_imageset(20, 2), seed=3, on_step=slow, backup=Path(sys.argv[1]))
+scores = trainer.predict(make_imageset(20, 2).images)
+np.savez(sys.argv[3], scores=scores, loss=history["loss"], val_auc=history["val_auc"])
+"""
+
+
+def test_killed_training_goes_on_bit_for_bit(tmp_path):
+    def start(name, pace):
+        command = [sys.executable, "-c", KILLED, str(tmp_path / "backup"), pace, str(tmp_path / name)]
+        return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+
+    assert start("whole.npz", "fast").wait() == 0
+    assert not (tmp_path / "backup").exists()
+    process = start("never.npz", "slow")
+    give_up = time.time() + 120
+    while time.time() < give_up and not (tmp_path / "backup").exists():
+        time.sleep(0.02)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "never.npz").exists()
+    with np.load(tmp_path / "backup") as held:
+        assert 4 <= len(held["durations"]) < 40
+    assert start("resumed.npz", "fast").wait() == 0
+    with np.load(tmp_path / "whole.npz") as whole, np.load(tmp_path / "resumed.npz") as resumed:
+        assert all((whole[key] == resumed[key]).all() for key in whole)
+    assert not (tmp_path / "backup").exists()
+
+
+def test_backup_of_another_training_is_left_alone(parts, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "BACKUP_SECONDS", 0)
+    trainer = Trainer(classifiers.skin_cnn, (20, 20, 1), 2, steps=12, batch_size=8, checks=4)
+    expected = trainer.train(*parts, seed=2)["loss"]
+    monkeypatch.setattr(training._BestValidation, "finish", lambda watch: watch.history)  # as if killed at the end
+    trainer.train(*parts, seed=1, backup=tmp_path / "backup")
+    assert (tmp_path / "backup").exists()
+    assert trainer.train(*parts, seed=2, backup=tmp_path / "backup")["loss"] == expected

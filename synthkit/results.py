@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 
 from synthkit.imageset import ImageSet
-from synthkit.statistics import summarize
+from synthkit.statistics import MARGIN, summarize
 
-COLUMNS = "arm seed n_real n_synthetic steps auc accuracy sensitivity specificity f1 seconds status".split()
+COLUMNS = (
+    "arm seed n_real n_synthetic steps auc accuracy balanced_accuracy sensitivity specificity f1 brier seconds status"
+).split()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +41,12 @@ class Results:
     samples: dict
     settings: dict
 
-    def summary(self, draws=2000):
+    def summary(self, draws=2000, margin=MARGIN):
         """Returns the verdicts: `statistics.summarize` of these scores against the arm "real".
+
+        Args:
+            draws: bootstrap samples of the patients.
+            margin: a smaller difference is no difference.
 
         Raises:
             ValueError: if there is no seed that every arm has finished.
@@ -49,7 +55,9 @@ class Results:
             failed = self.trials["status"][self.trials["status"] != "done"]
             reason = f"; the first that failed: {failed.iloc[0]}" if len(failed) else ""
             raise ValueError(f"no seed has finished in every arm, so there is nothing to compare{reason}")
-        return summarize(self.scores, self.labels, self.patients, draws=draws)
+        named = self.settings.get("positive")
+        positive = self.settings["class_names"].index(named) if named else None
+        return summarize(self.scores, self.labels, self.patients, draws=draws, margin=margin, positive=positive)
 
 
 def trial_path(out, arm, seed):

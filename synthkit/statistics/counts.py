@@ -32,7 +32,8 @@ def mcnemar(first_only, second_only):
     Returns:
         float, the two-sided p-value.
     """
-    return float(stats.binomtest(int(first_only), int(first_only + second_only)).pvalue)
+    differ = int(first_only + second_only)
+    return float(stats.binomtest(int(first_only), differ).pvalue) if differ else 1.0
 
 
 def mcnemar_range(first_right, second_right, total):
@@ -50,7 +51,7 @@ def mcnemar_range(first_right, second_right, total):
     """
     gap, fewer = abs(second_right - first_right), min(first_right, second_right)
     most = min(fewer, total - max(first_right, second_right))
-    p_values = [mcnemar(both, both + gap) for both in range(most + 1)] if gap else [1.0]
+    p_values = [mcnemar(few, few + gap) for few in range(most + 1)]
     return min(p_values), max(p_values)
 
 

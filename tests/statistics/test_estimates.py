@@ -34,7 +34,7 @@ class TestBootstrap:
         arms = [np.stack([-scores, scores], axis=-1) for scores in arms]
         ours = bootstrap(statistics.auc, labels, arms, patients, draws=3000)
         theirs = []
-        for _ in range(1500):
+        for _ in range(600):
             chosen = rng.integers(40, size=40)
             images = np.concatenate([2 * chosen, 2 * chosen + 1])
             theirs.append([metrics.roc_auc_score(labels[images], arm[0, images, 1]) for arm in arms])
@@ -90,7 +90,7 @@ class TestEstimate:
         rng = np.random.default_rng(0)
         shared = np.array([[1.0], [-1.0]]) / np.sqrt(2) * np.ones(seeds)
         alarms = []
-        for _ in range(1500):
+        for _ in range(600):
             values = rng.normal() + deviation * rng.normal(size=seeds)
             alarms.append(statistics.estimate(values, shared).p_value() < 0.05)
         assert np.sum(alarms) <= stats.binom.ppf(0.999, 1500, 0.05)

@@ -1,4 +1,3 @@
-import keras
 import numpy as np
 import pytest
 
@@ -59,28 +58,21 @@ class TestKid:
             fidelity.kid(two_sets[0], two_sets[1][:, :4])
 
 
-class TestSpaces:
-    def test_pixels_keep_the_distances_between_images(self):
-        rng = np.random.default_rng(0)
-        images = rng.integers(0, 256, (12, 6, 6, 1)).astype("uint8")
-        space = fidelity.pixels(images, components=100)
-        assert space.name == "pixels after PCA to 11 components"
-        features = space(images)
-        flat = images.reshape(12, -1) / 255
-        ratio = [np.linalg.norm(features[i] - features[0]) / np.linalg.norm(flat[i] - flat[0]) for i in range(1, 12)]
-        assert np.ptp(ratio) < 1e-4
-        assert features.var(0, ddof=1).mean() == pytest.approx(1, abs=1e-4)
+class TestFid:
+    def test_of_two_samples_agrees_with_the_usual_formula(self):
+        from scipy import linalg
 
-    def test_penultimate_layer_decides_what_the_last_one_says(self):
-        keras.utils.set_random_seed(0)
-        inputs = keras.Input((6, 6, 1))
-        hidden = keras.layers.Dense(4, activation="relu")(keras.layers.Flatten()(inputs))
-        model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(hidden), name="small")
-        images = np.random.default_rng(0).integers(0, 256, (300, 6, 6, 1)).astype("uint8")
-        space = fidelity.penultimate(model)
-        features = space(images)
-        logits = features @ model.layers[-1].kernel.numpy() + model.layers[-1].bias.numpy()
-        expected = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-        assert model(images.astype("float32") / 255).numpy() == pytest.approx(expected, abs=1e-6)
-        assert space.name == "small before its last layer"
-        assert features.shape == (300, 4)
+        rng = np.random.default_rng(0)
+        real, synthetic = rng.normal(size=(60, 4)), rng.normal(0.3, 1.5, size=(50, 4)) @ rng.normal(size=(4, 4))
+        a, b = np.cov(real.T), np.cov(synthetic.T)
+        root = linalg.sqrtm(a @ b).real
+        expected = np.sum((real.mean(0) - synthetic.mean(0)) ** 2) + np.trace(a + b - 2 * root)
+        assert fidelity.fid(real, synthetic) == pytest.approx(expected, rel=1e-9)
+
+    def test_of_itself_is_zero(self, two_sets):
+        many = np.tile(two_sets[0], (3, 1))
+        assert fidelity.fid(many, many[::-1]) == pytest.approx(0, abs=1e-6)
+
+    def test_too_few_images_have_none(self, two_sets):
+        with pytest.raises(ValueError, match="FID is not reported: 5 dimensions need at least 50 images"):
+            fidelity.fid(*two_sets)

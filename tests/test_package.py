@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "training": {"imageset", "statistics"},
     "datasets": {"imageset", "dicom", "preprocessing"},
     "generators": {"imageset", "training"},
+    "claims": {"statistics"},
     "results": {"imageset", "statistics"},
     "study": {"environment", "imageset", "training", "statistics", "results"},
     "report": {"statistics", "plots"},

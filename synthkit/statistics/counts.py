@@ -26,14 +26,15 @@ def mcnemar(first_only, second_only):
     Psychometrika 12, 1947, exactly, from the binomial distribution.
 
     Args:
-        first_only: int, images that only the first classifier has right.
-        second_only: int, images that only the second has right.
+        first_only: int or int array, images that only the first classifier has right.
+        second_only: the same of the second.
 
     Returns:
-        float, the two-sided p-value.
+        float or float64 array, the two-sided p-value.
     """
-    differ = int(first_only + second_only)
-    return float(stats.binomtest(int(first_only), differ).pvalue) if differ else 1.0
+    first_only, second_only = np.asarray(first_only), np.asarray(second_only)
+    fewer = np.minimum(first_only, second_only)
+    return np.minimum(1.0, 2 * stats.binom.cdf(fewer, first_only + second_only, 0.5))[()]
 
 
 def mcnemar_range(first_right, second_right, total):
@@ -51,8 +52,9 @@ def mcnemar_range(first_right, second_right, total):
     """
     gap, fewer = abs(second_right - first_right), min(first_right, second_right)
     most = min(fewer, total - max(first_right, second_right))
-    p_values = [mcnemar(few, few + gap) for few in range(most + 1)]
-    return min(p_values), max(p_values)
+    few = np.arange(most + 1)
+    p_values = mcnemar(few, few + gap)
+    return float(p_values.min()), float(p_values.max())
 
 
 def difference(first_right, first_total, second_right, second_total, level=0.95):

@@ -6,12 +6,14 @@ images of one patient, or scores of one seed, are not independent. This is the d
 study with seeds for readers, and it is analysed as one, after Obuchowski and Rockette (Communications in Statistics
 24, 1995) with the degrees of freedom of Hillis (Statistics in Medicine 26, 2007), made a little more careful:
 
-    variance of a mean over S seeds = s² / S + c,    degrees of freedom = (u / S + c)² / ((u / S)² / (S - 1))
+    variance of a mean over S seeds = s² / S + c
+    degrees of freedom = (u / S + c)² / ((u / S)² / (S - 1) + c² / (P - 1))
 
-where s² is the sample variance over seeds, c >= 0 the mean covariance between two seeds' values that comes from the
-patients, estimated by a bootstrap over whole patients, and u the upper 90 % confidence limit of s². Hillis has s²
-itself for u. Where a few seeds agree by luck, that makes the error small and its degrees of freedom many at the same
-time: with three seeds it cried wolf in up to 7.8 % of simulated studies without any effect, with two in 13 %.
+where s² is the sample variance over seeds and c >= 0 the mean covariance between two seeds' values that comes from the
+P patients, estimated by a bootstrap over whole patients. u is the upper 90 % confidence limit of s²; Hillis has s²
+itself, and c for certain. Where a few seeds agree by luck, that makes the error small and its degrees of freedom many
+at the same time: with three seeds it cried wolf in up to 7.8 % of simulated studies without any effect, with two in
+13 %.
 
 The plain alternative, percentiles of a bootstrap that resamples patients and seeds at once (`bootstrap`), counts the
 noise of single images twice and the variance between a few seeds short.
@@ -83,6 +85,7 @@ class Estimate:
         freedom: degrees of freedom of the error.
         seeds: how many.
         between: sample variance over the seeds.
+        patients: how many.
     """
 
     value: float
@@ -90,6 +93,7 @@ class Estimate:
     freedom: float
     seeds: int = 1
     between: float = 0.0
+    patients: float = np.inf
 
     def interval(self, level=0.95):
         """Returns `(low, high)` of Student's t at this confidence level."""
@@ -127,26 +131,27 @@ class Estimate:
             return np.nan
         seeds = np.arange(2, most + 1)
         shared = self.error**2 - self.between / self.seeds
-        error, freedom = _error(self.between, shared, seeds)
+        error, freedom = _error(self.between, shared, seeds, self.patients)
         enough = Estimate(0, error, freedom).detectable(level, power) <= effect
         return int(seeds[enough.argmax()]) if enough.any() else np.inf
 
 
-def _error(between, shared, seeds):
+def _error(between, shared, seeds, patients):
     """Returns standard error and degrees of freedom by the formulas in the module's docstring."""
     own = np.asarray(between / seeds, float)
     upper = own * (seeds - 1) / stats.chi2.ppf(0.1, seeds - 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        freedom = np.where(own > 0, (upper + shared) ** 2 / (upper**2 / (seeds - 1)), np.inf)
+    spread = upper**2 / (seeds - 1) + shared**2 / (patients - 1)
+    freedom = np.divide((upper + shared) ** 2, spread, out=np.full(own.shape, np.inf), where=spread > 0)
     return np.sqrt(own + shared), freedom
 
 
-def estimate(values, draws):
+def estimate(values, draws, patients=np.inf):
     """Estimates a mean over seeds by the method in this module's docstring.
 
     Args:
         values: float `(seeds,)`, the figure or difference of each seed on the whole test part.
         draws: float `(draws, seeds)`, the same on bootstrap samples of the patients.
+        patients: how many there are; many if not given.
 
     Returns:
         Estimate. With one seed its error is that of the patients alone.
@@ -154,10 +159,11 @@ def estimate(values, draws):
     values, draws = np.asarray(values, float), np.asarray(draws, float)
     draws = draws[np.isfinite(draws).all(1)]
     seeds = len(values)
-    covariance = np.atleast_2d(np.cov(draws, rowvar=False))
+    # A bootstrap's variance is short by this factor, as a variance is that divides by n.
+    covariance = np.atleast_2d(np.cov(draws, rowvar=False)) / (1 - 1 / patients)
     if seeds == 1:
-        return Estimate(values[0], float(np.sqrt(covariance[0, 0])), np.inf)
+        return Estimate(values[0], float(np.sqrt(covariance[0, 0])), patients - 1, 1, 0.0, patients)
     between = values.var(ddof=1)
     shared = max(0.0, (covariance.sum() - np.trace(covariance)) / (seeds * (seeds - 1)))
-    error, freedom = _error(between, shared, seeds)
-    return Estimate(float(values.mean()), float(error), float(freedom), seeds, float(between))
+    error, freedom = _error(between, shared, seeds, patients)
+    return Estimate(float(values.mean()), float(error), float(freedom), seeds, float(between), patients)

@@ -83,6 +83,14 @@ class TestEstimate:
         found = [statistics.Estimate(effect + 0.02 * z, 0.02, np.inf).p_value() < 0.05 for z in rng.normal(size=4000)]
         assert np.mean(found) == pytest.approx(0.8, abs=0.02)
 
+    def test_few_patients_are_a_t_test_over_them(self):
+        # One image a patient, one seed, accuracy: the mean of 12 zeros and ones.
+        right = np.array([1.0, 0, 1, 1, 1, 0, 1, 1, 1, 1, 0, 1])
+        draws = statistics.patient_weights(np.arange(12), 20_000) @ right / 12
+        found = statistics.estimate([right.mean()], draws[:, None], patients=12)
+        theirs = stats.ttest_1samp(right, 0.5).confidence_interval(0.95)
+        assert found.interval() == pytest.approx(tuple(theirs), abs=0.01)
+
     @pytest.mark.parametrize("seeds", [2, 3, 5])
     @pytest.mark.parametrize("deviation", [0.0, 1.0, 3.0, 10.0])
     def test_few_seeds_do_not_cry_wolf(self, seeds, deviation):

@@ -37,6 +37,7 @@ __all__ = [
     "preprocessing",
     "report",
     "results",
+    "selection",
     "statistics",
     "study",
     "training",

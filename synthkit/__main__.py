@@ -28,6 +28,8 @@ ARMS = {
     "oracle": "fresh images from the simulator, phantoms only: the positive control",
 }
 FURTHER_ARMS = {
+    "cvae filtered": "the cvae arm's generator, only images that a classifier of the real ones takes for their label "
+    "and that copy none of them",
     "elastic": "the augmentation arm with elastic deformation on top",
     "mixup": "real images and their labels mixed in pairs",
     "cutmix": "real images with a box of another pasted in, labels mixed by area",
@@ -245,12 +247,15 @@ def _load(arguments):
 
 def _arms(names, profile):
     """Returns the named arms."""
-    from synthkit import augmentation, generators, mixing, study
+    from synthkit import augmentation, classifiers, fidelity, generators, mixing, selection, study, training
     from synthkit.datasets import phantom
     from synthkit.generators import vae
 
     cvae = generators.synthesizer(vae.conditional_vae, epochs=profile["epochs"], progress=sys.stderr.isatty())
+    judge = training.scorer(classifiers.skin_cnn, steps=profile["skin_cnn"], learning_rate=profile["learning_rate"])
+    rules = selection.confident(judge), selection.novel(lambda train: fidelity.pixels(train.images))
     synthesizers = {
+        "cvae filtered": selection.filtered(cvae, *rules),
         "oversample": study.oversample,
         "shuffled": study.shuffled(cvae),
         "cvae": cvae,

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from synthkit.imageset import to_dataset
+from synthkit.imageset import partition, to_dataset
 from synthkit.statistics import auc
 
 
@@ -138,6 +138,32 @@ class Trainer:
         parts = range(0, len(images), batch_size)
         scores = np.concatenate([self._scores(np.asarray(images[i : i + batch_size])).numpy() for i in parts])
         return np.hstack([1 - scores, scores]) if scores.shape[1] == 1 else scores
+
+
+def scorer(builder, *, steps, held_back=0.25, **recipe):
+    """Makes a callable that fits a classifier on one set of images, for judging others by.
+
+    Args:
+        builder: as in `Trainer`.
+        steps: gradient steps.
+        held_back: share of the images, by patient, whose AUC chooses the weights.
+        recipe: further arguments of `Trainer`.
+
+    Returns:
+        callable `(images: ImageSet, seed) → callable (uint8 images) → float32 probabilities (n, num_classes)`. The
+        network is built once; fitting anew changes what an earlier result predicts.
+    """
+    started = {}
+
+    def fit(images, seed=0):
+        kind = (images.image_shape, len(images.class_names))
+        if kind not in started:
+            started[kind] = Trainer(builder, *kind, steps=steps, **recipe)
+        train, validation = partition(images, [held_back], seed=seed)
+        started[kind].train(train, validation, seed=seed)
+        return started[kind].predict
+
+    return fit
 
 
 class _BestValidation(keras.callbacks.Callback):

@@ -20,6 +20,7 @@ LEAVES = {
     "mixing",
     "plots",
     "preprocessing",
+    "selection",
     "statistics",
 }
 MAY_IMPORT = {

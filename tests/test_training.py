@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from synthkit import classifiers, statistics
-from synthkit.training import Trainer, reusable
+from synthkit.training import Trainer, reusable, scorer
 from tests.conftest import make_imageset
 
 
@@ -96,6 +96,23 @@ def test_learns_what_can_be_learnt(parts):
     trainer.train(*parts, seed=0)
     test = make_imageset(60, 9)
     assert statistics.auc(test.labels, trainer.predict(test.images)) > 0.95
+
+
+def test_scorer_fits_on_patients_and_judges_by_others():
+    seen = []
+
+    def builder(image_shape, num_classes):
+        seen.append(image_shape)
+        return classifiers.skin_cnn(image_shape, num_classes)
+
+    fit = scorer(builder, steps=60, batch_size=16, checks=3)
+    images = make_imageset(80, 1, patients=[f"P{i // 4}" for i in range(80)])
+    predict = fit(images, 0)
+    test = make_imageset(60, 9)
+    assert statistics.auc(test.labels, predict(test.images)) > 0.95
+    other = dataclasses.replace(images, labels=1 - images.labels)
+    assert statistics.auc(test.labels, fit(other, 0)(test.images)) < 0.05
+    assert set(seen) == {(20, 20, 1)}
 
 
 def test_loss_that_is_no_number_raises(parts):

@@ -40,7 +40,8 @@ class TestBootstrap:
             theirs.append([metrics.roc_auc_score(labels[images], arm[0, images, 1]) for arm in arms])
         theirs = np.array(theirs)
         assert ours.mean(0) == pytest.approx(theirs.mean(0), abs=0.01)
-        assert np.cov(ours.T) == pytest.approx(np.cov(theirs.T), rel=0.15)
+        for combine in (lambda d: d[:, 0], lambda d: d[:, 1], lambda d: d[:, 1] - d[:, 0]):
+            assert combine(ours).std() == pytest.approx(combine(theirs).std(), rel=0.12)
 
     def test_draws_seeds_too(self):
         labels = np.arange(40) % 2

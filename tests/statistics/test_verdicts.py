@@ -59,7 +59,7 @@ class TestVerdict:
         assert statistics.verdict(0.1, 0.001, 1) == "one seed: no verdict"
 
     def test_table(self):
-        table = statistics.summarize(*simulate(np.random.default_rng(2)), draws=200, metrics=("auc",))
+        table = statistics.summarize(*simulate(np.random.default_rng(2)), draws=200)
         assert table["arm"].tolist() == ["real", "arm 1", "arm 2"] * 7
         assert table["metric"].unique().tolist() == list(statistics.MEASURES)
         real = table[table["arm"] == "real"]

@@ -41,7 +41,8 @@ def finished(tmp_path_factory):
 def test_every_trial_is_there(finished):
     _, out, results = finished
     assert results.trials.columns.tolist() == (
-        "arm seed n_real n_synthetic steps auc accuracy sensitivity specificity f1 seconds status".split()
+        "arm seed n_real n_synthetic steps auc accuracy balanced_accuracy sensitivity specificity f1 brier seconds "
+        "status".split()
     )
     assert list(zip(results.trials["seed"], results.trials["arm"], strict=True)) == [
         (seed, arm) for seed in (0, 1) for arm in ("real", "brighter", "shuffled")

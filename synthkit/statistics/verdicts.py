@@ -74,7 +74,8 @@ def summarize(
         `detectable` is the smallest difference that this study, after the correction, had an 80 % chance to find, and
         `seeds_needed` how many seeds would make that the margin (`Estimate.seeds_needed`).
     """
-    weights, count = patient_weights(patients, draws, seed), len(np.unique(patients))
+    weights = patient_weights(patients, draws, seed)
+    design = len(np.unique(patients)), len(np.unique(labels))
     rows = []
     for metric in metrics:
         values, drawn = {}, {}
@@ -82,10 +83,12 @@ def summarize(
             values[arm] = np.array([MEASURES[metric](labels, s, positive=positive) for s in arm_scores])
             drawn[arm] = np.stack([MEASURES[metric](labels, s, weights, positive) for s in arm_scores], axis=1)
         others = [arm for arm in scores if arm != baseline] if baseline in scores else []
-        differences = [estimate(values[arm] - values[baseline], drawn[arm] - drawn[baseline], count) for arm in others]
+        differences = [
+            estimate(values[arm] - values[baseline], drawn[arm] - drawn[baseline], *design) for arm in others
+        ]
         compared = dict(zip(others, _compare(differences, metric, margin), strict=True))
         for arm in scores:
-            level = estimate(values[arm], drawn[arm], count)
+            level = estimate(values[arm], drawn[arm], *design)
             row = {"arm": arm, "metric": metric, "mean": level.value}
             row["low"], row["high"] = np.clip(level.interval(), 0, 1)
             rows.append(row | ({"verdict": "baseline"} if arm == baseline else compared.get(arm, {})))

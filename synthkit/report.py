@@ -51,13 +51,13 @@ def power(summary, margin=MARGIN):
         f"Power: after the correction this study had an 80 % chance to find a true difference in AUC of {reach}, "
         f"depending on the arm. Smaller ones it would mostly have missed."
     ]
-    short = table[table["detectable"] > margin]
-    if len(short):
-        needed = ", ".join(
-            f"{row.arm} {row.seeds_needed:.0f}" if np.isfinite(row.seeds_needed) else f"{row.arm} more test patients"
-            for row in short.itertuples()
-        )
-        said.append(f"To find a difference of {margin:g} as surely would take, in seeds or else: {needed}.")
+    undecided = table[(table["detectable"] > margin) & (table["verdict"] == "no detectable effect")]
+    needed = [f"{row.arm} {row.seeds_needed:.0f}" for row in undecided.itertuples() if np.isfinite(row.seeds_needed)]
+    if needed:
+        said.append(f"Seeds that it would take to find a difference of {margin:g} as surely: {', '.join(needed)}.")
+    limited = [row.arm for row in undecided.itertuples() if np.isinf(row.seeds_needed)]
+    if limited:
+        said.append(f"No number of seeds would do for {', '.join(limited)}: the test part has too few patients.")
     return said
 
 

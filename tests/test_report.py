@@ -94,7 +94,7 @@ def test_says_the_verdicts_and_what_failed(page, results):
     assert "counts as a patient of its own" in text
     assert text.count("<img") == 7
     further = results.summary().query("metric == 'brier' and arm == 'cvae'").iloc[0]
-    assert f"{further['mean']:.3f}<br><small>{further['difference']:+.3f}".replace("-", "−") in text
+    assert f"{further['mean']:.3f}<br><small>{further['difference']:+.3f}<br>".replace("-", "−") in text
 
 
 def test_controls_speak_up_when_they_fail():
@@ -113,13 +113,16 @@ def test_controls_speak_up_when_they_fail():
 def test_power_names_what_could_be_found_and_what_it_would_take():
     def says(**detectable):
         needed = {"cvae": 12, "gan": np.inf}
-        rows = [{"arm": a, "metric": "auc", "detectable": d, "seeds_needed": needed[a]} for a, d in detectable.items()]
+        rows = [
+            {"arm": a, "metric": "auc", "detectable": d, "seeds_needed": needed[a], "verdict": "no detectable effect"}
+            for a, d in detectable.items()
+        ]
         return " ".join(report.power(pd.DataFrame(rows), margin=0.05))
 
     assert "80 % chance to find a true difference in AUC of 0.060 to 0.120," in says(cvae=0.06, gan=0.12)
-    assert "To find a difference of 0.05" in says(cvae=0.06, gan=0.12)
-    assert says(cvae=0.06, gan=0.12).endswith("cvae 12, gan more test patients.")
-    assert "To find" not in says(cvae=0.04)
+    assert "a difference of 0.05 as surely: cvae 12." in says(cvae=0.06, gan=0.12)
+    assert "No number of seeds would do for gan" in says(cvae=0.06, gan=0.12)
+    assert "Seeds" not in says(cvae=0.04)
 
 
 def test_the_margin_stands_on_the_page(results, tmp_path):

@@ -9,11 +9,11 @@ study with seeds for readers, and it is analysed as one, after Obuchowski and Ro
     variance of a mean over S seeds = s² / S + c
     degrees of freedom = (u / S + c)² / ((u / S)² / (S - 1) + c² / (P - K))
 
-where s² is the sample variance over seeds and c >= 0 the mean covariance between two seeds' values that comes from the
-P patients of K classes, estimated by a bootstrap over whole patients. u is the upper 90 % confidence limit of s²; Hillis has s²
-itself, and c for certain. Where a few seeds agree by luck, that makes the error small and its degrees of freedom many
-at the same time: with three seeds it cried wolf in up to 7.8 % of simulated studies without any effect, with two in
-13 %.
+where s² is the sample variance over seeds, u its upper 90 % confidence limit, and c >= 0 the mean covariance between
+two seeds' values that comes from the P patients of K classes, estimated by a bootstrap over whole patients. Hillis has
+s² itself for u, and c for certain. Where a few seeds agree by luck, that makes the error small and its degrees of
+freedom many at the same time: with three seeds it cried wolf in up to 7.8 % of simulated studies without any effect,
+with two in 13 %.
 
 The plain alternative, percentiles of a bootstrap that resamples patients and seeds at once (`bootstrap`), counts the
 noise of single images twice and the variance between a few seeds short.

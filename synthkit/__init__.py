@@ -41,6 +41,7 @@ __all__ = [
     "selection",
     "statistics",
     "study",
+    "sweeps",
     "training",
 ]
 

@@ -41,12 +41,14 @@ class Results:
     samples: dict
     settings: dict
 
-    def summary(self, draws=2000, margin=MARGIN):
-        """Returns the verdicts: `statistics.summarize` of these scores against the arm "real".
+    def summary(self, draws=2000, margin=MARGIN, baseline="real", arms=None):
+        """Returns the verdicts: `statistics.summarize` of these scores against a baseline.
 
         Args:
             draws: bootstrap samples of the patients.
             margin: a smaller difference is no difference.
+            baseline: the arm that the others are compared with.
+            arms: the arms to compare, baseline included; all if None. Holm's correction runs over these.
 
         Raises:
             ValueError: if there is no seed that every arm has finished.
@@ -57,7 +59,9 @@ class Results:
             raise ValueError(f"no seed has finished in every arm, so there is nothing to compare{reason}")
         named = self.settings.get("positive")
         positive = self.settings["class_names"].index(named) if named else None
-        return summarize(self.scores, self.labels, self.patients, draws=draws, margin=margin, positive=positive)
+        scores = {arm: self.scores[arm] for arm in arms or self.scores}
+        options = {"draws": draws, "margin": margin, "positive": positive}
+        return summarize(scores, self.labels, self.patients, baseline, **options)
 
 
 def trial_path(out, arm, seed):

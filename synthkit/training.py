@@ -95,7 +95,7 @@ class Trainer:
             lambda images: self.model(tf.cast(images, "float32") / 255, training=False), input_signature=signature
         )
 
-    def train(self, train, validation, *, seed, augment=None, on_step=None):
+    def train(self, train, validation, *, seed, augment=None, on_step=None, first=None, share=0.5):
         """Trains from scratch and leaves the weights of the best validation AUC in place.
 
         Args:
@@ -104,6 +104,8 @@ class Trainer:
             seed: int, of the initial weights, the order of the images, dropout and augmentation.
             augment: callable for `imageset.to_dataset`, or None.
             on_step: callable `()`, called after every step.
+            first: ImageSet to learn from before, out of the same budget of steps; None for none.
+            share: of the steps that go to `first`.
 
         Returns:
             dict: lists `step`, `loss` (mean over the steps since the last check) and `val_auc`; `best_step`; and
@@ -115,7 +117,11 @@ class Trainer:
         """
         self.model = self._fresh(seed)
         watch = _BestValidation(self, validation, on_step)
-        data = to_dataset(train, self.batch_size, shuffle_seed=seed, augment=augment, one_hot=True, repeat=True)
+        options = {"shuffle_seed": seed, "augment": augment, "one_hot": True, "repeat": True}
+        data = to_dataset(train, self.batch_size, **options)
+        if first is not None:
+            before = to_dataset(first, self.batch_size, **options).take(round(share * self.steps))
+            data = before.concatenate(data).with_options(data.options())
         self.model.fit(
             data,
             epochs=self.checks,

@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "claims": {"statistics"},
     "results": {"imageset", "statistics"},
     "study": {"environment", "imageset", "training", "statistics", "results"},
+    "sweeps": {"study"},
     "charts": {"plots"},
     "report": {"statistics", "plots"},
 }

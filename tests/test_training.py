@@ -98,6 +98,16 @@ def test_learns_what_can_be_learnt(parts):
     assert statistics.auc(test.labels, trainer.predict(test.images)) > 0.95
 
 
+def test_what_comes_first_takes_its_share_of_the_steps(trainer, parts, monkeypatch):
+    black = dataclasses.replace(parts[0], images=np.zeros_like(parts[0].images))
+    shown = []
+    monkeypatch.setattr(
+        keras.Model, "fit", lambda self, data, **_: shown.extend(float(x.numpy().max()) for x, _ in data.take(12))
+    )
+    trainer.train(*parts, seed=0, first=black, share=0.25)
+    assert [brightest > 0 for brightest in shown] == [False] * 3 + [True] * 9
+
+
 def test_scorer_fits_on_patients_and_judges_by_others():
     seen = []
 

@@ -28,6 +28,7 @@ ARMS = {
     "oracle": "fresh images from the simulator, phantoms only: the positive control",
 }
 FURTHER_ARMS = {
+    "cvae filtered": "cvae images that a classifier of the real ones knows for their label and that copy none",
     "elastic": "the augmentation arm with elastic deformation on top",
     "mixup": "real images and their labels mixed in pairs",
     "cutmix": "real images with a box of another pasted in, labels mixed by area",
@@ -172,7 +173,7 @@ def _study(arguments):
             )
         names = [name for name in names if name != "oracle"]
     environment.import_tensorflow()
-    from synthkit import classifiers, report, study, training
+    from synthkit import classifiers, recipes, report, study
     from synthkit.results import save
 
     out = Path(arguments.out)
@@ -185,7 +186,7 @@ def _study(arguments):
     recipe = {"steps": profile[arguments.classifier], "learning_rate": profile["learning_rate"]}
     if arguments.recipe:
         counts = splits.train.class_counts().values()
-        recipe = training.recipe(arguments.recipe, sum(min(count, per_class or count) for count in counts))
+        recipe = recipes.recipe(arguments.recipe, sum(min(count, per_class or count) for count in counts))
     found = study.run(
         splits,
         _arms(names, profile),
@@ -256,12 +257,15 @@ def _load(arguments):
 
 def _arms(names, profile):
     """Returns the named arms."""
-    from synthkit import augmentation, generators, mixing, study
+    from synthkit import augmentation, classifiers, fidelity, generators, mixing, scorers, selection, study
     from synthkit.datasets import phantom
     from synthkit.generators import vae
 
     cvae = generators.synthesizer(vae.conditional_vae, epochs=profile["epochs"], progress=sys.stderr.isatty())
+    judge = scorers.scorer(classifiers.skin_cnn, steps=profile["skin_cnn"], learning_rate=profile["learning_rate"])
+    rules = selection.confident(judge), selection.novel(lambda train: fidelity.pixels(train.images))
     synthesizers = {
+        "cvae filtered": selection.filtered(cvae, *rules),
         "oversample": study.oversample,
         "shuffled": study.shuffled(cvae),
         "cvae": cvae,

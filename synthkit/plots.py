@@ -41,15 +41,18 @@ def image_grid(images, columns=8, ax=None):
     return ax
 
 
-def forest(summary, metric="auc", ax=None):
+def forest(summary, metric="auc", ax=None, *, margin=None):
     """Draws every arm's difference to the baseline with its 95 % interval.
 
     Args:
         summary: DataFrame of `statistics.summarize`.
         metric: "auc" or "accuracy".
         ax: matplotlib Axes.
+        margin: differences smaller than this are shaded; None shades none.
     """
     ax = ax or plt.gca()
+    if margin is not None:
+        ax.axvspan(-margin, margin, color=BASELINE, alpha=0.1, linewidth=0)
     table = summary[(summary["metric"] == metric) & summary["difference"].notna()]
     colors = arm_colors(summary["arm"].unique())
     for place, row in enumerate(table.to_dict("records")):
@@ -62,7 +65,7 @@ def forest(summary, metric="auc", ax=None):
             xycoords=("axes fraction", "data"),
             va="center",
             fontsize="small",
-            color=color if row["verdict"] in ("helps", "hurts") else BASELINE,
+            color=color if row["verdict"] in ("helps", "hurts", "equivalent") else BASELINE,
         )
     ax.axvline(0, color=BASELINE, linewidth=1, linestyle="--")
     ax.set_yticks(range(len(table)), table["arm"])
@@ -148,5 +151,38 @@ def history(histories, key="val_auc", ax=None):
             width = 2.5 if color == BASELINE else 1.6
             ax.plot(runs[0]["step"], np.mean([h[key] for h in runs], 0), color=color, label=arm, linewidth=width)
     ax.set(xlabel="gradient step", ylabel={"val_auc": "validation AUC", "loss": "training loss"}[key])
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def precision_recall(labels, scores, positive=1, *, color=COLORS[0], label=None, ax=None):
+    """Draws the precision–recall curve averaged over seeds, with a band from the lowest to the highest seed.
+
+    Args:
+        labels: int `(n,)`.
+        scores: float `(seeds, n, classes)`.
+        positive: label of the positive class.
+        color, label: of the curve.
+        ax: matplotlib Axes.
+    """
+    ax = ax or plt.gca()
+    grid = np.linspace(0, 1, 201)
+    truth = np.asarray(labels) == positive
+    curves = []
+    for seed_scores in np.asarray(scores)[:, :, positive]:
+        order = np.argsort(-seed_scores, kind="stable")
+        hits = np.cumsum(truth[order])
+        # Images of one score are called positive together.
+        last = np.append(np.diff(seed_scores[order]) != 0, True)
+        recall, precision = hits[last] / truth.sum(), hits[last] / (np.flatnonzero(last) + 1)
+        # The best precision at this recall or a higher one: what a threshold can reach.
+        reached = np.searchsorted(recall, grid, "left")
+        curves.append(np.maximum.accumulate(precision[::-1])[::-1][reached])
+    ax.fill_between(grid, np.min(curves, 0), np.max(curves, 0), color=color, alpha=0.2, linewidth=0)
+    ax.plot(grid, np.mean(curves, 0), color=color, label=label, linewidth=1.8)
+    ax.axhline(truth.mean(), color="#bbbbbb", linewidth=0.8, linestyle=":")
+    ticks = [0, 0.5, 1]
+    ax.set(xlim=(0, 1), ylim=(0, 1.02), aspect="equal", xticks=ticks, yticks=ticks)
+    ax.set(xlabel="sensitivity (recall)", ylabel="precision")
     ax.spines[["top", "right"]].set_visible(False)
     return ax

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from synthkit import plots
-from synthkit.statistics import sentence
+from synthkit.statistics import MARGIN, sentence
 
 
 def controls(summary):
@@ -35,18 +35,45 @@ def controls(summary):
     return said
 
 
-def write(results, path, summary=None):
+def power(summary, margin=MARGIN):
+    """Returns what the study could have found: a list of sentences.
+
+    Args:
+        summary: DataFrame of `results.summary()`.
+        margin: the one that it was made with.
+    """
+    table = summary[(summary["metric"] == "auc") & summary["detectable"].notna()]
+    if table.empty or table["seeds_needed"].isna().all():
+        return []
+    smallest, largest = table["detectable"].min(), table["detectable"].max()
+    reach = f"{smallest:.3f}" if f"{smallest:.3f}" == f"{largest:.3f}" else f"{smallest:.3f} to {largest:.3f}"
+    said = [
+        f"Power: after the correction this study had an 80 % chance to find a true difference in AUC of {reach}, "
+        f"depending on the arm. Smaller ones it would mostly have missed."
+    ]
+    undecided = table[(table["detectable"] > margin) & (table["verdict"] == "no detectable effect")]
+    needed = [f"{row.arm} {row.seeds_needed:.0f}" for row in undecided.itertuples() if np.isfinite(row.seeds_needed)]
+    if needed:
+        said.append(f"Seeds that it would take to find a difference of {margin:g} as surely: {', '.join(needed)}.")
+    limited = [row.arm for row in undecided.itertuples() if np.isinf(row.seeds_needed)]
+    if limited:
+        said.append(f"No number of seeds would do for {', '.join(limited)}: the test part has too few patients.")
+    return said
+
+
+def write(results, path, summary=None, margin=MARGIN):
     """Writes the page.
 
     Args:
         results: `results.Results`.
         path: where to.
         summary: DataFrame of `results.summary()`; made anew if None.
+        margin: the one that the summary was made with, below which a difference is none.
 
     Returns:
         pathlib.Path.
     """
-    summary = results.summary() if summary is None else summary
+    summary = results.summary(margin=margin) if summary is None else summary
     class_names = results.settings["class_names"]
     named = results.settings.get("positive")
     positive = class_names.index(named) if named else len(class_names) - 1
@@ -55,12 +82,11 @@ def write(results, path, summary=None):
     )
     with plt.rc_context({"font.size": 11, "svg.fonttype": "path", "figure.dpi": 100}):
         figures = {
-            "forest": _forest(summary),
+            "forest": _forest(summary, margin),
             "samples": _samples(results),
-            "roc": _per_arm(results, _draw_roc(results, positive), (2.6, 2.8)) if results.scores else None,
-            "confusion": _per_arm(results, _draw_confusion(results, class_names), (2.6, 2.8))
-            if results.scores
-            else None,
+            "roc": _per_arm(results, _draw_curve(plots.roc, results, positive)),
+            "precision_recall": _per_arm(results, _draw_curve(plots.precision_recall, results, positive)),
+            "confusion": _per_arm(results, _draw_confusion(results, class_names)),
             "history": _histories(results),
         }
     trials = results.trials
@@ -68,6 +94,9 @@ def write(results, path, summary=None):
         rows=summary.to_dict("records"),
         sentences=[sentence(row) for row in summary[summary["metric"] == "auc"].to_dict("records")],
         controls=controls(summary),
+        power=power(summary, margin),
+        margin=margin,
+        further=[metric for metric in summary["metric"].unique() if metric not in ("auc", "accuracy")],
         figures=figures,
         positive=class_names[positive],
         settings={key: value for key, value in results.settings.items() if key not in ("versions", "arms")},
@@ -93,13 +122,13 @@ def _embed(figure, kind="svg", **options):
     return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _forest(summary):
-    arms = summary["difference"].notna().sum() // 2
+def _forest(summary, margin):
+    arms = (summary["difference"].notna() & (summary["metric"] == "auc")).sum()
     if not arms:
         return None
     figure, axes = plt.subplots(2, 1, figsize=(6.5, 1.6 + 0.75 * arms), sharex=True, layout="constrained")
     for metric, ax in zip(("auc", "accuracy"), axes, strict=True):
-        plots.forest(summary, metric, ax)
+        plots.forest(summary, metric, ax, margin=margin)
     return _embed(figure)
 
 
@@ -120,13 +149,13 @@ def _samples(results):
     return pictures
 
 
-def _per_arm(results, draw, size):
+def _per_arm(results, draw):
     arms = list(results.scores)
+    if not arms:
+        return None
     columns = min(3, len(arms))
     rows = math.ceil(len(arms) / columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(size[0] * columns, size[1] * rows), squeeze=False, layout="constrained"
-    )
+    figure, axes = plt.subplots(rows, columns, figsize=(2.6 * columns, 2.8 * rows), squeeze=False, layout="constrained")
     for ax in axes.flat[len(arms) :]:
         ax.set_axis_off()
     for arm, ax in zip(arms, axes.flat, strict=False):
@@ -136,13 +165,13 @@ def _per_arm(results, draw, size):
     return _embed(figure)
 
 
-def _draw_roc(results, positive):
+def _draw_curve(curve, results, positive):
     colors = plots.arm_colors(results.scores)
 
     def draw(arm, ax):
         if "real" in results.scores and arm != "real":
-            plots.roc(results.labels, results.scores["real"], positive, color=plots.BASELINE, ax=ax)
-        plots.roc(results.labels, results.scores[arm], positive, color=colors[arm], ax=ax)
+            curve(results.labels, results.scores["real"], positive, color=plots.BASELINE, ax=ax)
+        curve(results.labels, results.scores[arm], positive, color=colors[arm], ax=ax)
 
     return draw
 

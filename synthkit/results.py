@@ -9,9 +9,11 @@ import pandas as pd
 
 from synthkit.files import replacing
 from synthkit.imageset import ImageSet
-from synthkit.statistics import summarize
+from synthkit.statistics import MARGIN, summarize
 
-COLUMNS = "arm seed n_real n_synthetic steps auc accuracy sensitivity specificity f1 seconds status".split()
+COLUMNS = (
+    "arm seed n_real n_synthetic steps auc accuracy balanced_accuracy sensitivity specificity f1 brier seconds status"
+).split()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +40,14 @@ class Results:
     samples: dict
     settings: dict
 
-    def summary(self, draws=2000):
-        """Returns the verdicts: `statistics.summarize` of these scores against the arm "real".
+    def summary(self, draws=2000, margin=MARGIN, baseline="real", arms=None):
+        """Returns the verdicts: `statistics.summarize` of these scores against a baseline.
+
+        Args:
+            draws: bootstrap samples of the patients.
+            margin: a smaller difference is no difference.
+            baseline: the arm that the others are compared with.
+            arms: the arms to compare, baseline included; all if None. Holm's correction runs over these.
 
         Raises:
             ValueError: if there is no seed that every arm has finished.
@@ -48,7 +56,11 @@ class Results:
             failed = self.trials["status"][self.trials["status"] != "done"]
             reason = f"; the first that failed: {failed.iloc[0]}" if len(failed) else ""
             raise ValueError(f"no seed has finished in every arm, so there is nothing to compare{reason}")
-        return summarize(self.scores, self.labels, self.patients, draws=draws)
+        named = self.settings.get("positive")
+        positive = self.settings["class_names"].index(named) if named else None
+        scores = {arm: self.scores[arm] for arm in arms or self.scores}
+        options = {"draws": draws, "margin": margin, "positive": positive}
+        return summarize(scores, self.labels, self.patients, baseline, **options)
 
 
 def trial_path(out, arm, seed):

@@ -13,7 +13,7 @@ from tqdm.notebook import tqdm_notebook
 from synthkit import results
 from synthkit.environment import versions
 from synthkit.files import replacing, write
-from synthkit.imageset import ImageSet, concatenate, image_digests, subsample, to_dataset
+from synthkit.imageset import ImageSet, concatenate, image_digests, partition, subsample, to_dataset
 from synthkit.statistics import score
 from synthkit.training import Trainer
 
@@ -29,12 +29,19 @@ class Arm:
         synthesizer: callable `(train: ImageSet, labels, seed) → ImageSet`; None for no synthetic images.
         ratio: synthetic images for every real one, in the classes' own proportions.
         augment: callable for `imageset.to_dataset`, applied to all training images; None for none.
+        real_share: share of the real training images, by patient, that the arm may see; the synthesizer as well.
+        balance: whether synthetic images fill every class up to the largest, instead of `ratio`.
+        pretrain: share of the gradient steps that go to the synthetic images alone, before those on real images
+            alone; 0 mixes them.
     """
 
     name: str
     synthesizer: object = None
     ratio: float = 1.0
     augment: object = None
+    real_share: float = 1.0
+    balance: bool = False
+    pretrain: float = 0.0
 
 
 def oversample(train, labels, seed):
@@ -138,7 +145,8 @@ def run(
 def _describe(arm):
     """Returns what two runs of an arm must have in common."""
     augment = {} if arm.augment is None else {"augment": getattr(arm.augment, "__name__", type(arm.augment).__name__)}
-    return {"ratio": arm.ratio, **augment}
+    usual = {"real_share": 1.0, "balance": False, "pretrain": 0.0}
+    return {"ratio": arm.ratio, **augment} | {k: getattr(arm, k) for k in usual if getattr(arm, k) != usual[k]}
 
 
 def _check(splits, arms, seeds, positive):
@@ -152,6 +160,12 @@ def _check(splits, arms, seeds, positive):
         )
     if not isinstance(seeds, int) or seeds < 1:
         raise ValueError(f"seeds must be an integer of at least 1. Received: seeds={seeds}")
+    for arm in arms:
+        if not (0 < arm.real_share <= 1 and 0 <= arm.pretrain < 1):
+            raise ValueError(
+                f"{arm.name}: real_share must lie above 0 and up to 1, pretrain from 0 to below 1. "
+                f"Received: real_share={arm.real_share}, pretrain={arm.pretrain}"
+            )
     for part in splits:
         few = [f"{count} of {name}" for name, count in part.class_counts().items() if count < 2]
         if few:
@@ -209,6 +223,8 @@ def _trial(splits, arm, seed, trainer, train_per_class, positive, held_out, bars
     began = time.perf_counter()
     drawn, synthesis, network = np.random.SeedSequence(seed).generate_state(3).tolist()
     real = subsample(splits.train, train_per_class, seed=drawn) if train_per_class else splits.train
+    if arm.real_share < 1:
+        real = partition(real, [1 - arm.real_share], seed=drawn)[0]
     row = dict.fromkeys(results.COLUMNS, np.nan) | {
         "arm": arm.name,
         "seed": seed,
@@ -218,14 +234,18 @@ def _trial(splits, arm, seed, trainer, train_per_class, positive, held_out, bars
     row |= {"steps": trainer.steps, "status": "done"}
     contents = {"labels": splits.test.labels, "patients": splits.test.patients}
     try:
-        train = made = real
+        train, made, pretraining = real, real, {}
         if arm.synthesizer is not None:
             bars.say("synthesizing")
             made = synthesize(arm, real, synthesis, held_out)
-            train, row["n_synthetic"] = concatenate([real, made], arm.name), len(made)
+            row["n_synthetic"] = len(made)
+            if arm.pretrain:
+                pretraining = {"first": made, "share": arm.pretrain}
+            else:
+                train = concatenate([real, made], arm.name)
         synthesized = time.perf_counter()
         bars.say("training")
-        options = {"augment": arm.augment, "on_step": bars.step, "backup": backup}
+        options = {"augment": arm.augment, "on_step": bars.step, "backup": backup, **pretraining}
         history = trainer.train(train, splits.validation, seed=network, **options)
         scoring = time.perf_counter()
         scores = trainer.predict(splits.test.images)
@@ -249,13 +269,17 @@ def _trial(splits, arm, seed, trainer, train_per_class, positive, held_out, bars
 def synthesize(arm, real, seed, held_out=frozenset()):
     """Asks an arm's synthesizer for its images and checks what comes back.
 
-    The labels asked for are in the real images' proportions, in random order.
+    The labels asked for are in the real images' proportions, or fill them up to the largest class, in random order.
 
     Raises:
-        ValueError: if the synthesizer returns other labels, sizes or classes than asked, or an image that stands in
-            `held_out` (digests of the validation and test images).
+        ValueError: if the arm is to balance classes that are balanced already; if the synthesizer returns other labels,
+            sizes or classes than asked, or an image that stands in `held_out` (digests of the validation and test
+            images).
     """
-    counts = np.round(np.bincount(real.labels, minlength=len(real.class_names)) * arm.ratio).astype(int)
+    counts = np.bincount(real.labels, minlength=len(real.class_names))
+    counts = counts.max() - counts if arm.balance else np.round(counts * arm.ratio).astype(int)
+    if not counts.any():
+        raise ValueError(f"{arm.name} has no synthetic image to ask for: the classes have {counts.max()} more to get")
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
     made = arm.synthesizer(real, labels, seed)
     if not isinstance(made, ImageSet):

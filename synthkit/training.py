@@ -1,12 +1,11 @@
 """One network, trained from scratch as often as asked: a budget in steps, weights by validation AUC, scores once.
 
 Building and tracing a network costs more than training it for a few hundred steps on a small data set. A `Trainer`
-does both once and then gives every trial new weights and a new optimizer. `recipe` holds the published ways to train.
+does both once and then gives every trial new weights and a new optimizer.
 """
 
 import contextlib
 import json
-import math
 import time
 
 import keras
@@ -14,41 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from synthkit.files import replacing
-from synthkit.imageset import fold, to_dataset
+from synthkit.imageset import to_dataset
 from synthkit.statistics import auc
 
 BACKUP_SECONDS = 20  # at least, between two backups: a large network's takes a second
-RECIPES = {
-    # Yang et al., "MedMNIST v2", 2023: its benchmark's own training script.
-    "medmnist": {"optimizer": "adam", "learning_rate": 1e-3, "drops": (0.5, 0.75), "batch_size": 128, "epochs": 100},
-    # The MedMNIST study, its section 4.1. It schedules nothing.
-    "medmnist_study": {"optimizer": "sgd", "learning_rate": 1e-3, "drops": (), "batch_size": 128, "epochs": 100},
-}
-
-
-def recipe(name, images):
-    """Returns a published recipe as arguments of `Trainer`.
-
-    The mammography and the skin-lesion study name neither optimizer, rate nor epochs of their classifiers, so there is
-    nothing of theirs to return.
-
-    Args:
-        name: "medmnist" (the benchmark's: Adam at 1e-3, a tenth of it from half of the steps on and again from three
-            quarters, batches of 128, 100 epochs, weights of the best validation AUC) or "medmnist_study" (stochastic
-            gradient descent at 1e-3, the rest alike).
-        images: int, of the real training part; epochs over these decide the steps, whatever an arm adds to them.
-
-    Returns:
-        dict.
-
-    Raises:
-        ValueError: for another name.
-    """
-    if name not in RECIPES:
-        raise ValueError(f"recipe must be one of {', '.join(RECIPES)}. Received: {name!r}")
-    found = dict(RECIPES[name])
-    epochs = found.pop("epochs")
-    return found | {"steps": math.ceil(epochs * images / found["batch_size"]), "checks": epochs}
 
 
 def reusable(build):
@@ -170,7 +138,7 @@ class Trainer:
             lambda images: self.model(tf.cast(images, "float32") / 255, training=False), input_signature=signature
         )
 
-    def train(self, train, validation=None, *, seed, augment=None, on_step=None, backup=None):
+    def train(self, train, validation=None, *, seed, augment=None, on_step=None, backup=None, first=None, share=0.5):
         """Trains from scratch and leaves the weights of the best validation AUC in place.
 
         Args:
@@ -181,6 +149,8 @@ class Trainer:
             on_step: callable `()`, called after every step.
             backup: path of a file that a training which is killed goes on from, bit for bit, if it is called again with
                 the same arguments; written after a check, at most every `BACKUP_SECONDS`, and removed at the end.
+            first: ImageSet to learn from before, out of the same budget of steps; None for none.
+            share: of the steps that go to `first`.
 
         Returns:
             dict: lists `step`, `loss` (mean over the steps since the last check) and `val_auc`; `best_step`; and
@@ -191,12 +161,19 @@ class Trainer:
             FloatingPointError: if the loss stops being a number.
         """
         self.model = self._fresh(seed)
-        watch = _BestValidation(self, validation, on_step, backup, f"{train.fingerprint()} {seed} {self.steps}")
+        identity = [part.fingerprint() for part in (train, first) if part is not None]
+        watch = _BestValidation(self, validation, on_step, backup, f"{identity} {seed} {self.steps} {share}")
         done = watch.go_on()
-        options = {"shuffle_seed": seed, "augment": augment, "one_hot": True, "repeat": True, "skip": done * self.each}
+        before = 0 if first is None else round(share * self.steps)
+        past = done * self.each
+        options = {"shuffle_seed": seed, "augment": augment, "one_hot": True, "repeat": True}
+        data = to_dataset(train, self.batch_size, **options, skip=max(0, past - before))
+        if past < before:
+            early = to_dataset(first, self.batch_size, **options, skip=past).take(before - past)
+            data = early.concatenate(data).with_options(data.options())
         counts = np.bincount(train.labels, minlength=len(train.class_names))
         self.model.fit(
-            to_dataset(train, self.batch_size, **options),
+            data,
             epochs=self.checks,
             initial_epoch=done,
             steps_per_epoch=self.each,
@@ -223,30 +200,6 @@ class Trainer:
         parts = range(0, len(images), batch_size)
         scores = np.concatenate([self._scores(np.asarray(images[i : i + batch_size])).numpy() for i in parts])
         return np.hstack([1 - scores, scores]) if scores.shape[1] == 1 else scores
-
-
-def cross_validate(trainer, imageset, folds=5, *, seed=0, augment=None):
-    """Scores every image by a network that has seen no image of its patient.
-
-    The skin-lesion study validates on folds of its training part (its section 3.1). Nothing is chosen on a fold: the
-    weights are the last ones.
-
-    Args:
-        trainer: Trainer.
-        imageset: ImageSet, a training part.
-        folds: int, parts of whole patients, classes spread evenly.
-        seed: int, of the folds and of every training.
-        augment: as in `Trainer.train`.
-
-    Returns:
-        float32 `(n, num_classes)`.
-    """
-    number = fold(imageset, folds, seed=seed)
-    scores = np.empty((len(imageset), len(imageset.class_names)), "float32")
-    for i in range(folds):
-        trainer.train(imageset[np.flatnonzero(number != i)], seed=seed, augment=augment)
-        scores[number == i] = trainer.predict(imageset.images[number == i])
-    return scores
 
 
 @contextlib.contextmanager

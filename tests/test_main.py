@@ -33,8 +33,8 @@ def test_study_from_end_to_end(tiny, tmp_path, capsys):
     assert (trials["status"] == "done").all()
     assert trials["n_real"].eq(20).all()
     summary = pd.read_csv(tmp_path / "summary.csv")
-    assert summary.columns[:11].tolist() == (
-        "arm metric mean low high difference difference_low difference_high p p_holm verdict".split()
+    assert summary.columns[:12].tolist() == (
+        "arm metric mean low high difference difference_low difference_high p p_holm p_equivalent verdict".split()
     )
     with np.load(tmp_path / "scores.npz", allow_pickle=False) as scores:
         assert scores["scores/cvae"].shape == (2, 40, 2)

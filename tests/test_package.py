@@ -11,7 +11,18 @@ import pytest
 from tests.conftest import ROOT
 
 # Every module may import those above it that are named here, and no others.
-LEAVES = {"classifiers", "mixing", "statistics", "plots", "environment", "scratch"}
+LEAVES = {
+    "classifiers",
+    "environment",
+    "fidelity",
+    "files",
+    "mixing",
+    "plots",
+    "recipes",
+    "scratch",
+    "selection",
+    "statistics",
+}
 MAY_IMPORT = {
     **{leaf: set() for leaf in LEAVES},
     "imageset": set(),
@@ -19,11 +30,15 @@ MAY_IMPORT = {
     "preprocessing": {"scratch"},
     "warping": {"scratch"},
     "augmentation": {"scratch", "warping"},
-    "training": {"imageset", "statistics"},
+    "training": {"files", "imageset", "statistics"},
+    "scorers": {"imageset", "training"},
     "datasets": {"imageset", "dicom", "preprocessing"},
     "generators": {"imageset", "training"},
-    "results": {"imageset", "statistics"},
-    "study": {"environment", "imageset", "training", "statistics", "results"},
+    "claims": {"statistics"},
+    "results": {"files", "imageset", "statistics"},
+    "study": {"environment", "files", "imageset", "training", "statistics", "results"},
+    "sweeps": {"study"},
+    "charts": {"plots"},
     "report": {"statistics", "plots"},
 }
 

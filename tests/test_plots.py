@@ -87,3 +87,19 @@ def test_colors_stay_with_their_arms():
 def test_axes_default_to_the_current_ones(summary):
     ax = plt.figure().add_subplot()
     assert plots.forest(summary) is ax
+
+
+def test_precision_recall_is_the_curve_of_the_scores():
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 2, 60)
+    scores = (labels + rng.normal(size=60)).round(1)
+    ax = plots.precision_recall(labels, np.stack([-scores, scores], axis=1)[None], ax=plt.figure().add_subplot())
+    precision, recall, _ = metrics.precision_recall_curve(labels, scores)
+    drawn = ax.lines[0].get_ydata()
+    for at in (0.0, 0.3, 0.75, 1.0):
+        assert drawn[round(at * 200)] == pytest.approx(precision[recall >= at - 1e-9].max())
+
+
+def test_forest_shades_the_margin(summary):
+    ax = plots.forest(summary, "auc", plt.figure().add_subplot(), margin=0.05)
+    assert ax.patches[0].get_extents().transformed(ax.transData.inverted()).intervalx == pytest.approx([-0.05, 0.05])

@@ -26,7 +26,7 @@ def results():
         one = 1 / (1 + np.exp(-(labels * (1 + i) + rng.normal(size=(3, 40)))))
         scores[arm] = np.stack([1 - one, one], axis=2).astype("float32")
     rows = [
-        dict(zip(COLUMNS, [arm, seed, 20, 20, 6, 0.7, 0.7, 0.7, 0.7, 0.7, 1.5, "done"], strict=True))
+        dict(zip(COLUMNS, [arm, seed, 20, 20, 6, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7, 0.2, 1.5, "done"], strict=True))
         for seed in range(3)
         for arm in arms
     ]
@@ -92,7 +92,9 @@ def test_says_the_verdicts_and_what_failed(page, results):
     assert "1 trial failed" in text
     assert "Forest plot" in text
     assert "counts as a patient of its own" in text
-    assert text.count("<img") == 6
+    assert text.count("<img") == 7
+    further = results.summary().query("metric == 'brier' and arm == 'cvae'").iloc[0]
+    assert f"{further['mean']:.3f}<br><small>{further['difference']:+.3f}<br>".replace("-", "−") in text
 
 
 def test_controls_speak_up_when_they_fail():
@@ -106,6 +108,26 @@ def test_controls_speak_up_when_they_fail():
     assert "negative control fails" in says(shuffled="helps")
     assert "negative control works" in says(shuffled="hurts")
     assert says(cvae="helps") == ""
+
+
+def test_power_names_what_could_be_found_and_what_it_would_take():
+    def says(**detectable):
+        needed = {"cvae": 12, "gan": np.inf}
+        rows = [
+            {"arm": a, "metric": "auc", "detectable": d, "seeds_needed": needed[a], "verdict": "no detectable effect"}
+            for a, d in detectable.items()
+        ]
+        return " ".join(report.power(pd.DataFrame(rows), margin=0.05))
+
+    assert "80 % chance to find a true difference in AUC of 0.060 to 0.120," in says(cvae=0.06, gan=0.12)
+    assert "a difference of 0.05 as surely: cvae 12." in says(cvae=0.06, gan=0.12)
+    assert "No number of seeds would do for gan" in says(cvae=0.06, gan=0.12)
+    assert "Seeds" not in says(cvae=0.04)
+
+
+def test_the_margin_stands_on_the_page(results, tmp_path):
+    text = report.write(results, tmp_path / "a.html", margin=0.3).read_text(encoding="utf-8")
+    assert "differences below the margin of 0.3" in text
 
 
 def test_known_patients_need_no_warning(results, tmp_path):

@@ -41,7 +41,8 @@ def finished(tmp_path_factory):
 def test_every_trial_is_there(finished):
     _, out, results = finished
     assert results.trials.columns.tolist() == (
-        "arm seed n_real n_synthetic steps auc accuracy sensitivity specificity f1 seconds status".split()
+        "arm seed n_real n_synthetic steps auc accuracy balanced_accuracy sensitivity specificity f1 brier seconds "
+        "status".split()
     )
     assert list(zip(results.trials["seed"], results.trials["arm"], strict=True)) == [
         (seed, arm) for seed in (0, 1) for arm in ("real", "brighter", "shuffled")
@@ -241,3 +242,26 @@ def test_killed_study_goes_on_and_ends_the_same(finished, tmp_path):
     pd.testing.assert_frame_equal(again.trials[columns], results.trials[columns], check_exact=True)
     for arm in results.scores:
         assert (again.scores[arm] == results.scores[arm]).all()
+
+
+class TestArmsThatUseRealImagesOtherwise:
+    def test_balance_fills_up_the_smaller_class(self):
+        images = make_imageset(40, 1)
+        real = images[np.flatnonzero((images.labels == 0) | (np.arange(40) < 20))]
+        made = study.synthesize(Arm("balanced", brighter, balance=True), real, seed=0)
+        assert (real.class_counts(), made.class_counts()) == ({"bright": 20, "dark": 10}, {"bright": 0, "dark": 10})
+
+    def test_nothing_to_balance_is_said(self):
+        with pytest.raises(ValueError, match="balanced has no synthetic image to ask for"):
+            study.synthesize(Arm("balanced", brighter, balance=True), make_imageset(20), seed=0)
+
+    def test_pretraining_counts_its_images_and_no_further_steps(self, tmp_path, splits):
+        arms = [Arm("mixed", brighter), Arm("pretrained", brighter, pretrain=0.5)]
+        found = study.run(splits, arms, out=tmp_path, **OPTIONS | {"seeds": 1})
+        assert found.trials[["n_real", "n_synthetic", "steps"]].to_numpy().tolist() == [[24, 24, 6]] * 2
+        assert found.settings["arms"] == {"mixed": {"ratio": 1.0}, "pretrained": {"ratio": 1.0, "pretrain": 0.5}}
+        assert not np.array_equal(found.scores["mixed"], found.scores["pretrained"])
+
+    def test_shares_are_checked(self, tmp_path, splits):
+        with pytest.raises(ValueError, match="half: real_share must lie above 0 and up to 1.*real_share=2"):
+            study.run(splits, [Arm("half", real_share=2)], out=tmp_path, **OPTIONS)

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from synthkit import statistics
+from synthkit.statistics import scores as figures
+
+
+def two_columns(scores):
+    scores = 1 / (1 + np.exp(-scores))
+    return np.stack([1 - scores, scores], axis=1)
+
+
+class TestScores:
+    def test_auc_agrees_with_scikit_learn_with_ties(self):
+        rng = np.random.default_rng(0)
+        labels, scores = rng.integers(0, 2, 200), rng.integers(0, 12, 200) / 12
+        ours = statistics.auc(labels, np.stack([1 - scores, scores], 1))
+        assert ours == pytest.approx(metrics.roc_auc_score(labels, scores), abs=1e-12)
+
+    def test_weighted_auc_agrees_with_scikit_learn(self):
+        rng = np.random.default_rng(1)
+        labels, scores = rng.integers(0, 2, 60), rng.normal(size=60).round(1)
+        weights = rng.integers(0, 4, (5, 60))
+        ours = statistics.auc(labels, two_columns(scores), weights)
+        theirs = [metrics.roc_auc_score(labels, scores, sample_weight=w) for w in weights]
+        assert ours == pytest.approx(theirs, abs=1e-12)
+
+    def test_multiclass_auc_agrees_with_scikit_learn(self):
+        rng = np.random.default_rng(2)
+        labels, scores = rng.integers(0, 4, 300), rng.dirichlet(np.ones(4), 300)
+        theirs = metrics.roc_auc_score(labels, scores, multi_class="ovr", average="macro")
+        assert statistics.auc(labels, scores) == pytest.approx(theirs, abs=1e-12)
+
+    def test_auc_without_a_class_is_nan(self):
+        assert np.isnan(statistics.auc([1, 1], np.array([[0.5, 0.5]] * 2)))
+
+    def test_skin_study_table_2(self):
+        # The skin-lesion study's confusion matrix (Table 2), whose text has sensitivity and specificity swapped:
+        # 288 of 300 malignant and 238 of 360 benign images found.
+        labels = np.repeat([0, 0, 1, 1], [288, 12, 122, 238])
+        said = np.repeat([0, 1, 0, 1], [288, 12, 122, 238])
+        found = statistics.score(labels, np.eye(2)[said], positive=0)
+        assert found["accuracy"] == pytest.approx(526 / 660)
+        assert found["sensitivity"] == pytest.approx(0.96)
+        assert found["specificity"] == pytest.approx(238 / 360)
+        assert round(found["f1"], 2) == 0.81
+
+    def test_scores_over_all_classes_agree_with_scikit_learn(self):
+        rng = np.random.default_rng(3)
+        labels, scores = rng.integers(0, 3, 90), rng.dirichlet(np.ones(3), 90)
+        found = statistics.score(labels, scores)
+        assert found["f1"] == pytest.approx(metrics.f1_score(labels, scores.argmax(1), average="macro"))
+        assert found["sensitivity"] == pytest.approx(metrics.recall_score(labels, scores.argmax(1), average="macro"))
+
+    @pytest.mark.parametrize("classes", [2, 4])
+    @pytest.mark.parametrize("name", ["accuracy", "balanced_accuracy", "sensitivity", "f1", "brier"])
+    def test_weights_count_images_as_often_as_they_are_repeated(self, name, classes):
+        rng = np.random.default_rng(4)
+        labels, scores = rng.integers(0, classes, 50), rng.dirichlet(np.ones(classes), 50)
+        weights = rng.integers(0, 4, (6, 50))
+        theirs = {
+            "accuracy": lambda y, s: metrics.accuracy_score(y, s.argmax(1)),
+            "balanced_accuracy": lambda y, s: metrics.balanced_accuracy_score(y, s.argmax(1)),
+            "sensitivity": lambda y, s: metrics.recall_score(y, s.argmax(1), average="macro"),
+            "f1": lambda y, s: metrics.f1_score(y, s.argmax(1), average="macro"),
+            "brier": lambda y, s: np.mean(np.sum((np.eye(classes)[y] - s) ** 2, axis=1)) / 2,
+        }[name]
+        expected = [theirs(np.repeat(labels, w), np.repeat(scores, w, axis=0)) for w in weights]
+        assert getattr(figures, name)(labels, scores, weights) == pytest.approx(expected, abs=1e-12)
+        assert getattr(figures, name)(labels, scores) == pytest.approx(theirs(labels, scores), abs=1e-12)
+
+    def test_two_class_brier_agrees_with_scikit_learn(self):
+        rng = np.random.default_rng(5)
+        labels, scores = rng.integers(0, 2, 80), two_columns(rng.normal(size=80))
+        assert figures.brier(labels, scores) == pytest.approx(metrics.brier_score_loss(labels, scores[:, 1]), abs=1e-12)
+
+    def test_specificity_is_the_other_class_sensitivity(self):
+        rng = np.random.default_rng(6)
+        labels, scores = rng.integers(0, 2, 80), two_columns(rng.normal(size=80))
+        assert figures.specificity(labels, scores, positive=0) == figures.sensitivity(labels, scores, positive=1)

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from synthkit import statistics
+from synthkit.statistics.simulation import error_rates, power_curve, simulate_study
+
+
+def logits(scores):
+    return np.log(scores[..., 1] / scores[..., 0])
+
+
+class TestSimulateStudy:
+    def test_arms_have_the_auc_they_are_given(self):
+        scores, labels, _ = simulate_study(6000, arms=2, seeds=2, auc=0.8, effects=[0.0, 0.1], seed_deviation=0, seed=0)
+        for arm, truth in {"real": 0.8, "arm 1": 0.8, "arm 2": 0.9}.items():
+            assert statistics.auc(labels, scores[arm][0]) == pytest.approx(truth, abs=0.02)
+
+    def test_networks_agree_as_much_as_they_are_told_to(self):
+        scores, labels, patients = simulate_study(
+            8000, seeds=2, within=0.8, between=0.5, patient_share=0.25, seed_deviation=0, seed=1
+        )
+        noise = {arm: logits(s)[:, labels == 0] for arm, s in scores.items()}
+        assert np.corrcoef(noise["real"])[0, 1] == pytest.approx(0.8, abs=0.03)
+        assert np.corrcoef(noise["real"][0], noise["arm 1"][1])[0, 1] == pytest.approx(0.5, abs=0.03)
+        # The second image of a patient shares a quarter of the network's correlated part, and of its own.
+        pairs = noise["real"][0].reshape(-1, 2)
+        assert (patients[labels == 0].reshape(-1, 2)[:, 0] == patients[labels == 0].reshape(-1, 2)[:, 1]).all()
+        assert np.corrcoef(pairs.T)[0, 1] == pytest.approx(0.25, abs=0.05)
+
+    def test_seeds_differ_in_skill(self):
+        scores, labels, _ = simulate_study(4000, seeds=40, auc=0.75, seed_deviation=0.05, within=1, between=1, seed=2)
+        areas = [statistics.auc(labels, s) for s in scores["real"]]
+        assert np.std(areas) == pytest.approx(0.05, rel=0.25)
+
+
+def test_error_rates_count_verdicts():
+    found = error_rates(40, draws=60, images=400, arms=1, seeds=6, effects=0.15, seed_deviation=0.005)
+    assert found.loc["helps", "share"] > 0.9
+    assert found.loc["any effect", "share"] == found.loc["helps", "share"]
+    assert found.loc["hurts", "share"] == 0
+    low, high = stats.binomtest(round(40 * found.loc["helps", "share"]), 40).proportion_ci(method="wilson")
+    assert found.loc["helps", ["low", "high"]].tolist() == pytest.approx([low, high])
+
+
+def test_a_design_has_the_same_rates_every_time():
+    design = {"draws": 40, "images": 60, "seeds": 3}
+    assert error_rates(5, **design).equals(error_rates(5, **design))
+
+
+def test_equivalence_at_the_margin_is_found_rarely():
+    found = error_rates(100, draws=60, images=300, seeds=5, effects=0.05, margin=0.05, seed_deviation=0.005)
+    assert found.loc["equivalent", "share"] <= stats.binom.ppf(0.999, 100, 0.05) / 100
+
+
+def test_power_grows_with_the_effect():
+    curve = power_curve([0.0, 0.05, 0.12], studies=60, draws=60, images=400, seeds=5, seed_deviation=0.005)
+    assert curve["effect"].tolist() == [0.0, 0.05, 0.12]
+    assert curve["share"].is_monotonic_increasing
+    assert curve["share"].iloc[-1] > 0.9

@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+from synthkit import study, sweeps
+from synthkit.classifiers import skin_cnn
+from tests.conftest import make_imageset
+from tests.test_study import OPTIONS, brighter
+
+
+def test_every_share_has_its_baseline_and_every_ratio():
+    arms = sweeps.arms("gan", brighter, ratios=(0.5, 2.0), real_shares=(0.25, 1.0))
+    assert [(arm.name, arm.ratio, arm.real_share) for arm in arms if arm.synthesizer] == [
+        ("gan ×0.5 on 25%", 0.5, 0.25),
+        ("gan ×2 on 25%", 2.0, 0.25),
+        ("gan ×0.5", 0.5, 1.0),
+        ("gan ×2", 2.0, 1.0),
+    ]
+    assert [arm.name for arm in arms if arm.synthesizer is None] == ["real on 25%", "real"]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    from synthkit.imageset import Splits
+
+    splits = Splits(*(make_imageset(n, s, name=f"toy {s}") for s, n in enumerate((40, 12, 30))))
+    arms = sweeps.arms("gan", brighter, ratios=(0.5, 2.0), real_shares=(0.5, 1.0))
+    return study.run(splits, arms, out=tmp_path_factory.mktemp("sweep"), **OPTIONS | {"classifier": skin_cnn})
+
+
+def test_arms_see_their_share_of_real_images(results):
+    counts = results.trials.set_index("arm")[["n_real", "n_synthetic"]].drop_duplicates()
+    assert counts.loc["real on 50%"].tolist() == [20, 0]
+    assert counts.loc["gan ×0.5 on 50%"].tolist() == [20, 10]
+    assert counts.loc["gan ×2"].tolist() == [40, 80]
+
+
+def test_table_compares_with_the_same_real_images(results):
+    table = sweeps.table(results, draws=50).query("metric == 'auc'").set_index("arm")
+    assert table.loc["real on 50%", ["ratio", "real_share"]].tolist() == [0, 0.5]
+    for arm, baseline in (("gan ×2 on 50%", "real on 50%"), ("gan ×2", "real")):
+        difference = table.loc[arm, "mean"] - table.loc[baseline, "mean"]
+        assert table.loc[arm, "difference"] == pytest.approx(difference)
+    assert np.isnan(table.loc["real", "difference"])
+    assert len(table) == 6

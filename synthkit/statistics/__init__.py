@@ -7,7 +7,7 @@
 - `simulation`: studies whose truth is known, to see how often the verdict is wrong.
 """
 
-from synthkit.statistics.areas import delong, delong_one_vs_rest, delong_test
+from synthkit.statistics.areas import delong, delong_one_vs_rest, delong_test, hanley_mcneil
 from synthkit.statistics.counts import difference, mcnemar, mcnemar_range, wilson
 from synthkit.statistics.estimates import MARGIN, Estimate, bootstrap, estimate, patient_weights
 from synthkit.statistics.scores import MEASURES, accuracy, auc, score
@@ -27,6 +27,7 @@ __all__ = [
     "difference",
     "error_rates",
     "estimate",
+    "hanley_mcneil",
     "holm",
     "mcnemar",
     "mcnemar_range",

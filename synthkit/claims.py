@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from synthkit.statistics import difference, hanley_mcneil, holm, mcnemar, mcnemar_range, wilson
+from synthkit.statistics import hanley_mcneil, holm, mcnemar, mcnemar_range, newcombe, wilson
 
 
 class Claim(typing.NamedTuple):
@@ -124,7 +124,7 @@ def reread():
         for side in ("before", "after"):
             row[side] = getattr(claim, side) / claim.total
             row[f"{side}_low"], row[f"{side}_high"] = wilson(getattr(claim, side), claim.total)
-        found = difference(claim.before, claim.total, claim.after, claim.total)
+        found = newcombe(claim.before, claim.total, claim.after, claim.total)
         row |= dict(zip(("difference", "low", "high", "p"), found, strict=True))
         row["p_smallest"], row["p_largest"] = mcnemar_range(claim.before, claim.after, claim.total)
         row["may_disagree"] = _may_disagree(claim.before, claim.after, claim.total)

@@ -14,7 +14,7 @@ import numpy as np
 
 
 def auc(labels, scores, weights=None, positive=None):
-    """Area under the ROC curve; with more than two classes the mean of one against the rest, whatever `positive` says."""
+    """Area under the ROC curve; with more than two classes the mean of one against the rest; `positive` is ignored."""
     labels, scores = np.asarray(labels), np.asarray(scores)
     columns = [1] if scores.shape[1] == 2 else range(scores.shape[1])
     table = np.ones((1, len(labels))) if weights is None else np.asarray(weights, float)

@@ -28,7 +28,7 @@ ARMS = {
     "oracle": "fresh images from the simulator, phantoms only: the positive control",
 }
 FURTHER_ARMS = {
-    "cvae filtered": "cvae images that a classifier of the real ones knows for their label and that copy none",
+    "cvae filtered": "the half of cvae images whose label a classifier of the real ones is surest of, without copies",
     "elastic": "the augmentation arm with elastic deformation on top",
     "mixup": "real images and their labels mixed in pairs",
     "cutmix": "real images with a box of another pasted in, labels mixed by area",

@@ -63,18 +63,27 @@ def _shortage(class_names, wanted, there, made, rules, kept):
     )
 
 
-def confident(fit, least=0.5):
-    """Makes the rule that keeps an image if a classifier gives the label asked for at least this probability.
+def confident(fit, share=0.5):
+    """Makes the rule that keeps the images of each class of which a classifier is surest that they belong to it.
+
+    A share and no probability is what to set: a network trained on few images ranks them well long before its
+    probabilities mean anything, and may call every image by one class.
 
     Args:
         fit: callable `(train: ImageSet, seed) → callable (uint8 images) → float probabilities (n, classes)`, such as
             `scorers.scorer`; it sees the training part only.
-        least: probability.
+        share: of each class's synthetic images to keep.
     """
 
     def confident(train, seed):
         predict = fit(train, seed)
-        return lambda made: predict(made.images)[np.arange(len(made)), made.labels] >= least
+
+        def judge(made):
+            sure = predict(made.images)[np.arange(len(made)), made.labels]
+            limits = {label: np.quantile(sure[made.labels == label], 1 - share) for label in np.unique(made.labels)}
+            return sure >= [limits[label] for label in made.labels]
+
+        return judge
 
     return confident
 

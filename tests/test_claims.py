@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from synthkit import claims
+from synthkit import claims, statistics
 
 
 def test_counts_give_back_the_published_figures():
@@ -70,6 +70,17 @@ class TestReread:
         assert (table["p_holm"] >= table["p"]).all()
         skin = table[table["study"] == "skin lesions"]
         assert skin["p_holm"].min() == pytest.approx(6 * skin["p"].min())
+
+
+def test_areas_say_what_correlation_would_make_them_significant():
+    table = claims.areas().set_index("claim")
+    assert len(table) == 8
+    row = table.loc["BreastMNIST, cVAE"]
+    errors = [statistics.hanley_mcneil(area, 42, 114) for area in (0.872, 0.901)]
+    error = np.sqrt(errors[0] ** 2 + errors[1] ** 2 - 2 * row["needs_correlation"] * errors[0] * errors[1])
+    assert (0.901 - 0.872) / error == pytest.approx(1.96, abs=1e-3)
+    assert row["low"] < 0 < row["high"]
+    assert table.loc["InceptionResNetV2, cGAN, best trial", "needs_correlation"] < 0
 
 
 class TestSelectionGain:

@@ -23,13 +23,16 @@ def grey_levels(made):
 
 
 class TestRules:
-    def test_confident_reads_the_asked_labels_probability(self):
+    def test_confident_keeps_the_surest_of_each_class(self):
         def fit(train, seed):
             assert (train is TRAIN, seed) == (True, 3)
-            return lambda images: np.stack([1 - images[:, 0, 0, 0] / 255, images[:, 0, 0, 0] / 255], axis=1)
+            # A classifier that calls everything bright, some images less so.
+            bright = lambda images: 0.6 + 0.4 * images[:, 0, 0, 0] / 255  # noqa: E731
+            return lambda images: np.stack([1 - bright(images), bright(images)], axis=1)
 
-        judge = selection.confident(fit, least=0.6)(TRAIN, 3)
-        assert judge(imageset([255, 255, 100, 110], [1, 0, 0, 0])).tolist() == [True, False, True, False]
+        judge = selection.confident(fit, share=0.5)(TRAIN, 3)
+        made = imageset([10, 20, 30, 40, 10, 20, 30, 40], np.repeat([0, 1], 4))
+        assert judge(made).tolist() == [True, True, False, False, False, False, True, True]
 
     def test_central_allows_the_distance_of_real_images(self):
         # The classes' centres are 55 and 195, their furthest images 15 away.

@@ -7,8 +7,8 @@
 - `simulation`: studies whose truth is known, to see how often the verdict is wrong.
 """
 
-from synthkit.statistics.areas import delong, delong_one_vs_rest, delong_test
-from synthkit.statistics.counts import difference, mcnemar, mcnemar_range, wilson
+from synthkit.statistics.areas import delong, delong_one_vs_rest, delong_test, hanley_mcneil
+from synthkit.statistics.counts import mcnemar, mcnemar_range, newcombe, wilson
 from synthkit.statistics.estimates import MARGIN, Estimate, bootstrap, estimate, patient_weights
 from synthkit.statistics.scores import MEASURES, accuracy, auc, score
 from synthkit.statistics.simulation import error_rates, power_curve, simulate_study
@@ -24,12 +24,13 @@ __all__ = [
     "delong",
     "delong_one_vs_rest",
     "delong_test",
-    "difference",
     "error_rates",
     "estimate",
+    "hanley_mcneil",
     "holm",
     "mcnemar",
     "mcnemar_range",
+    "newcombe",
     "patient_weights",
     "power_curve",
     "score",

@@ -87,6 +87,25 @@ def delong_one_vs_rest(labels, scores, level=0.95):
     return found._replace(low=max(0.0, found.low), high=min(1.0, found.high))
 
 
+def hanley_mcneil(area, positives, negatives):
+    """Estimates the standard error of an AUC from the area alone, where scores were not published.
+
+    Hanley and McNeil, "The meaning and use of the area under a receiver operating characteristic (ROC) curve",
+    Radiology 143, 1982, with the negative exponential model.
+
+    Args:
+        area: float, the AUC.
+        positives, negatives: how many images of either kind.
+
+    Returns:
+        float.
+    """
+    both_positive, both_negative = area / (2 - area), 2 * area**2 / (1 + area)
+    spread = area * (1 - area)
+    spread += (positives - 1) * (both_positive - area**2) + (negatives - 1) * (both_negative - area**2)
+    return float(np.sqrt(spread / (positives * negatives)))
+
+
 def delong_covariance(positive, scores):
     """Returns the areas of several classifiers, float64 `(k,)`, and their covariance matrix `(k, k)`.
 

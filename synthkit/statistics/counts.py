@@ -57,7 +57,7 @@ def mcnemar_range(first_right, second_right, total):
     return float(p_values.min()), float(p_values.max())
 
 
-def difference(first_right, first_total, second_right, second_total, level=0.95):
+def newcombe(first_right, first_total, second_right, second_total, level=0.95):
     """Estimates the difference between two shares as if they came from different images.
 
     Newcombe, "Interval estimation for the difference between independent proportions: comparison of eleven methods",

@@ -14,14 +14,9 @@ import numpy as np
 
 
 def auc(labels, scores, weights=None, positive=None):
-    """Area under the ROC curve; arguments and result as the module says.
-
-    With two classes both stand for the same curve, so `positive` matters only with more.
-    """
+    """Area under the ROC curve; with more than two classes the mean of one against the rest; `positive` is ignored."""
     labels, scores = np.asarray(labels), np.asarray(scores)
-    columns = range(scores.shape[1]) if positive is None else [positive]
-    if scores.shape[1] == 2:
-        columns = [1]
+    columns = [1] if scores.shape[1] == 2 else range(scores.shape[1])
     table = np.ones((1, len(labels))) if weights is None else np.asarray(weights, float)
     areas = np.mean([_binary_auc(labels == column, scores[:, column], table) for column in columns], axis=0)
     return float(areas[0]) if weights is None else areas

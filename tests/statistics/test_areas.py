@@ -80,6 +80,17 @@ def test_interval_covers_the_truth():
     assert np.mean([f.low <= truth <= f.high for f in found]) == pytest.approx(0.95, abs=0.03)
 
 
+def test_error_from_the_area_alone():
+    # Hanley and McNeil's example: 0.893 from 51 abnormal and 58 normal images has an error of 0.032.
+    assert statistics.hanley_mcneil(0.893, 51, 58) == pytest.approx(0.032, abs=6e-4)
+    # Normal scores of equal variance come near to their model.
+    rng = np.random.default_rng(4)
+    positive = np.arange(300) < 100
+    areas_found = [statistics.delong(positive, rng.normal(size=300) + positive).value for _ in range(800)]
+    truth = stats.norm.cdf(1 / np.sqrt(2))
+    assert statistics.hanley_mcneil(truth, 100, 200) == pytest.approx(np.std(areas_found), rel=0.12)
+
+
 def test_a_class_of_one_image_is_refused():
     with pytest.raises(ValueError, match="Received: 1 positive and 4 negative"):
         statistics.delong(np.arange(5) < 1, np.arange(5))

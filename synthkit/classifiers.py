@@ -4,8 +4,53 @@ Every network takes float32 images `(batch, height, width, channels)` in [0, 1].
 one sigmoid unit, the probability of class 1, or in a softmax over both; `synthkit.training` understands either.
 """
 
+from pathlib import Path
+
 import keras
 from keras import layers
+
+# Each network's ImageNet file without its head, as Keras names it, and the layer after which its last block begins.
+BACKBONES = {
+    "VGG16": ("vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5", "block4_pool"),
+    "InceptionResNetV2": ("inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5", "mixed_7a"),
+    "DenseNet169": ("densenet169_weights_tf_dim_ordering_tf_kernels_notop.h5", "pool4_pool"),
+    "EfficientNetV2B0": ("efficientnetv2-b0_notop.h5", "block5e_add"),
+}
+
+
+def simple_cnn(image_shape=(224, 224, 3), num_classes=2, *, filters=(32, 64, 128), dense_units=128, dropout=0.5):
+    """Builds the mammography study's basic convolutional network, with what its slides tune as arguments.
+
+    The slides ("Base Model with Convolution Neural Network") name the hyperparameters: number of convolutional layers,
+    filters of each, dense units, dropout. They give neither kernels nor poolings; here every convolution is 3×3 with a
+    ReLU and followed by a 2×2 max-pooling, and the defaults are ours.
+
+    Args:
+        image_shape: `(height, width, channels)`, at least 2 to the power of `len(filters)` pixels a side.
+        num_classes: int, size of the softmax.
+        filters: ints, one a convolutional layer.
+        dense_units: int, of the dense layer before the last.
+        dropout: share of these units that is dropped in training.
+
+    Returns:
+        keras.Model from float32 `(batch, *image_shape)` in [0, 1] to probabilities `(batch, num_classes)`.
+
+    Raises:
+        ValueError: if the image is too small for one pooling a layer.
+    """
+    if min(image_shape[:2]) < 2 ** len(filters):
+        raise ValueError(
+            f"simple_cnn halves the image {len(filters)} times and needs at least {2 ** len(filters)} pixels a side; "
+            f"give larger images or fewer filters. Received: image_shape={image_shape}, filters={filters}"
+        )
+    inputs = x = keras.Input(image_shape, name="image")
+    for count in filters:
+        x = layers.Conv2D(count, 3, padding="same", activation="relu")(x)
+        x = layers.MaxPooling2D(2)(x)
+    x = layers.Flatten()(x)
+    x = layers.Dense(dense_units, activation="relu")(x)
+    x = layers.Dropout(dropout)(x)
+    return keras.Model(inputs, _head(x, num_classes, binary_units=2), name="simple_cnn")
 
 
 def skin_cnn(image_shape=(32, 32, 3), num_classes=2):
@@ -44,54 +89,167 @@ def skin_cnn(image_shape=(32, 32, 3), num_classes=2):
     return keras.Model(inputs, _head(x, num_classes, binary_units=1), name="skin_cnn")
 
 
-def resnet18(image_shape=(28, 28, 1), num_classes=2):
-    """Builds ResNet-18 as MedMNIST uses it at 28×28: a 3×3 stem of stride 1 and no max-pooling before the blocks.
+def resnet18(image_shape=(28, 28, 1), num_classes=2, *, stem=None):
+    """Builds ResNet-18: for small images as MedMNIST uses it, for larger ones as first published.
 
-    He et al., "Deep Residual Learning for Image Recognition", 2016, with the stem of Yang et al., "MedMNIST v2",
-    2023. Initial weights and BatchNormalization (momentum 0.9 in Keras's terms, epsilon 1e-5) are those of the
-    reference implementation in PyTorch; Keras's own momentum of 0.99 leaves the moving statistics stale after the few
-    hundred steps that a small data set gives.
+    He et al., "Deep Residual Learning for Image Recognition", 2016. The "small" stem is a 3×3 convolution of stride 1
+    (Yang et al., "MedMNIST v2", 2023, at 28×28), the "large" one a 7×7 convolution and a max-pooling, both of stride 2
+    (the paper's, and MedMNIST's at 224×224), which costs a thirteenth of the other's time. Initial weights and
+    BatchNormalization (momentum 0.9 in Keras's terms, epsilon 1e-5) are those of the reference implementations in
+    PyTorch; Keras's own momentum of 0.99 leaves the moving statistics stale after the few hundred steps that a small
+    data set gives.
 
     Args:
         image_shape: `(height, width, channels)`.
         num_classes: int, size of the softmax.
+        stem: "small" or "large"; None takes the large one from 64 pixels a side on.
 
     Returns:
         keras.Model from float32 `(batch, *image_shape)` in [0, 1] to probabilities `(batch, num_classes)`.
+
+    Raises:
+        ValueError: for another stem.
     """
+    stem = stem or ("large" if min(image_shape[:2]) >= 64 else "small")
+    if stem not in ("small", "large"):
+        raise ValueError(f"stem must be 'small', 'large' or None. Received: stem={stem!r}")
+    # kuangliu/pytorch-cifar, from which MedMNIST has the small stem, leaves PyTorch's default; torchvision does not.
+    initializer = _pytorch_uniform if stem == "small" else _he_fan_out
     inputs = keras.Input(image_shape, name="image")
     x = layers.Rescaling(2.0, offset=-1.0)(inputs)
-    x = _convolution_norm(x, 64, 3, 1)
+    x = _convolution_norm(x, 64, *((3, 1) if stem == "small" else (7, 2)), initializer)
     x = layers.ReLU()(x)
+    if stem == "large":
+        # After a ReLU zeros are as good a border for a maximum as PyTorch's minus infinity.
+        x = layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(x))
     for filters, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
-        x = _residual_block(x, filters, stride)
-        x = _residual_block(x, filters, 1)
+        x = _residual_block(x, filters, stride, initializer)
+        x = _residual_block(x, filters, 1, initializer)
     x = layers.GlobalAveragePooling2D()(x)
     return keras.Model(inputs, _head(x, num_classes, binary_units=2), name="resnet18")
 
 
-def _residual_block(x, filters, stride):
+def transfer(name, image_shape=(224, 224, 3), num_classes=2, *, weights="imagenet", dropout=0.2):
+    """Builds a network trained on other images, frozen, under a new head: the first stage of transfer learning.
+
+    The mammography study's VGG16 and InceptionResNetV2, the DenseNet169 that its slides cite, and EfficientNetV2B0, a
+    small one of today (Tan and Le, 2021). The network's own input preprocessing is part of the model, grey images are
+    repeated to three channels, and the head is a pooling, dropout and a softmax. `fine_tune` makes the second stage.
+
+    Args:
+        name: one of `BACKBONES`.
+        image_shape: `(height, width, channels)`, 1 or 3 channels, at least 32 pixels a side, 75 for InceptionResNetV2.
+        num_classes: int, size of the softmax.
+        weights: "imagenet"; the path of a file with the weights of the network without its head; or None for random
+            weights, where nothing is frozen.
+        dropout: share of the pooled features that is dropped in training.
+
+    Returns:
+        keras.Model from float32 `(batch, *image_shape)` in [0, 1] to probabilities `(batch, num_classes)`.
+
+    Raises:
+        ValueError: for another name or number of channels, or images that are too small.
+        OSError: if the file of weights is not there, or the ImageNet file can be neither found nor downloaded.
+    """
+    if name not in BACKBONES:
+        raise ValueError(f"name must be one of {', '.join(BACKBONES)}. Received: name={name!r}")
+    if image_shape[-1] not in (1, 3):
+        raise ValueError(f"{name} takes images of 1 or 3 channels. Received: image_shape={image_shape}")
+    if weights not in ("imagenet", None) and not Path(weights).is_file():
+        raise FileNotFoundError(f"{weights} is no file of weights; weights must be 'imagenet', such a file or None")
+    inputs = x = keras.Input(image_shape, name="image")
+    if image_shape[-1] == 1:
+        x = layers.Concatenate(name="grey_to_rgb")([x, x, x])
+    x = _imagenet_input(name, x)
+    options = {"include_top": False, "weights": None if weights is None else str(weights), "pooling": "avg"}
+    try:
+        base = getattr(keras.applications, name)(input_tensor=x, input_shape=(*image_shape[:2], 3), **options)
+    except Exception as error:
+        if type(error) is not Exception:  # this very type is what Keras raises when a download fails
+            raise
+        raise OSError(
+            f"the ImageNet weights of {name} could not be downloaded ({error}); get the file {BACKBONES[name][0]} "
+            f"elsewhere and put it into ~/.keras/models/"
+        ) from error
+    for layer in base.layers:
+        layer.trainable = weights is None
+        if weights is None and isinstance(layer, layers.BatchNormalization):
+            layer.momentum = 0.9  # as in resnet18, and for its reason
+    outputs = _head(layers.Dropout(dropout)(base.output), num_classes, binary_units=2)
+    return keras.Model(inputs, outputs, name=name.lower())
+
+
+def _imagenet_input(name, x):
+    """Turns RGB in [0, 1] into what the network was trained on (`preprocess_input` of its module in Keras)."""
+    if name == "VGG16":
+        x = layers.Rescaling(255.0, offset=[-123.68, -116.779, -103.939], name="imagenet_input")(x)
+        return keras.ops.flip(x, axis=-1)
+    if name == "InceptionResNetV2":
+        return layers.Rescaling(2.0, offset=-1.0, name="imagenet_input")(x)
+    if name == "DenseNet169":
+        mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+        scale, offset = [1 / d for d in deviation], [-m / d for m, d in zip(mean, deviation, strict=True)]
+        return layers.Rescaling(scale, offset, name="imagenet_input")(x)
+    return layers.Rescaling(255.0, name="imagenet_input")(x)  # EfficientNetV2 holds the rest itself
+
+
+def fine_tune(model, after=None):
+    """Copies a model of `transfer` with its last block free to learn: the second stage, at a hundredth of the rate.
+
+    BatchNormalization stays in inference mode, so the statistics of ImageNet are not swept away by small batches.
+
+    Example, after `head`, a `training.Trainer`, was trained on a frozen network:
+
+        tuner = training.Trainer(lambda *_: classifiers.fine_tune(head.model), shape, 2, steps=200, learning_rate=1e-5)
+
+    Args:
+        model: keras.Model of `transfer`, trained.
+        after: name of the layer after which all layers learn; None takes the network's own last block (`BACKBONES`).
+
+    Returns:
+        keras.Model.
+
+    Raises:
+        ValueError: if there is no such layer, or the model is none of `transfer`'s.
+    """
+    after = after or {name.lower(): layer for name, (_, layer) in BACKBONES.items()}.get(model.name)
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    names = [layer.name for layer in copy.layers]
+    if after not in names:
+        raise ValueError(f"{model.name} has no layer after which to learn. Received: after={after!r}")
+    for i, layer in enumerate(copy.layers):
+        layer.trainable = i > names.index(after) and not isinstance(layer, layers.BatchNormalization)
+    return copy
+
+
+def _residual_block(x, filters, stride, initializer):
     shortcut = x
     if stride != 1 or x.shape[-1] != filters:
-        shortcut = _convolution_norm(x, filters, 1, stride)
-    x = _convolution_norm(x, filters, 3, stride)
+        shortcut = _convolution_norm(x, filters, 1, stride, initializer)
+    x = _convolution_norm(x, filters, 3, stride, initializer)
     x = layers.ReLU()(x)
-    x = _convolution_norm(x, filters, 3, 1)
+    x = _convolution_norm(x, filters, 3, 1, initializer)
     return layers.ReLU()(layers.Add()([x, shortcut]))
 
 
-def _convolution_norm(x, filters, size, stride):
+def _convolution_norm(x, filters, size, stride, initializer):
     # PyTorch pads both sides alike; Keras's "same" pads a stride-2 convolution on the far side only.
     if size > 1 and stride > 1:
         x = layers.ZeroPadding2D(size // 2)(x)
     padding = "same" if stride == 1 else "valid"
-    x = layers.Conv2D(filters, size, stride, padding, use_bias=False, kernel_initializer=_pytorch_uniform())(x)
+    x = layers.Conv2D(filters, size, stride, padding, use_bias=False, kernel_initializer=initializer())(x)
     return layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
 
 
 def _pytorch_uniform():
     """PyTorch's default initialisation: uniform within ±1 / sqrt(fan in)."""
     return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+
+
+def _he_fan_out():
+    """torchvision's initialisation of ResNet: normal with variance 2 / fan out."""
+    return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")
 
 
 def _head(x, num_classes, binary_units):

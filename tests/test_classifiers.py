@@ -1,8 +1,28 @@
+import functools
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
 
 from synthkit import classifiers
+from synthkit.training import Trainer
+from tests.conftest import make_imageset
+
+MODULES = {
+    "VGG16": keras.applications.vgg16,
+    "InceptionResNetV2": keras.applications.inception_resnet_v2,
+    "DenseNet169": keras.applications.densenet,
+    "EfficientNetV2B0": keras.applications.efficientnet_v2,
+}
+PUBLISHED = {
+    # Keras's table of its applications (https://keras.io/api/applications/) and the sizes of their ImageNet heads.
+    "VGG16": 138_357_544 - (512 * 7 * 7 + 1) * 4096 - (4096 + 1) * 4096 - (4096 + 1) * 1000,
+    "InceptionResNetV2": 55_873_736 - (1536 + 1) * 1000,
+    "DenseNet169": 14_307_880 - (1664 + 1) * 1000,
+    "EfficientNetV2B0": 7_200_312 - (1280 + 1) * 1000,
+}
 
 
 def test_skin_cnn_is_the_reports():
@@ -38,7 +58,29 @@ def test_resnet18_is_the_reference():
     assert {(norm.momentum, norm.epsilon) for norm in norms} == {(0.9, 1e-5)}
 
 
-@pytest.mark.parametrize("builder", [classifiers.skin_cnn, classifiers.resnet18])
+def test_resnet18_with_the_large_stem_is_the_papers():
+    # torchvision's resnet18: 11,689,512 parameters at 3 channels and 1,000 classes; He et al., table 1: 56, 28, 14, 7.
+    model = classifiers.resnet18((224, 224, 3), 1000)
+    assert sum(np.prod(v.shape) for v in model.trainable_variables) == 11_689_512
+    sizes = [layer.output.shape[1] for layer in model.layers if isinstance(layer, keras.layers.Add)]
+    assert sizes == [56, 56, 28, 28, 14, 14, 7, 7]
+    # torchvision starts from variance 2 / fan out; with 512 filters of 3×3 that is known to a tenth of a per cent.
+    assert model.layers[-6].kernel.numpy().std() == pytest.approx(np.sqrt(2 / (9 * 512)), rel=0.01)
+    first = [classifiers.resnet18((size, size, 1), stem=stem).layers[2] for size, stem in [(63, None), (28, "large")]]
+    assert isinstance(first[0], keras.layers.Conv2D)
+    assert isinstance(first[1], keras.layers.ZeroPadding2D)
+
+
+def test_simple_cnn_has_the_layers_it_is_asked_for():
+    model = classifiers.simple_cnn((20, 24, 1), 2, filters=(4, 6), dense_units=5, dropout=0.3)
+    weights = (9 * 4 + 4) + (9 * 4 * 6 + 6) + (5 * 6 * 6 * 5 + 5) + (5 * 2 + 2)
+    assert model.count_params() == weights
+    kinds = [type(layer).__name__ for layer in model.layers[1:]]
+    assert kinds == ["Conv2D", "MaxPooling2D"] * 2 + ["Flatten", "Dense", "Dropout", "Dense"]
+    assert model.layers[-2].rate == 0.3
+
+
+@pytest.mark.parametrize("builder", [classifiers.simple_cnn, classifiers.skin_cnn, classifiers.resnet18])
 @pytest.mark.parametrize(("classes", "shape"), [(2, (28, 28, 1)), (5, (32, 40, 3))])
 def test_outputs_are_probabilities(builder, classes, shape):
     outputs = np.array(builder(shape, classes)(np.random.default_rng(0).random((3, *shape), "float32")))
@@ -54,3 +96,119 @@ def test_bad_arguments():
         classifiers.skin_cnn((16, 32, 3))
     with pytest.raises(ValueError, match="num_classes=1"):
         classifiers.resnet18((28, 28, 1), 1)
+    with pytest.raises(ValueError, match=r"at least 32 pixels a side; .* Received: image_shape=\(28, 28, 1\)"):
+        classifiers.simple_cnn((28, 28, 1), filters=(1,) * 5)
+    with pytest.raises(ValueError, match="stem must be 'small', 'large' or None. Received: stem='medium'"):
+        classifiers.resnet18(stem="medium")
+    with pytest.raises(ValueError, match="one of VGG16, InceptionResNetV2, .* Received: name='VGG19'"):
+        classifiers.transfer("VGG19")
+    with pytest.raises(ValueError, match="1 or 3 channels"):
+        classifiers.transfer("VGG16", (64, 64, 4))
+    with pytest.raises(FileNotFoundError, match="mine.h5 is no file of weights"):
+        classifiers.transfer("VGG16", weights="mine.h5")
+    with pytest.raises(ValueError, match="simple_cnn has no layer after which to learn. Received: after=None"):
+        classifiers.fine_tune(classifiers.simple_cnn((8, 8, 1)))
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_transferred_networks_are_the_published_ones(name, monkeypatch):
+    asked = []
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", lambda name, *_, **__: asked.append(name))
+    monkeypatch.setattr(keras.Model, "load_weights", lambda model, path: None)
+    model = classifiers.transfer(name, (96, 96, 3))
+    assert asked == [classifiers.BACKBONES[name][0]]
+    assert len(model.trainable_variables) == 2
+    features = model.layers[-1].kernel.shape[0]
+    assert model.count_params() - (features + 1) * 2 == PUBLISHED[name]
+    # What enters the network is what its own preprocess_input makes of grey levels.
+    entered = model.layers[[layer.name for layer in model.layers].index("imagenet_input") + 1].input
+    images = np.random.default_rng(0).random((2, 96, 96, 3), "float32")
+    expected = MODULES[name].preprocess_input(255 * images)
+    assert np.array(keras.Model(model.input, entered)(images)) == pytest.approx(np.array(expected), abs=1e-3)
+
+
+def test_fine_tuning_leaves_batch_normalization_as_it_is():
+    model = classifiers.fine_tune(classifiers.transfer("DenseNet169", (32, 32, 1), weights=None))
+    learning = {layer.name for layer in model.layers if layer.trainable_variables}
+    assert {"conv5_block1_1_conv", "conv5_block32_2_conv", model.layers[-1].name} < learning
+    assert not [name for name in learning if name.startswith("conv4") or name.endswith("bn")]
+    norm = model.get_layer("conv5_block32_1_bn")
+    norm(np.random.default_rng(0).random((4, 1, 1, 128), "float32"), training=True)
+    assert (norm.moving_mean.numpy() == 0).all()
+
+
+@pytest.fixture(scope="module")
+def weights_file(tmp_path_factory):
+    """Weights as another programme would leave them: VGG16 from Keras itself, without its head."""
+    path = tmp_path_factory.mktemp("weights") / "vgg16.weights.h5"
+    keras.utils.set_random_seed(7)
+    network = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3), pooling="avg")
+    network.save_weights(path)
+    return path, network
+
+
+def test_weights_from_a_file_and_grey_images(weights_file):
+    path, network = weights_file
+    model = classifiers.transfer("VGG16", (32, 32, 1), weights=path)
+    images = np.random.default_rng(0).random((2, 32, 32, 1), "float32")
+    expected = network(keras.applications.vgg16.preprocess_input(255 * np.repeat(images, 3, axis=-1)))
+    pooled = keras.Model(model.input, model.layers[-3].output)
+    assert np.array(pooled(images)) == pytest.approx(np.array(expected), abs=1e-5)
+
+
+def moved(model, before):
+    """Names of the layers with other weights than the model before."""
+    pairs = zip(model.layers, before, strict=True)
+    return {
+        layer.name
+        for layer, weights in pairs
+        if any((a != b).any() for a, b in zip(layer.get_weights(), weights, strict=True))
+    }
+
+
+def test_frozen_layers_do_not_move(weights_file):
+    parts = make_imageset(16, 1, size=32), make_imageset(8, 2, size=32, name="validation")
+    build = functools.partial(classifiers.transfer, "VGG16", weights=weights_file[0])
+    head = Trainer(build, (32, 32, 1), 2, steps=2, batch_size=8, checks=1)
+    before = [layer.get_weights() for layer in build((32, 32, 1), 2).layers]
+    head.train(*parts, seed=0)
+    assert moved(head.model, before) == {head.model.layers[-1].name}
+    before = [layer.get_weights() for layer in head.model.layers]
+    tuner = Trainer(lambda *_: classifiers.fine_tune(head.model), (32, 32, 1), 2, steps=2, batch_size=8, checks=1)
+    tuner.train(*parts, seed=0)
+    assert moved(tuner.model, before) == {f"block5_conv{i}" for i in (1, 2, 3)} | {head.model.layers[-1].name}
+
+
+LOAD = """
+import sys
+import keras
+import numpy as np
+images = np.load(sys.argv[1])
+np.savez(sys.argv[2], *[np.array(keras.models.load_model(path)(images)) for path in sys.argv[3:]])
+"""
+
+
+def test_saved_models_give_the_same_scores_in_a_process_without_synthkit(tmp_path, weights_file):
+    images = np.random.default_rng(0).random((3, 32, 32, 1), "float32")
+    transferred = classifiers.transfer("VGG16", (32, 32, 1), weights=weights_file[0])
+    models = [transferred, classifiers.resnet18((32, 32, 1), stem="large"), classifiers.simple_cnn((32, 32, 1))]
+    paths = [tmp_path / f"{model.name}.keras" for model in models]
+    for model, path in zip(models, paths, strict=True):
+        model.save(path)
+    np.save(tmp_path / "images.npy", images)
+    command = [sys.executable, "-c", LOAD, tmp_path / "images.npy", tmp_path / "scores.npz", *paths]
+    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+    with np.load(tmp_path / "scores.npz") as found:
+        for model, scores in zip(models, found.values(), strict=True):
+            assert scores == pytest.approx(np.array(model(images)), abs=1e-6)
+
+
+def test_missing_imagenet_file_is_named(monkeypatch):
+    def unreachable(*arguments, **options):
+        raise Exception("URL fetch failure on https://host/file.h5: None -- no route")
+
+    monkeypatch.setattr(keras.applications, "EfficientNetV2B0", unreachable)
+    with pytest.raises(
+        OSError, match=r"no route.*efficientnetv2-b0_notop.h5 elsewhere and put it into ~/.keras/models"
+    ):
+        classifiers.transfer("EfficientNetV2B0")

@@ -9,10 +9,14 @@ import sys
 def import_tensorflow():
     """Imports TensorFlow without the lines that it writes to stderr before it can be told not to.
 
+    It asks for oneDNN's kernels, which TensorFlow itself leaves off on processors without AVX-512: ResNet-18 trains at
+    almost twice the speed with them. TF_ENABLE_ONEDNN_OPTS=0 in the environment turns them off.
+
     Returns:
         the module.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     sys.stderr.flush()
     stderr = os.dup(2)
     with open(os.devnull, "w") as nowhere:

@@ -28,6 +28,7 @@ __all__ = [
     "datasets",
     "dicom",
     "environment",
+    "fidelity",
     "generators",
     "imageset",
     "mixing",

@@ -26,10 +26,6 @@ def reusable(build):
     """
     model = None
 
-    def state(model):
-        owned = [value for value in vars(model).values() if isinstance(value, keras.optimizers.Optimizer)]
-        return model.variables + [variable for optimizer in owned for variable in optimizer.variables]
-
     def fresh(seed):
         nonlocal model
         keras.utils.set_random_seed(seed)
@@ -43,6 +39,19 @@ def reusable(build):
         return model
 
     return fresh
+
+
+def state(model):
+    """Returns all that a training changes: a compiled model's variables, random states among them, and its optimizers'.
+
+    Args:
+        model: keras.Model; optimizers are those that are its attributes.
+
+    Returns:
+        list of variables, in an order that depends on the architecture alone.
+    """
+    owned = [value for value in vars(model).values() if isinstance(value, keras.optimizers.Optimizer)]
+    return model.variables + [variable for optimizer in owned for variable in optimizer.variables]
 
 
 def cross_entropy(labels, probabilities):

@@ -1,3 +1,4 @@
+import itertools
 import subprocess
 import sys
 
@@ -54,7 +55,7 @@ def test_ddim_with_the_true_noise_finds_the_image():
     times = tf.linspace(0.98, 0.0, 6)
     signal, level = schedule(times[0])
     noisy = signal * image + level * noise
-    for now, earlier in zip(times[:-1], times[1:], strict=True):
+    for now, earlier in itertools.pairwise(times):
         signal, level = schedule(now)
         found, noisy = ddim_step(noisy, signal * noise - level * image, now, earlier)
         assert found.numpy() == pytest.approx(image, abs=1e-4)
@@ -141,7 +142,7 @@ def test_saves_and_loads_in_a_fresh_process(fitted, tmp_path):
 @pytest.mark.parametrize("size", [28, 32, 64])
 def test_network_goes_down_to_about_seven_pixels(size):
     network = unet((size, size, 1), 3, 8)
-    lowest = [layer for layer in network.layers if isinstance(layer, keras.layers.MultiHeadAttention)][0].output
+    lowest = next(layer for layer in network.layers if isinstance(layer, keras.layers.MultiHeadAttention)).output
     assert lowest.shape[1] in (49, 64)
     assert network.output_shape == (None, size, size, 1)
 

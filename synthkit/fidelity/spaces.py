@@ -1,0 +1,114 @@
+"""Feature spaces: what the images are compared by. A figure means nothing without the one it was measured in."""
+
+import dataclasses
+import typing
+
+import numpy as np
+from sklearn.decomposition import PCA
+
+BLOCK = 1024  # rows compared with all others at once
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureSpace:
+    """A name and a callable from uint8 images `(n, height, width, channels)` to float features `(n, dimensions)`."""
+
+    name: str
+    transform: typing.Callable
+
+    def __call__(self, images):
+        return self.transform(images)
+
+
+def pixels(real, components=64, seed=0):
+    """Makes the space of raw pixels after a PCA fitted on real images.
+
+    Features are centred and divided by one number, so that a component's variance over the real images is 1 on
+    average: distances keep the proportions they have between pixels, and figures do not depend on the image size.
+
+    Args:
+        real: uint8 `(n, height, width, channels)`.
+        components: how many to keep, at most n - 1 and the number of pixel values.
+        seed: int, of the randomised PCA that scikit-learn takes for large inputs.
+
+    Returns:
+        FeatureSpace.
+    """
+    components = min(components, len(real) - 1, real[0].size)
+    pca = PCA(components, random_state=seed).fit(_flat(real))
+    scale = np.sqrt(pca.explained_variance_.mean())
+    return FeatureSpace(
+        f"pixels after PCA to {components} components",
+        lambda images: np.concatenate([pca.transform(_flat(images[rows])) for rows in blocks(len(images))]) / scale,
+    )
+
+
+def penultimate(classifier):
+    """Makes the space of what goes into a classifier's last layer.
+
+    Args:
+        classifier: keras.Model from float32 images in [0, 1] to probabilities, trained on real images.
+
+    Returns:
+        FeatureSpace.
+    """
+    import keras
+    import tensorflow as tf
+
+    inputs = classifier.layers[-1].input
+    body = keras.Model(classifier.inputs[0], keras.layers.Flatten()(inputs))
+    signature = [tf.TensorSpec((None, *classifier.inputs[0].shape[1:]), "uint8")]
+    run = tf.function(lambda images: body(tf.cast(images, "float32") / 255, training=False), input_signature=signature)
+    return FeatureSpace(
+        f"{classifier.name} before its last layer",
+        lambda images: np.concatenate([run(np.asarray(images[rows])).numpy() for rows in blocks(len(images), 256)]),
+    )
+
+
+def inception(weights="imagenet"):
+    """Makes the space of InceptionV3's last pooling, 2,048 features.
+
+    Keras's weights are not those of the original FID, so figures compare with others of this space only.
+
+    Args:
+        weights: path of a Keras weights file; "imagenet" downloads one; None leaves random weights.
+
+    Returns:
+        FeatureSpace.
+    """
+    import keras
+    import tensorflow as tf
+
+    body = keras.applications.InceptionV3(include_top=False, weights=weights, pooling="avg")
+
+    @tf.function(reduce_retracing=True)
+    def run(images):
+        images = tf.image.resize(tf.cast(images, "float32"), (299, 299))
+        if images.shape[-1] == 1:
+            images = tf.image.grayscale_to_rgb(images)
+        return body(images / 127.5 - 1, training=False)
+
+    return FeatureSpace(
+        "InceptionV3's last pooling",
+        lambda images: np.concatenate([run(np.asarray(images[rows])).numpy() for rows in blocks(len(images), 32)]),
+    )
+
+
+def _flat(images):
+    return np.asarray(images).reshape(len(images), -1).astype("float32") / 255
+
+
+def blocks(count, block=BLOCK):
+    """Returns slices that cut `count` rows into blocks."""
+    return [slice(start, start + block) for start in range(0, count, block)]
+
+
+def paired(real, synthetic, least):
+    """Returns two arrays of features as float64, or raises if they are not of one space or of too few images."""
+    real, synthetic = np.asarray(real, float), np.asarray(synthetic, float)
+    if real.ndim != 2 or real.shape[1:] != synthetic.shape[1:] or min(len(real), len(synthetic)) < least:
+        raise ValueError(
+            f"features must be two arrays (images, dimensions) of one space, each of at least {least} images. "
+            f"Received: {real.shape} real and {synthetic.shape} synthetic"
+        )
+    return real, synthetic

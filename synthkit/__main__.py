@@ -28,6 +28,14 @@ ARMS = {
     "oracle": "fresh images from the simulator, phantoms only: the positive control",
 }
 FURTHER_ARMS = {
+    "autoencoder": "training images as the MedMNIST study's deep autoencoder gives them back",
+    "cgan": "images of the MedMNIST study's fully connected conditional GAN",
+    "dcgan": "images of the skin-lesion study's DCGAN, a network for each class",
+    "conv_cvae": "images of a convolutional conditional variational autoencoder",
+    "conv_cgan": "images of a convolutional conditional GAN made for few images",
+    "wgan_gp": "the same with Wasserstein's loss and a gradient penalty",
+    "acgan": "the same with an auxiliary classifier",
+    "diffusion": "images of a small conditional diffusion model",
     "cvae filtered": "the half of cvae images whose label a classifier of the real ones is surest of, without copies",
     "elastic": "the augmentation arm with elastic deformation on top",
     "mixup": "real images and their labels mixed in pairs",
@@ -259,16 +267,29 @@ def _arms(names, profile):
     """Returns the named arms."""
     from synthkit import augmentation, classifiers, fidelity, generators, mixing, scorers, selection, study
     from synthkit.datasets import phantom
-    from synthkit.generators import vae
+    from synthkit.generators import autoencoder, cgan, conv_gan, convolutional_vae, dcgan, diffusion, vae
 
-    cvae = generators.synthesizer(vae.conditional_vae, epochs=profile["epochs"], progress=sys.stderr.isatty())
+    builders = {
+        "autoencoder": autoencoder.autoencoder,
+        "cvae": vae.conditional_vae,
+        "cgan": cgan.dense_cgan,
+        "dcgan": dcgan.per_class_dcgan,
+        "conv_cvae": convolutional_vae.convolutional_vae,
+        "conv_cgan": conv_gan.conv_cgan,
+        "wgan_gp": conv_gan.wgan_gp,
+        "acgan": conv_gan.acgan,
+        "diffusion": diffusion.diffusion,
+    }
+    options = {"epochs": profile["epochs"], "progress": sys.stderr.isatty()}
+    made = {name: generators.synthesizer(build, **options) for name, build in builders.items()}
+    cvae = made["cvae"]
     judge = scorers.scorer(classifiers.skin_cnn, steps=profile["skin_cnn"], learning_rate=profile["learning_rate"])
     rules = selection.confident(judge), selection.novel(lambda train: fidelity.pixels(train.images))
     synthesizers = {
         "cvae filtered": selection.filtered(cvae, *rules),
         "oversample": study.oversample,
         "shuffled": study.shuffled(cvae),
-        "cvae": cvae,
+        **made,
         "oracle": phantom.oracle(best_auc=BEST_AUC),
     }
     augmenters = {

@@ -1,5 +1,7 @@
 """Arrays and tables → Matplotlib Axes. Every function takes an optional `ax` and returns the one it drew on."""
 
+import itertools
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import ticker
@@ -184,5 +186,22 @@ def precision_recall(labels, scores, positive=1, *, color=COLORS[0], label=None,
     ticks = [0, 0.5, 1]
     ax.set(xlim=(0, 1), ylim=(0, 1.02), aspect="equal", xticks=ticks, yticks=ticks)
     ax.set(xlabel="sensitivity (recall)", ylabel="precision")
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def losses(history, ax=None):
+    """Draws a generator's losses against the epoch: the skin-lesion study's Figure 4.
+
+    Args:
+        history: dict from a loss's name to its values, one an epoch, as `keras.callbacks.History.history` holds.
+        ax: matplotlib Axes.
+    """
+    ax = ax or plt.gca()
+    for (name, values), color in zip(history.items(), itertools.cycle(COLORS), strict=False):
+        ax.plot(range(1, len(values) + 1), values, color=color, label=name.replace("_", " "), linewidth=1.4)
+    ax.set(xlabel="epoch", ylabel="loss")
+    ax.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+    ax.legend(frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
     return ax

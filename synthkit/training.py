@@ -47,9 +47,28 @@ def reusable(build):
 
 
 def state(model):
-    """Returns all that training changes: a model's variables, random states among them, and its optimizers'."""
-    owned = [value for value in vars(model).values() if isinstance(value, keras.optimizers.Optimizer)]
+    """Returns all that a training changes: a compiled model's variables, random states among them, and its optimizers'.
+
+    Args:
+        model: keras.Model; optimizers are those that are attributes of it or of its parts.
+
+    Returns:
+        list of variables, in an order that depends on the architecture alone.
+    """
+    owned = [
+        value
+        for part in _parts(model)
+        for value in vars(part).values()
+        if isinstance(value, keras.optimizers.Optimizer)
+    ]
     return model.variables + [variable for optimizer in owned for variable in optimizer.variables]
+
+
+def _parts(model):
+    """Yields a model and the models within it."""
+    yield model
+    for layer in getattr(model, "layers", ()):
+        yield from _parts(layer)
 
 
 def cross_entropy(labels, probabilities):

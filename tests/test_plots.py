@@ -80,6 +80,12 @@ def test_history_means_over_seeds():
     assert ax.lines[0].get_label() == "real"
 
 
+def test_losses_count_epochs_from_one():
+    ax = plots.losses({"generator_loss": [3.0, 2.0], "critic_loss": [1.0, 1.5]}, plt.figure().add_subplot())
+    assert [line.get_label() for line in ax.lines] == ["generator loss", "critic loss"]
+    assert ax.lines[1].get_xydata().tolist() == [[1, 1.0], [2, 1.5]]
+
+
 def test_colors_stay_with_their_arms():
     assert plots.arm_colors(["real", "a", "b"])["b"] == plots.arm_colors(["a", "b"])["b"]
 

@@ -53,7 +53,7 @@ def synthesizer(build, *, epochs=300, batch_size=128, progress=False):
 
 
 class _EpochBar(keras.callbacks.Callback):
-    """A bar over the epochs of one fit, with the loss beside it."""
+    """A bar over the epochs of one fit, with the losses beside it."""
 
     def __init__(self, position):
         super().__init__()
@@ -66,7 +66,7 @@ class _EpochBar(keras.callbacks.Callback):
         )
 
     def on_epoch_end(self, epoch, logs=None):
-        self.bar.set_postfix(loss=f"{logs['loss']:.4g}", refresh=False)
+        self.bar.set_postfix({name: f"{value:.4g}" for name, value in logs.items()}, refresh=False)
         self.bar.update()
 
     def on_train_end(self, logs=None):

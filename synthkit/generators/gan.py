@@ -1,0 +1,177 @@
+"""Generative adversarial networks: how a generator and a discriminator are trained against each other."""
+
+import keras
+import tensorflow as tf
+
+from synthkit.generators.contract import Generator
+from synthkit.generators.mirroring import mirror
+
+NETWORKS = ("generator", "discriminator", "augment")
+FUNCTIONS = ("generator_loss", "discriminator_loss", "penalty")
+
+
+@keras.saving.register_keras_serializable("synthkit")
+class GAN(Generator):
+    """A generator and a discriminator, one update of either a step (Goodfellow et al. 2014; Mirza and Osindero 2014).
+
+    The generated batch is made once a step: the discriminator learns from it first, then judges it for the generator.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        num_classes: int.
+        generator: keras.Model of `[noise (batch, n), label (batch, num_classes)]`, or of `[noise]` alone, to images
+            in [0, 1]. Labels are one-hot.
+        discriminator: keras.Model of `[image, label]`, or of `[image]` alone, to scores `(batch, 1)`; or to
+            `[scores, logits of the classes]`, an auxiliary classifier (Odena, Olah and Shlens 2017).
+        generator_loss, discriminator_loss: functions of `gan_losses`.
+        penalty: function of `gan_losses` on the discriminator's slope, or None.
+        penalty_weight: what it is multiplied by.
+        penalty_every: steps from one penalty to the next; it then weighs as much more (Karras et al. 2020).
+        critic_steps: the discriminator's updates for each of the generator's.
+        augment: layer that real and generated images pass before the discriminator sees them, or None.
+        flips: labels of the classes whose training images may be mirrored left to right; None for all.
+        decay: of the moving average of the generator's weights that images are drawn with, for each step; 0 for none.
+    """
+
+    def __init__(
+        self,
+        image_shape,
+        num_classes,
+        generator,
+        discriminator,
+        *,
+        generator_loss,
+        discriminator_loss,
+        penalty=None,
+        penalty_weight=1.0,
+        penalty_every=1,
+        critic_steps=1,
+        augment=None,
+        flips=(),
+        decay=0.0,
+        **kwargs,
+    ):
+        names = ["generator_loss", "discriminator_loss"] + ["class_loss"] * (len(discriminator.outputs) == 2)
+        noise_shape = generator.inputs[0].shape[1:]
+        super().__init__(image_shape, num_classes, noise_shape=noise_shape, loss_names=names, **kwargs)
+        self.generator, self.discriminator, self.augment = generator, discriminator, augment
+        self.generator_loss, self.discriminator_loss = generator_loss, discriminator_loss
+        self.penalty, self.penalty_weight, self.penalty_every = penalty, penalty_weight, penalty_every
+        self.critic_steps, self.flips, self.decay = critic_steps, flips, decay
+        self.average = None
+        if decay:
+            self.average = keras.models.clone_model(generator)
+            self.average.set_weights(generator.get_weights())
+            self.average.trainable = False
+        self.seed_generator = keras.random.SeedGenerator()
+        self.built = True
+
+    def get_config(self):
+        config = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in NETWORKS + FUNCTIONS}
+        plain = ("penalty_weight", "penalty_every", "critic_steps", "flips", "decay")
+        return {**super().get_config(), **config, **{name: getattr(self, name) for name in plain}}
+
+    @classmethod
+    def from_config(cls, config):
+        parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in NETWORKS + FUNCTIONS}
+        return cls(**{**config, **parts})
+
+    def compile(self, optimizer, discriminator_optimizer, jit_compile=False):
+        """Sets an optimizer for either network.
+
+        Args:
+            optimizer: keras.optimizers.Optimizer of the generator.
+            discriminator_optimizer: of the discriminator.
+            jit_compile: whether XLA compiles the step.
+        """
+        super().compile(optimizer, jit_compile=jit_compile)
+        self.discriminator_optimizer = discriminator_optimizer
+        self.optimizer.build(self.generator.trainable_variables)
+        self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+
+    def get_compile_config(self):
+        optimizers = {"optimizer": self.optimizer, "discriminator_optimizer": self.discriminator_optimizer}
+        config = {name: keras.saving.serialize_keras_object(value) for name, value in optimizers.items()}
+        return {**config, "jit_compile": self.jit_compile}
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    def update(self, images, labels):
+        label = tf.one_hot(labels, self.num_classes)
+        images = mirror(images, labels, self.flips, self.seed_generator)
+        for _ in range(self.critic_steps - 1):
+            self._update_discriminator(images, self._generate(label), label)
+        with tf.GradientTape() as making:
+            made = self._generate(label)
+        losses = self._update_discriminator(images, tf.stop_gradient(made), label)
+        with tf.GradientTape() as judging:
+            judging.watch(made)
+            score, logits = self.judge(made, label)
+            losses["generator_loss"] = self.generator_loss(score)
+            total = losses["generator_loss"] + _class_loss(label, logits)
+        variables = self.generator.trainable_variables
+        gradients = making.gradient(made, variables, output_gradients=judging.gradient(total, made))
+        self.optimizer.apply(gradients, variables)
+        if self.average is not None:
+            self._follow()
+        return losses
+
+    def _generate(self, label):
+        noise = keras.random.normal((tf.shape(label)[0], *self.noise_shape), seed=self.seed_generator)
+        return self.generator([noise, label][: len(self.generator.inputs)], training=True)
+
+    def judge(self, images, label):
+        """Shows images to the discriminator, as training does.
+
+        Args:
+            images: float32 `(batch, height, width, channels)` in [0, 1], real or made.
+            label: float32 `(batch, num_classes)`, one-hot.
+
+        Returns:
+            scores `(batch, 1)` and the auxiliary classifier's logits `(batch, num_classes)`, or None without one.
+        """
+        if self.augment is not None:
+            images = self.augment(images)
+        found = self.discriminator([images, label][: len(self.discriminator.inputs)], training=True)
+        return found if len(self.discriminator.outputs) == 2 else (found, None)
+
+    def _update_discriminator(self, images, made, label):
+        with tf.GradientTape() as tape:
+            (real, real_logits), (fake, fake_logits) = self.judge(images, label), self.judge(made, label)
+            loss = self.discriminator_loss(real, fake)
+            class_loss = _class_loss(label, real_logits) + _class_loss(label, fake_logits)
+            total = loss + class_loss + self._weighted_penalty(images, made, label)
+        variables = self.discriminator.trainable_variables
+        self.discriminator_optimizer.apply(tape.gradient(total, variables), variables)
+        return {"discriminator_loss": loss, "class_loss": class_loss}
+
+    def _weighted_penalty(self, images, made, label):
+        if self.penalty is None:
+            return 0.0
+
+        def weighted():
+            found = self.penalty(lambda x: self.judge(x, label)[0], images, made, self.seed_generator)
+            return self.penalty_weight * self.penalty_every * found
+
+        if self.penalty_every == 1:
+            return weighted()
+        return tf.cond(self.steps % self.penalty_every == 0, weighted, lambda: 0.0)
+
+    def _follow(self):
+        """Moves the average towards the generator's weights, faster at first, when they are far from good."""
+        step = tf.cast(self.steps, "float32")
+        decay = tf.minimum(self.decay, (1 + step) / (10 + step))
+        for mean, weight in zip(self.average.weights, self.generator.weights, strict=True):
+            mean.assign(decay * mean + (1 - decay) * weight)
+
+    def draw(self, noise, labels):
+        network = self.generator if self.average is None else self.average
+        inputs = [noise, tf.one_hot(labels, self.num_classes)]
+        return network(inputs[: len(network.inputs)], training=False)
+
+
+def _class_loss(label, logits):
+    if logits is None:
+        return 0.0
+    return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(label, logits))

@@ -269,19 +269,19 @@ def _arms(names, profile):
     from synthkit.datasets import phantom
     from synthkit.generators import autoencoder, cgan, conv_gan, convolutional_vae, dcgan, diffusion, vae
 
-    builders = {
-        "autoencoder": autoencoder.autoencoder,
-        "cvae": vae.conditional_vae,
-        "cgan": cgan.dense_cgan,
-        "dcgan": dcgan.per_class_dcgan,
-        "conv_cvae": convolutional_vae.convolutional_vae,
-        "conv_cgan": conv_gan.conv_cgan,
-        "wgan_gp": conv_gan.wgan_gp,
-        "acgan": conv_gan.acgan,
-        "diffusion": diffusion.diffusion,
+    builders = {  # with the images a step
+        "autoencoder": (autoencoder.autoencoder, 128),
+        "cvae": (vae.conditional_vae, 128),
+        "cgan": (cgan.dense_cgan, 128),
+        "dcgan": (dcgan.per_class_dcgan, 128),
+        "conv_cvae": (convolutional_vae.convolutional_vae, 64),
+        "conv_cgan": (conv_gan.conv_cgan, 32),
+        "wgan_gp": (conv_gan.wgan_gp, 32),
+        "acgan": (conv_gan.acgan, 32),
+        "diffusion": (diffusion.diffusion, 32),
     }
     options = {"epochs": profile["epochs"], "progress": sys.stderr.isatty()}
-    made = {name: generators.synthesizer(build, **options) for name, build in builders.items()}
+    made = {name: generators.synthesizer(build, batch_size=size, **options) for name, (build, size) in builders.items()}
     cvae = made["cvae"]
     judge = scorers.scorer(classifiers.skin_cnn, steps=profile["skin_cnn"], learning_rate=profile["learning_rate"])
     rules = selection.confident(judge), selection.novel(lambda train: fidelity.pixels(train.images))

@@ -134,7 +134,9 @@ def test_either_update_moves_its_own_network_only(name):
     # Generating a batch moves BatchNormalization's statistics and nothing else.
     assert all("moving" in path for path, flag in zip(paths, moved, strict=True) if flag)
     assert trained == sum("moving" not in path for path in paths)
-    assert all(changed(before[1], model.discriminator))
+    still = [flag for flag in changed(before[1], model.discriminator) if not flag]
+    # Wasserstein's loss is the difference of two means of scores: their common bias changes nothing.
+    assert len(still) == (name == "wgan_gp")
     model._update_discriminator = lambda *_: {"discriminator_loss": 0.0, "class_loss": 0.0}
     model.update(tf.constant(images[:8]), tf.constant(labels[:8]))
     assert not any(changed(after, model.discriminator))

@@ -17,9 +17,9 @@ import pandas as pd
 
 from synthkit import classifiers, fidelity, generators, plots
 from synthkit.datasets import medmnist
+from synthkit.generators.cgan import dense_cgan
 from synthkit.generators.convolutional_vae import convolutional_vae
 from synthkit.generators.diffusion import diffusion
-from synthkit.generators.gan import dense_cgan
 from synthkit.generators.vae import conditional_vae
 from synthkit.statistics import auc
 from synthkit.training import Trainer

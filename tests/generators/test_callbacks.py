@@ -11,7 +11,6 @@ from PIL import Image
 
 from synthkit.generators import callbacks
 from synthkit.generators.contract import Generator
-from synthkit.generators.gan import GAN, dense_networks
 from synthkit.training import state
 from tests.conftest import ROOT, make_imageset
 
@@ -113,8 +112,32 @@ class TestBestEpoch:
         assert float(later.spread) == pytest.approx(0.1)
 
 
+class Pair(Generator):
+    """All that a GAN's training has to lose: two optimizers, a moving average, and random states."""
+
+    def __init__(self):
+        super().__init__((4, 4, 1), 2, noise_shape=(1,), loss_names=("loss",), name="pair")
+        self.generator = self.add_weight(name="generator", shape=(4, 4, 1))
+        self.discriminator = self.add_weight(name="discriminator", shape=(4, 4, 1))
+        self.average = self.add_weight(name="average", shape=(4, 4, 1), trainable=False)
+        self.seed_generator = keras.random.SeedGenerator()
+        self.discriminator_optimizer = keras.optimizers.Adam(1e-2)
+        self.discriminator_optimizer.build([self.discriminator])
+        self.built = True
+
+    def update(self, images, labels):
+        noise = keras.random.normal(tf.shape(images), seed=self.seed_generator)
+        pairs = ((self.discriminator_optimizer, self.discriminator), (self.optimizer, self.generator))
+        for optimizer, weight in pairs:
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((self.discriminator * images - self.generator * noise) ** 2)
+            optimizer.apply([tape.gradient(loss, weight)], [weight])
+        self.average.assign(0.9 * self.average + 0.1 * self.generator)
+        return {"loss": loss}
+
+
 def train(folder, kill_in=None):
-    """Trains a GAN with all that there is to lose for six epochs, or until it is killed.
+    """Trains a `Pair` for six epochs, or until it is killed.
 
     Returns the epochs and everything that it came to: weights, their average, random states, both optimizers.
     """
@@ -127,8 +150,9 @@ def train(folder, kill_in=None):
                 os.kill(os.getpid(), signal.SIGKILL)
 
     keras.utils.set_random_seed(0)
-    model = GAN(*dense_networks((4, 4, 1), 2, hidden=(8,)), 2, augment=True, average=0.9)
-    model.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-3))
+    model = Pair()
+    model.compile(keras.optimizers.Adam(1e-3), jit_compile=False)
+    model.optimizer.build([model.generator])
     images, labels = np.random.default_rng(0).random((8, 4, 4, 1), "float32"), np.arange(8) % 2
     watching = [callbacks.Checkpoint(folder / "fit.npz"), Tell()]
     model.fit(images, labels, batch_size=8, shuffle=False, epochs=6, verbose=0, callbacks=watching)
@@ -149,6 +173,6 @@ def test_killed_fit_goes_on_to_the_same_end(tmp_path):
     assert not (tmp_path / "fit.npz").exists()
     epochs, unbroken = train(tmp_path / "another")
     assert epochs == list(range(6))
-    assert len(unbroken) > 30
+    assert len(unbroken) > 12
     for one, other in zip(unbroken, resumed, strict=True):
         np.testing.assert_array_equal(one, other)

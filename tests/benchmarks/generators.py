@@ -1,0 +1,184 @@
+"""How fast the studies' GANs train, beside the same work elsewhere: `python -m tests.benchmarks.generators`.
+
+`dcgan_training_vs_pytorch` and `cgan_training_vs_pytorch` need PyTorch, installed by hand; without it they are left
+out. Its networks are the same layer by layer, channels-last, and its step is that of its own DCGAN tutorial, which
+makes the fake batch once too. `cgan_training_vs_train_on_batch` compares with the loop that most Keras tutorials show:
+frozen discriminator, combined model, three calls of `train_on_batch` and one of `predict` a batch.
+"""
+
+import importlib.util
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from synthkit.generators import cgan, dcgan
+
+BATCH = 128
+ROUNDS = 5
+
+
+def measure(name, contestants, steps):
+    """Prints images per second of contestants that take turns; returns the first's over the second's.
+
+    Args:
+        name: what is trained.
+        contestants: dict of callables `(steps)` that train for so many steps, by name.
+        steps: of one turn.
+
+    Returns:
+        ratio of medians, or None with one contestant.
+    """
+    for train in contestants.values():
+        train(2)
+    speeds = {label: [] for label in contestants}
+    for _ in range(ROUNDS):
+        for label, train in contestants.items():
+            began = time.perf_counter()
+            train(steps)
+            speeds[label].append(steps * BATCH / (time.perf_counter() - began))
+    medians = [statistics.median(values) for values in speeds.values()]
+    for label, median in zip(speeds, medians, strict=True):
+        print(f"{name}, {label}: {median:.0f} images/s, of {', '.join(f'{v:.0f}' for v in speeds[label])}", flush=True)
+    return medians[0] / medians[1] if len(medians) > 1 else None
+
+
+def batch(image_shape):
+    rng = np.random.default_rng(0)
+    return rng.random((BATCH, *image_shape), "float32"), np.arange(BATCH) % 2
+
+
+def with_fit(model):
+    """Returns a callable that trains by the model's own `fit`, the look at the data left out."""
+    images, labels = batch(model.image_shape)
+    labels = labels % model.num_classes
+    data = tf.data.Dataset.from_tensors((images, labels)).repeat()
+
+    def train(steps):
+        keras.Model.fit(model, data, steps_per_epoch=steps, verbose=0, shuffle=False)
+
+    return train
+
+
+def with_train_on_batch(model):
+    """Returns a callable that trains the same networks by the usual loop."""
+    generator, critic = (keras.models.clone_model(part) for part in (model.generator, model.discriminator))
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    images, labels = batch(model.image_shape)
+    onehot = np.eye(2, dtype="float32")[labels]
+    ones, zeros = np.ones((BATCH, 1), "float32"), np.zeros((BATCH, 1), "float32")
+    critic.compile(keras.optimizers.Adam(1e-4), loss, jit_compile=False)
+    # Traced before it is frozen, or it would never learn: Keras 3 asks what is trainable when it traces.
+    critic.train_on_batch([images, onehot], ones)
+    critic.trainable = False
+    noise, label = (keras.Input(part.shape[1:]) for part in generator.inputs)
+    combined = keras.Model([noise, label], critic([generator([noise, label]), label]))
+    combined.compile(keras.optimizers.Adam(1e-4), loss, jit_compile=False)
+
+    def train(steps):
+        for _ in range(steps):
+            made = np.random.standard_normal((BATCH, noise.shape[1]))  # noqa: NPY002 as the tutorials do
+            critic.train_on_batch([images, onehot], ones)
+            critic.train_on_batch([generator.predict([made, onehot], BATCH, verbose=0), onehot], zeros)
+            combined.train_on_batch([made, onehot], ones)
+
+    return train
+
+
+def with_pytorch(model):
+    """Returns a callable that trains the same networks in PyTorch, in another process that waits meanwhile."""
+    plan = {
+        "generator": torch_table(model.generator),
+        "discriminator": torch_table(model.discriminator),
+        "noise_size": model.noise_shape[0],
+        "image_shape": model.image_shape,
+        "classes": model.num_classes if len(model.generator.inputs) == 2 else 0,
+        "batch_size": BATCH,
+    }
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+    peer = subprocess.Popen([sys.executable, "-m", "tests.benchmarks.torch_gan"], **pipes)
+
+    def ask(line):
+        print(line, file=peer.stdin, flush=True)
+        return peer.stdout.readline()
+
+    counts = [
+        sum(int(np.prod(w.shape)) for w in part.trainable_weights) for part in (model.generator, model.discriminator)
+    ]
+    assert ask(json.dumps(plan)).split() == [str(count) for count in counts], "the networks differ"
+    return ask
+
+
+def torch_table(network):
+    """Translates a Keras network layer by layer, for `torch_gan`; its inputs and their scaling are left out."""
+    rows = []
+    for layer in network.layers:
+        kind = type(layer).__name__
+        if kind.startswith("Conv2D"):
+            rows.append(["ConvTranspose2d" if kind == "Conv2DTranspose" else "Conv2d", _convolution(layer)])
+            rows += [["Tanh", {}]] if layer.activation.__name__ == "tanh" else []
+        elif kind == "Dense":
+            rows.append(["Linear", {"in_features": layer.input.shape[-1], "out_features": layer.units}])
+        elif kind == "BatchNormalization":
+            rows.append(["BatchNorm2d", {"num_features": layer.output.shape[-1]}])
+        elif kind == "Reshape":
+            height, width, channels = layer.target_shape
+            rows.append(["Unflatten", {"dim": 1, "unflattened_size": [channels, height, width]}])
+        elif kind not in ("InputLayer", "Rescaling", "Concatenate", "LabelPlanes"):
+            names = {
+                "ReLU": ["ReLU", {}],
+                "LeakyReLU": ["LeakyReLU", {"negative_slope": 0.2}],
+                "Flatten": ["Flatten", {}],
+            }
+            names |= {"Dropout": ["Dropout", {"p": 0.4}], "Activation": ["Tanh", {}]}
+            rows.append(names[kind])
+    return rows
+
+
+def _convolution(layer):
+    padding = 1 if layer.padding == "same" else 0
+    sizes = {"in_channels": layer.input.shape[-1], "out_channels": layer.filters, "kernel_size": layer.kernel_size[0]}
+    return sizes | {"stride": layer.strides[0], "padding": padding, "bias": layer.use_bias}
+
+
+def samples_per_second(model, count=1024):
+    """Returns images a second of `sample`, after a first call."""
+    model.steps.assign(1)
+    labels = np.arange(count) % model.num_classes
+    model.sample(labels, 0)
+    began = time.perf_counter()
+    model.sample(labels, 0)
+    return count / (time.perf_counter() - began)
+
+
+def main():
+    peers = {"PyTorch": with_pytorch} if importlib.util.find_spec("torch") else {}
+    if not peers:
+        print("PyTorch is not installed: the figures that compare with it are left out")
+    ratios = {}
+    for name, build, shape, classes, others, steps in (
+        ("dcgan_training_vs_pytorch", lambda *_: dcgan.dcgan((32, 32, 3), True), (32, 32, 3), 1, peers, 12),
+        ("cgan_training_vs_pytorch", cgan.mammography_cgan, (64, 64, 3), 2, peers, 4),
+        ("cgan_training_vs_train_on_batch", cgan.dense_cgan, (28, 28, 1), 2, {"loop": with_train_on_batch}, 20),
+    ):
+        model = build(shape, classes)
+        contestants = {"synthkit": with_fit(model)} | {label: make(model) for label, make in others.items()}
+        ratios[name] = measure(f"{model.name} {shape[0]}×{shape[1]}", contestants, steps)
+        print(f"{model.name}: {samples_per_second(model):.0f} samples/s", flush=True)
+    print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10:.0f} MiB, peers included")
+    for name, ratio in ratios.items():
+        if ratio is not None:
+            print(f"{name} = {ratio:.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from synthkit.generators.contract import Generator
+from synthkit.generators.contract import Generator, check_data
 
 
 @keras.saving.register_keras_serializable("synthkit")
@@ -45,13 +45,13 @@ class Autoencoder(Generator):
 
     def fit(self, x, y=None, **kwargs):
         """Trains as `Generator.fit` does and keeps the images of one epoch, each once."""
-        history = super().fit(x, y, **kwargs)
+        check_data(x, y, self.image_shape, self.num_classes, kwargs.get("steps_per_epoch"))
         batches = [(x, y)] if y is not None else x.take(kwargs.get("steps_per_epoch") or -1).as_numpy_iterator()
         images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
         images = np.round(images * 255).astype("uint8")
         _, first = np.unique(images.reshape(len(images), -1), axis=0, return_index=True)
         self.originals = {"images": images[first], "labels": labels[first].astype("int64")}
-        return history
+        return super().fit(x, y, **kwargs)
 
     def call(self, images):
         """Returns the reconstruction of float32 `(batch, height, width, channels)` images, in [0, 1]."""

@@ -107,7 +107,7 @@ class GAN(Generator):
         losses = self._update_discriminator(images, tf.stop_gradient(made), label)
         with tf.GradientTape() as judging:
             judging.watch(made)
-            score, logits = self.judge(made, label)
+            score, logits = self.judge(made, label, untouched=True)
             losses["generator_loss"] = self.generator_loss(score)
             total = losses["generator_loss"] + _class_loss(label, logits)
         variables = self.generator.trainable_variables
@@ -121,19 +121,25 @@ class GAN(Generator):
         noise = keras.random.normal((tf.shape(label)[0], *self.noise_shape), seed=self.seed_generator)
         return self.generator([noise, label][: len(self.generator.inputs)], training=True)
 
-    def judge(self, images, label):
+    def judge(self, images, label, *, untouched=False):
         """Shows images to the discriminator, as training does.
 
         Args:
             images: float32 `(batch, height, width, channels)` in [0, 1], real or made.
             label: float32 `(batch, num_classes)`, one-hot.
+            untouched: whether its statistics, BatchNormalization's, stay what they were.
 
         Returns:
             scores `(batch, 1)` and the auxiliary classifier's logits `(batch, num_classes)`, or None without one.
         """
         if self.augment is not None:
             images = self.augment(images)
-        found = self.discriminator([images, label][: len(self.discriminator.inputs)], training=True)
+        network, inputs = self.discriminator, [images, label][: len(self.discriminator.inputs)]
+        if untouched:
+            values = network.trainable_variables, network.non_trainable_variables
+            found, _ = network.stateless_call(*([v.value for v in part] for part in values), inputs, training=True)
+        else:
+            found = network(inputs, training=True)
         return found if len(self.discriminator.outputs) == 2 else (found, None)
 
     def _update_discriminator(self, images, made, label):

@@ -63,11 +63,12 @@ class TestAsReported:
             assert sum(isinstance(layer, keras.layers.Dense) for layer in network.layers) == 5
 
 
-class TestContract:
-    @pytest.fixture(scope="class")
-    def folder(self, tmp_path_factory):
-        return tmp_path_factory.mktemp("generators")
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("generators")
 
+
+class TestContract:
     @pytest.mark.parametrize("name", BUILDERS)
     def test_fits_and_samples(self, name, folder):
         size = 20
@@ -120,10 +121,10 @@ def changed(before, model):
     return [not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
 
 
-@pytest.mark.parametrize("name", ["dense_cgan", "conv_cgan", "acgan", "wgan_gp"])
+@pytest.mark.parametrize("name", ["dense_cgan", "conv_cgan", "acgan", "wgan_gp", "dcgan"])
 def test_either_update_moves_its_own_network_only(name):
     images, labels = data()
-    model = BUILDERS[name]((20, 20, 1), 2)
+    model = dcgan.dcgan((20, 20, 1)) if name == "dcgan" else BUILDERS[name]((20, 20, 1), 2)
     label = tf.one_hot(labels[:8], 2)
     before = model.generator.get_weights(), model.discriminator.get_weights()
     model._update_discriminator(tf.constant(images[:8]), model._generate(label), label)
@@ -241,6 +242,14 @@ class TestDiffAugment:
         gradient = tape.gradient(total, images).numpy()
         assert np.isfinite(gradient).all()
         assert (gradient != 0).any((1, 2, 3)).all()
+
+
+def test_autoencoder_can_be_asked_while_it_is_trained():
+    images, labels = data()
+    model, shapes = autoencoder.autoencoder((20, 20, 1), 2), []
+    look = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: shapes.append(model.sample([0, 1], 0).shape))
+    model.fit(images, labels, epochs=2, verbose=0, callbacks=[look])
+    assert shapes == [(2, 20, 20, 1)] * 2
 
 
 def test_autoencoder_reconstructs_images_of_the_class_without_repeats():

@@ -24,12 +24,15 @@ __version__ = "0.1.0"
 
 __all__ = [
     "augmentation",
+    "calibration",
     "charts",
     "claims",
     "classifiers",
     "datasets",
+    "diagnostics",
     "dicom",
     "environment",
+    "explain",
     "fidelity",
     "files",
     "generators",
@@ -47,6 +50,7 @@ __all__ = [
     "study",
     "sweeps",
     "training",
+    "tuning",
     "warping",
 ]
 

@@ -215,7 +215,7 @@ def fine_tune(model, after=None):
         ValueError: if there is no such layer, or the model is none of `transfer`'s.
     """
     after = after or {name.lower(): layer for name, (_, layer) in BACKBONES.items()}.get(model.name)
-    copy = keras.models.clone_model(model)
+    copy = keras.Model.from_config(model.get_config())
     copy.set_weights(model.get_weights())
     names = [layer.name for layer in copy.layers]
     if after not in names:

@@ -1,0 +1,137 @@
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from keras import layers
+
+from synthkit import tuning
+from tests.conftest import ROOT, make_imageset
+
+SPACE = tuning.SPACE | {"layers": (1, 2), "filters": (4, 8), "dense_units": (4, 8)}
+TINY = {"space": SPACE, "random_trials": 3, "progress": False, "steps": 4, "batch_size": 8, "checks": 2}
+
+
+@pytest.fixture(scope="module")
+def parts():
+    return make_imageset(24, 1, name="train"), make_imageset(16, 2, name="validation")
+
+
+class TestPropose:
+    def test_values_lie_in_the_space_and_filters_belong_to_layers(self):
+        proposed = [tuning.propose([], number, SPACE) for number in range(60)]
+        for values in proposed:
+            layers = values["layers"]
+            assert set(values) == {"layers", "dense_units", "dropout", "learning_rate"} | {
+                f"filters_{i + 1}" for i in range(layers)
+            }
+            assert values["filters_1"] in (4, 8)
+            assert values["dense_units"] in (4, 8)
+            assert 0 <= values["dropout"] <= 0.6
+            assert 1e-4 <= values["learning_rate"] <= 1e-2
+        assert {values["layers"] for values in proposed} == {1, 2}
+        # Random in powers: half of the rates lie below the geometric mean of the ends.
+        assert np.mean([values["learning_rate"] < 1e-3 for values in proposed]) == pytest.approx(0.5, abs=0.2)
+        rates, dropouts = ([values[name] for values in proposed] for name in ("learning_rate", "dropout"))
+        assert abs(np.corrcoef(np.log(rates[1:]), dropouts[:-1])[0, 1]) < 0.4
+
+    def test_bayesian_proposals_find_a_known_optimum(self):
+        space = {name: (low, low) for name, (low, _) in SPACE.items()} | {"learning_rate": (1e-5, 1e-1)}
+        found = []
+        for number in range(10):
+            values = tuning.propose(found, number, space, random_trials=5)
+            value = -abs(np.log10(values["learning_rate"]) + 2.5)
+            found.append({"trial": number, "status": "COMPLETED", "val_auc": value, "values": values})
+        reached = [row["val_auc"] for row in found]
+        assert np.mean(reached[5:]) > np.mean(reached[:5]) + 0.3
+        assert max(reached) > -0.1
+
+    def test_failed_trials_are_no_results(self):
+        row = {"trial": 0, "status": "FAILED", "val_auc": None, "values": tuning.propose([], 0, SPACE)}
+        assert tuning.propose([row], 1, SPACE, random_trials=1) == tuning.propose([], 1, SPACE, random_trials=1)
+
+
+class TestSearch:
+    def test_results_and_going_on(self, parts, tmp_path):
+        first = tuning.search(*parts, out=tmp_path, trials=2, **TINY)
+        assert first["trial"].tolist() == [0, 1]
+        assert (first["status"] == "COMPLETED").all()
+        assert first["val_auc"].between(0, 1).all()
+        assert first["best_step"].isin([2, 4]).all()
+        written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("trial_*")}
+        more = tuning.search(*parts, out=tmp_path, trials=3, **TINY)
+        pd.testing.assert_frame_equal(more[:2][first.columns], first, check_dtype=False)
+        assert {path: path.stat().st_mtime_ns for path in written} == written
+        pd.testing.assert_frame_equal(tuning.load(tmp_path), more)
+
+    def test_another_search_in_the_folder_is_refused(self, parts, tmp_path):
+        tuning.search(*parts, out=tmp_path, trials=0 + 1, **TINY)
+        with pytest.raises(ValueError, match="holds another search: its seed is 0, here it is 1. Choose another"):
+            tuning.search(*parts, out=tmp_path, trials=1, **TINY, seed=1)
+        with pytest.raises(ValueError, match="its data is"):
+            tuning.search(parts[0], make_imageset(16, 3), out=tmp_path, trials=1, **TINY)
+
+    def test_spaces_that_fit_no_network(self, parts, tmp_path):
+        with pytest.raises(ValueError, match="5 layers halve the image more often than train with its 20 pixels"):
+            tuning.search(*parts, out=tmp_path, **TINY | {"space": SPACE | {"layers": (1, 5)}})
+        with pytest.raises(ValueError, match="space must say layers, .* Received: layers, rate"):
+            tuning.search(*parts, out=tmp_path, **TINY | {"space": {"layers": (1, 2), "rate": (0, 1)}})
+        with pytest.raises(FileNotFoundError, match="holds no finished trial"):
+            tuning.load(tmp_path)
+
+    def test_loss_that_is_no_number_is_a_result(self, parts, tmp_path, monkeypatch):
+        def explode(*_, **__):
+            raise FloatingPointError
+
+        monkeypatch.setattr(tuning.Trainer, "train", explode)
+        found = tuning.search(*parts, out=tmp_path, trials=2, **TINY)
+        assert found["status"].tolist() == ["FAILED", "FAILED"]
+        with pytest.raises(ValueError, match="none of the 2 trials was completed"):
+            tuning.best(found)
+
+
+KILLED = """
+import sys
+from tests.conftest import make_imageset
+from tests.test_tuning import TINY
+from synthkit import tuning
+tuning.search(make_imageset(24, 1, name="train"), make_imageset(16, 2, name="validation"), out=sys.argv[1], **TINY)
+"""
+
+
+def test_killed_search_keeps_its_finished_trials_and_ends_as_if_nothing_had_been(parts, tmp_path):
+    killed = tmp_path / "killed"
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(killed)], cwd=ROOT, stderr=subprocess.DEVNULL)
+    give_up = time.time() + 120
+    while time.time() < give_up and not (killed / "trial_0003.json").exists():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    finished = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in sorted(killed.glob("trial_*.json"))}
+    assert 4 <= len(finished) < 30
+    assert all(json.loads(content)["status"] == "COMPLETED" for _, content in finished.values())
+    trials = len(finished) + 1
+    resumed = tuning.search(*parts, out=killed, trials=trials, **TINY)
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in finished} == finished
+    whole = tuning.search(*parts, out=tmp_path / "whole", trials=trials, **TINY)
+    same = [name for name in whole if name != "seconds"]
+    pd.testing.assert_frame_equal(resumed[same], whole[same])
+
+
+def test_best_is_the_earliest_of_the_highest():
+    rows = {
+        "val_auc": [0.5, 0.8, 0.8, np.nan], "layers": [1, 2, 1, 1], "filters_1": [4, 8, 16, 4],
+        "filters_2": [np.nan, 16, np.nan, np.nan], "dense_units": [8, 32, 8, 8], "dropout": [0, 0.25, 0, 0],
+        "learning_rate": [0.1, 0.02, 0.3, 0.4],
+    }  # fmt: skip
+    classifier, rate = tuning.best(pd.DataFrame(rows))
+    assert rate == 0.02
+    assert classifier.__name__ == "simple_cnn(filters=(8, 16), dense_units=32, dropout=0.25)"
+    model = classifier((20, 20, 1), 2)
+    assert [layer.filters for layer in model.layers if isinstance(layer, layers.Conv2D)] == [8, 16]
+    assert [layer.units for layer in model.layers if isinstance(layer, layers.Dense)] == [32, 2]
+    assert [layer.rate for layer in model.layers if isinstance(layer, layers.Dropout)] == [0.25]

@@ -12,7 +12,8 @@ from synthkit import environment
 PROFILES = {
     #                       fast                full
     "seeds": {"fast": 5, "full": 10},
-    "skin_cnn": {"fast": 300, "full": 1500},  # gradient steps of every trial, by classifier
+    "simple_cnn": {"fast": 300, "full": 1500},  # gradient steps of every trial, by classifier
+    "skin_cnn": {"fast": 300, "full": 1500},
     "resnet18": {"fast": 100, "full": 1500},
     "per_class": {"fast": 50, "full": 150},  # real training images of each class, phantoms only
     "ratio": {"fast": 5.0, "full": 5.0},  # synthetic images a real one
@@ -43,7 +44,7 @@ FURTHER_ARMS = {
     "randaugment": "real images, two operations drawn from a list of eleven for every batch",
 }
 BEST_AUC = 0.90  # of phantoms: the best that any classifier can reach
-CLASSIFIERS = ("skin_cnn", "resnet18")
+CLASSIFIERS = ("skin_cnn", "simple_cnn", "resnet18")
 RECIPES = ("medmnist", "medmnist_study")
 
 
@@ -81,7 +82,7 @@ def _parser():
         "with the same arguments it goes on where it was.",
         epilog=f"arms:\n{arms}\n\nfurther arms, by --arms only:\n{further}\n\n"
         f"profiles:        fast    full\n{profiles}\n"
-        "  (skin_cnn, resnet18: gradient steps with that classifier; per_class: real training images of each\n"
+        "  (a classifier's name: gradient steps with it; per_class: real training images of each\n"
         "  class, holds for phantoms, other data are used whole; ratio: synthetic images for each real one;\n"
         "  epochs: of the generator)",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -102,6 +103,9 @@ def _parser():
         "--profile", choices=("fast", "full"), default="fast", help="how much of everything (default: fast)"
     )
     study.add_argument("--classifier", choices=CLASSIFIERS, default="skin_cnn", help="default: skin_cnn")
+    study.add_argument(
+        "--steps", type=_positive, metavar="N", help="gradient steps of every trial (default: the profile's)"
+    )
     study.add_argument(
         "--recipe",
         choices=RECIPES,
@@ -191,7 +195,10 @@ def _study(arguments):
     if positive is None and "malignant" in splits.train.class_names:
         positive = "malignant"
     per_class = arguments.per_class or (profile["per_class"] if phantoms else None)
-    recipe = {"steps": profile[arguments.classifier], "learning_rate": profile["learning_rate"]}
+    steps = arguments.steps or profile[arguments.classifier]
+    recipe = {"steps": steps, "learning_rate": profile["learning_rate"]}
+    if arguments.recipe and arguments.steps:
+        raise ValueError("--recipe says how many steps there are; leave --steps out")
     if arguments.recipe:
         counts = splits.train.class_counts().values()
         recipe = recipes.recipe(arguments.recipe, sum(min(count, per_class or count) for count in counts))

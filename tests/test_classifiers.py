@@ -5,6 +5,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from synthkit import classifiers
 from synthkit.training import Trainer
@@ -78,6 +79,26 @@ def test_simple_cnn_has_the_layers_it_is_asked_for():
     kinds = [type(layer).__name__ for layer in model.layers[1:]]
     assert kinds == ["Conv2D", "MaxPooling2D"] * 2 + ["Flatten", "Dense", "Dropout", "Dense"]
     assert model.layers[-2].rate == 0.3
+
+
+def test_batch_normalization_in_one_operation_is_that_of_the_layers():
+    inputs = keras.Input((6, 6, 3))
+    ours = keras.Model(inputs, classifiers._convolution_norm(inputs, 4, 3, 1, classifiers._he_fan_out))
+    plain = keras.Model.from_config(ours.get_config())
+    plain.set_weights(ours.get_weights())
+    images = tf.constant(np.random.default_rng(0).random((8, 6, 6, 3), "float32"))
+    gradients = []
+    for model in (ours, plain):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.sin(3 * model(images, training=True)))
+        gradients.append(tape.gradient(loss, model.trainable_variables))
+    for one, other in zip(*gradients, strict=True):
+        assert one.numpy() == pytest.approx(other.numpy(), abs=1e-3)
+    *_, mean, variance = zip(ours.get_weights(), plain.get_weights(), strict=True)
+    assert mean[0] == pytest.approx(mean[1], abs=1e-6)
+    # PyTorch keeps the variance of a sample, Keras's layer that of a population: here of 8 × 36 pixels.
+    assert variance[0] - 0.9 == pytest.approx((variance[1] - 0.9) * 288 / 287, abs=1e-6)
+    assert np.array(ours(images)) == pytest.approx(np.array(plain(images)), abs=1e-3)
 
 
 @pytest.mark.parametrize("builder", [classifiers.simple_cnn, classifiers.skin_cnn, classifiers.resnet18])

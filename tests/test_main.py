@@ -10,7 +10,16 @@ from synthkit import __main__ as command
 from synthkit.datasets import phantom
 from tests.datasets.test_medmnist import arrays, write
 
-TINY = {"seeds": 2, "skin_cnn": 6, "resnet18": 2, "per_class": 10, "ratio": 1.0, "epochs": 2, "learning_rate": 1e-3}
+TINY = {
+    "seeds": 2,
+    "simple_cnn": 6,
+    "skin_cnn": 6,
+    "resnet18": 2,
+    "per_class": 10,
+    "ratio": 1.0,
+    "epochs": 2,
+    "learning_rate": 1e-3,
+}
 
 
 @pytest.fixture
@@ -46,10 +55,11 @@ def test_study_from_end_to_end(tiny, tmp_path, capsys):
 
 def test_npz_and_chosen_arms(tiny, tmp_path, capsys):
     path = write(tmp_path / "mine.npz")
-    options = ["--arms", "real, oversample", "--seeds", "1", "--image-size", "20", "--per-class", "9"]
+    options = ["--arms", "real, oversample", "--seeds", "1", "--image-size", "20", "--per-class", "9", "--steps", "3"]
     assert command.main(["study", "--data", str(path), *options, "--out", str(tmp_path / "out")]) == 0
     assert "one seed: no verdict" in capsys.readouterr().out
-    assert pd.read_csv(tmp_path / "out" / "trials.csv")["n_real"].tolist() == [18, 18]
+    trials = pd.read_csv(tmp_path / "out" / "trials.csv")
+    assert (trials["n_real"].tolist(), trials["steps"].tolist()) == ([18, 18], [3, 3])
 
 
 def test_folder(tiny, tmp_path, capsys):
@@ -104,6 +114,7 @@ def broken(tmp_path):
         (["--data", "{}/few.npz", "--arms", "oracle"], "exists on phantoms only"),
         (["--seeds", "0"], "expected an integer of at least 1, received '0'"),
         (["--out", "{}/file/out"], "cannot be written (Not a directory)"),
+        (["--recipe", "medmnist", "--steps", "9"], "--recipe says how many steps there are; leave --steps out"),
         (["--positive", "grey"], "positive must be one of malignant, benign"),
     ],
 )

@@ -93,6 +93,11 @@ def prepare(root, out, *, image="crop", image_size=224, jobs=-1, progress=False,
     return index, skipped
 
 
+def read_file(path):
+    """Reads a DICOM or JPEG file of the collection: uint8 or uint16 `(height, width)`, 0 black."""
+    return np.asarray(open_file(path))
+
+
 def open_file(path):
     """Opens a DICOM or JPEG file of the collection: uint8 or uint16 `(height, width)`, 0 black, read or yet to be."""
     is_dicom = str(path).lower().endswith(cbis_ddsm_files.DICOM)

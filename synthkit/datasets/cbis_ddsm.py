@@ -87,8 +87,12 @@ def read_table(path):
     return table.astype(dict.fromkeys(NUMBERS, "int64"))
 
 
-def read_tables(root):
+def read_tables(root, below=None):
     """Reads the case tables that lie anywhere below `root`.
+
+    Args:
+        root: folder.
+        below: the files there, as `cbis_ddsm_files.find` lists them; None looks for them.
 
     Returns:
         dict from "mass_train", "mass_test", "calc_train" and "calc_test", those that are there, to DataFrames of
@@ -99,7 +103,8 @@ def read_tables(root):
         ValueError: as `read_table`, or if there are two of one name that differ.
     """
     root, tables = Path(root), {}
-    csv = [root / path for path in cbis_ddsm_files.find(root) if path.endswith(".csv")]
+    below = cbis_ddsm_files.find(root) if below is None else below
+    csv = [root / path for path in below if path.endswith(".csv")]
     for name, file in TABLES.items():
         found = [path for path in csv if path.name == file]
         if len({path.read_bytes() for path in found}) > 1:
@@ -160,13 +165,14 @@ def fill_missing(table, method="unknown", columns=None):
     return table.assign(**filled)
 
 
-def index(root, tables=None, *, jobs=1, progress=False):
+def index(root, tables=None, below=None, *, jobs=1, progress=False):
     """Joins the files below `root` to the rows of the case tables.
 
     Args:
         root: folder of the collection or of any part of it: the archive's DICOM tree in either folder style, or the
             layout with `csv/` and `jpeg/`.
         tables: dict of `read_tables`; None reads those below `root`.
+        below: the files there, as `cbis_ddsm_files.find` lists them; None looks for them.
         jobs: processes that look into files, -1 for as many as there are cores.
         progress: whether to show a bar.
 
@@ -180,8 +186,9 @@ def index(root, tables=None, *, jobs=1, progress=False):
 
     Warns with the number of rows left without a file and of files left without a row, and an example of each.
     """
-    table = merge(read_tables(root) if tables is None else tables)
-    files = cbis_ddsm_files.scan(root, table, jobs=jobs, progress=progress)
+    below = cbis_ddsm_files.find(root) if below is None else below
+    table = merge(read_tables(root, below) if tables is None else tables)
+    files = cbis_ddsm_files.scan(root, table, below, jobs=jobs, progress=progress)
     table = cbis_ddsm_files.join(table, files)
     for note in leftovers(table, files):
         warnings.warn(f"{root}: {note}", stacklevel=2)

@@ -27,12 +27,13 @@ PATHS = {"full": "image_file_path", "crop": "cropped_image_file_path", "mask": "
 SAMPLES = 64  # rows looked at to tell a mask from a crop
 
 
-def scan(root, table, *, jobs=1, progress=False):
-    """Looks into every image file below `root`.
+def scan(root, table, below, *, jobs=1, progress=False):
+    """Looks into every image file below a folder.
 
     Args:
         root: folder.
         table: DataFrame of `cbis_ddsm.merge`.
+        below: the files there, as `find` lists them.
         jobs: processes, -1 for as many as there are cores.
         progress: whether to show a bar.
 
@@ -42,7 +43,6 @@ def scan(root, table, *, jobs=1, progress=False):
         (empty for files that are joined), `pixels` (`dicom.Rows` of files that need no decoding, so that nobody has to
         parse their headers again, or None).
     """
-    below = find(root)
     paths = [path for path in below if path.lower().endswith(DICOM + JPEG)]
     listed = _listed([Path(root) / path for path in below if path.endswith("dicom_info.csv")])
     work = (

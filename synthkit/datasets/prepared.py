@@ -55,11 +55,12 @@ def prepare(root, out, *, image="crop", image_size=224, jobs=-1, progress=False,
     if image not in ("crop", "full"):
         raise ValueError(f"image must be crop or full. Received: {image!r}")
     preprocessing.grey_image(np.zeros((8, 8), "uint8"), image_size, **options | {"breast_only": False})  # checks them
-    tables = cbis_ddsm.read_tables(root)  # before anything is written
+    below = cbis_ddsm_files.find(root)
+    tables = cbis_ddsm.read_tables(root, below)  # before anything is written
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     _claim(out, {"image": image, "image_size": image_size, **options})
-    table, files = cbis_ddsm.index(root, tables, jobs=jobs, progress=progress)
+    table, files = cbis_ddsm.index(root, tables, below, jobs=jobs, progress=progress)
     wanted, skipped = _wanted(table, files, image)
     store = _Store(out, image_size)
     todo = [row for row in zip(wanted["name"], wanted["file"], strict=True) if row[0] not in store.place]

@@ -37,6 +37,9 @@ def dense_generator(image_shape, num_classes):
 def dense_discriminator(image_shape, num_classes):
     """Builds the MedMNIST study's discriminator: three hidden fully connected layers on image and label.
 
+    The dropout of 0.3 is ours, not the report's: without it a few hundred images are known by heart within a few
+    epochs.
+
     Args:
         image_shape: `(height, width, channels)`.
         num_classes: int.
@@ -49,7 +52,6 @@ def dense_discriminator(image_shape, num_classes):
     x = layers.Concatenate()([layers.Flatten()(x), label])
     for width in reversed(HIDDEN):
         x = layers.LeakyReLU(0.2)(layers.Dense(width)(x))
-        # Without it a few hundred images are known by heart within a few epochs.
         x = layers.Dropout(0.3)(x)
     return keras.Model([image, label], layers.Dense(1)(x), name="dense_discriminator")
 

@@ -16,6 +16,7 @@ import sys
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the command line does
 
 import keras
 import numpy as np
@@ -62,6 +63,9 @@ def with_fit(model):
     images, labels = batch(model.image_shape)
     labels = labels % model.num_classes
     data = tf.data.Dataset.from_tensors((images, labels)).repeat()
+    options = tf.data.Options()
+    options.autotune.enabled = False  # its thread keeps every iterator open for seconds, as in `imageset.to_dataset`
+    data = data.with_options(options)
 
     def train(steps):
         keras.Model.fit(model, data, steps_per_epoch=steps, verbose=0, shuffle=False)

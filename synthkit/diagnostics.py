@@ -68,7 +68,7 @@ def parallel_coordinates(trials, value="val_auc", ax=None):
     for place, name in enumerate(names):
         ax.axvline(place, color=BASELINE, linewidth=0.8)
         for height, end in ((-0.03, done[name].min()), (1.03, done[name].max())):
-            ax.text(place, height, f"{end:.2g}", ha="center", va="top" if height < 0 else "bottom", fontsize="small")
+            ax.text(place, height, f"{end:.3g}", ha="center", va="top" if height < 0 else "bottom", fontsize="small")
     ax.set_xticks(range(len(names)), [name.replace("val_auc", "validation_auc").replace("_", "\n") for name in names])
     ax.set(xlim=(0, len(names) - 1), ylim=(0, 1), yticks=[])
     if len(done) < len(trials):

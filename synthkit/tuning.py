@@ -11,12 +11,14 @@ if it had not been.
 """
 
 import json
+import warnings
 from pathlib import Path
 
 import keras_tuner
 import numpy as np
 import pandas as pd
 from keras_tuner.engine.trial import Trial
+from sklearn.exceptions import ConvergenceWarning
 from tqdm.auto import tqdm
 
 from synthkit.classifiers import simple_cnn
@@ -167,7 +169,10 @@ def propose(found, number, space=SPACE, random_trials=10, seed=0):
         trial = Trial(hyperparameters, str(row["trial"]), row["status"])
         trial.score = row["val_auc"]
         oracle.trials[trial.trial_id] = trial
-    return oracle.populate_space(str(number))["values"]
+    with warnings.catch_warnings():
+        # A few trials do not settle the Gaussian process's length scale, and scikit-learn says so each time.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return oracle.populate_space(str(number))["values"]
 
 
 def _hyperparameters(space):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 from synthkit import fidelity
@@ -24,8 +25,9 @@ class TestTwoSampleTest:
 
     def test_takes_another_classifier(self):
         rng = np.random.default_rng(2)
-        found = fidelity.two_sample_test(rng.normal(size=(90, 2)), rng.normal(size=(90, 2)) + 3, LogisticRegression())
-        assert found.accuracy > 0.9
+        for classifier in (LogisticRegression(), RandomForestClassifier(random_state=0)):
+            found = fidelity.two_sample_test(rng.normal(size=(90, 2)), rng.normal(size=(90, 2)) + 3, classifier)
+            assert found.accuracy > 0.9
 
 
 def test_cross_training_keeps_the_four_cases_apart():

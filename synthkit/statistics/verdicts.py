@@ -5,6 +5,8 @@ equivalence, and both tests are corrected over the arms (Holm, "A simple sequent
 procedure", Scandinavian Journal of Statistics 6, 1979).
 """
 
+import re
+
 import numpy as np
 import pandas as pd
 
@@ -148,4 +150,4 @@ def sentence(row):
         text = f"{verb}: {metric} {difference}, p = {row['p_holm']:.2g} after Holm's correction"
         if found == "no detectable effect":
             text += f"; a true difference of {row['detectable']:.3f} would have been found four times in five"
-    return text.replace("-0.", "−0.")
+    return re.sub(r"-(?=\d+\.\d{3})", "−", text)

@@ -25,7 +25,8 @@ class Results:
         scores: dict from arm to float32 `(seeds, n, classes)`, test scores; only seeds that every arm has finished.
         seeds: those seeds.
         labels, patients: `(n,)` of the test part.
-        histories: dict from (arm, seed) to the trial's history (`training.Trainer.train`).
+        histories: dict from (arm, seed) to the trial's history (`training.Trainer.train`), with `train_accuracy`, the
+            share of what it was trained on, as it is without augmentation, that the chosen weights call right.
         samples: dict from arm to an ImageSet of a few images of each class of the first finished seed's trial, as
             the classifier was given them; "real" holds real ones.
         settings: dict, what the study was run with.

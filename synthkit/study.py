@@ -14,7 +14,7 @@ from synthkit import results
 from synthkit.environment import versions
 from synthkit.files import replacing, write
 from synthkit.imageset import ImageSet, concatenate, image_digests, partition, subsample, to_dataset
-from synthkit.statistics import score
+from synthkit.statistics import accuracy, score
 from synthkit.training import Trainer
 
 SAMPLES = 8  # synthetic images of each class kept from every trial, to look at
@@ -33,6 +33,7 @@ class Arm:
         balance: whether synthetic images fill every class up to the largest, instead of `ratio`.
         pretrain: share of the gradient steps that go to the synthetic images alone, before those on real images
             alone; 0 mixes them.
+        counts: dict from a class's name to how many synthetic images of it, instead of `ratio`; None for none such.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Arm:
     real_share: float = 1.0
     balance: bool = False
     pretrain: float = 0.0
+    counts: dict | None = None
 
 
 def oversample(train, labels, seed):
@@ -145,8 +147,9 @@ def run(
 def _describe(arm):
     """Returns what two runs of an arm must have in common."""
     augment = {} if arm.augment is None else {"augment": getattr(arm.augment, "__name__", type(arm.augment).__name__)}
-    usual = {"real_share": 1.0, "balance": False, "pretrain": 0.0}
-    return {"ratio": arm.ratio, **augment} | {k: getattr(arm, k) for k in usual if getattr(arm, k) != usual[k]}
+    usual = {"real_share": 1.0, "balance": False, "pretrain": 0.0, "counts": None}
+    ratio = {"ratio": arm.ratio} if arm.counts is None else {}
+    return {**ratio, **augment} | {k: getattr(arm, k) for k in usual if getattr(arm, k) != usual[k]}
 
 
 def _check(splits, arms, seeds, positive):
@@ -165,6 +168,12 @@ def _check(splits, arms, seeds, positive):
             raise ValueError(
                 f"{arm.name}: real_share must lie above 0 and up to 1, pretrain from 0 to below 1. "
                 f"Received: real_share={arm.real_share}, pretrain={arm.pretrain}"
+            )
+        others = set(arm.counts or ()) - set(splits.train.class_names)
+        if others or (arm.counts and arm.balance):
+            raise ValueError(
+                f"{arm.name}: counts must be of {', '.join(splits.train.class_names)}, and go without balance. "
+                f"Received: counts={arm.counts}, balance={arm.balance}"
             )
     for part in splits:
         few = [f"{count} of {name}" for name, count in part.class_counts().items() if count < 2]
@@ -249,6 +258,7 @@ def _trial(splits, arm, seed, trainer, train_per_class, positive, held_out, bars
         history = trainer.train(train, splits.validation, seed=network, **options)
         scoring = time.perf_counter()
         scores = trainer.predict(splits.test.images)
+        history["train_accuracy"] = accuracy(train.labels, trainer.predict(train.images))
         history["synthesis_seconds"] = synthesized - began
         history["scoring_seconds"] += time.perf_counter() - scoring
         row |= score(splits.test.labels, scores, positive)
@@ -269,7 +279,8 @@ def _trial(splits, arm, seed, trainer, train_per_class, positive, held_out, bars
 def synthesize(arm, real, seed, held_out=frozenset()):
     """Asks an arm's synthesizer for its images and checks what comes back.
 
-    The labels asked for are in the real images' proportions, or fill them up to the largest class, in random order.
+    The labels asked for are in the real images' proportions, or fill them up to the largest class, or as many as the
+    arm counts, in random order.
 
     Raises:
         ValueError: if the arm is to balance classes that are balanced already; if the synthesizer returns other labels,
@@ -278,6 +289,8 @@ def synthesize(arm, real, seed, held_out=frozenset()):
     """
     counts = np.bincount(real.labels, minlength=len(real.class_names))
     counts = counts.max() - counts if arm.balance else np.round(counts * arm.ratio).astype(int)
+    if arm.counts is not None:
+        counts = np.array([arm.counts.get(name, 0) for name in real.class_names])
     if not counts.any():
         raise ValueError(f"{arm.name} has no synthetic image to ask for: the classes have {counts.max()} more to get")
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))

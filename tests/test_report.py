@@ -130,6 +130,12 @@ def test_the_margin_stands_on_the_page(results, tmp_path):
     assert "differences below the margin of 0.3" in text
 
 
+def test_counts_stand_in_the_place_of_a_ratio(results, tmp_path):
+    arms = {"real": {"ratio": 1.0}, "cgan": {"counts": {"malignant": 250, "benign": 300}}}
+    counted = dataclasses.replace(results, settings=results.settings | {"arms": arms})
+    assert "real 1.0, cgan (250 malignant, 300 benign)" in report.write(counted, tmp_path / "c.html").read_text()
+
+
 def test_known_patients_need_no_warning(results, tmp_path):
     known = dataclasses.replace(results, patients=np.repeat(np.arange(20), 2).astype(str))
     text = report.write(known, tmp_path / "a.html").read_text(encoding="utf-8")

@@ -56,6 +56,23 @@ def test_every_trial_is_there(finished):
     )
 
 
+def test_training_accuracy_is_that_of_the_chosen_weights_on_what_was_learnt_from(tmp_path, splits):
+    import keras
+
+    def constant(image_shape, num_classes):
+        inputs = keras.Input(image_shape)
+        flat = keras.layers.Flatten()(inputs)
+        bias = keras.initializers.Constant(50.0)
+        outputs = keras.layers.Dense(1, "sigmoid", kernel_initializer="zeros", bias_initializer=bias)(flat)
+        return keras.Model(inputs, outputs)
+
+    arms = [Arm("counted", brighter, counts={"dark": 6})]
+    options = OPTIONS | {"classifier": constant, "seeds": 1}
+    found = study.run(splits, arms, out=tmp_path, learning_rate=1e-9, **options)
+    dark = splits.train.class_counts()["dark"] + 6
+    assert found.histories["counted", 0]["train_accuracy"] == pytest.approx(dark / (len(splits.train) + 6))
+
+
 def test_rows_follow_from_the_stored_scores(finished):
     from synthkit.statistics import score
 
@@ -254,6 +271,17 @@ class TestArmsThatUseRealImagesOtherwise:
     def test_nothing_to_balance_is_said(self):
         with pytest.raises(ValueError, match="balanced has no synthetic image to ask for"):
             study.synthesize(Arm("balanced", brighter, balance=True), make_imageset(20), seed=0)
+
+    def test_counts_are_of_each_class(self):
+        made = study.synthesize(Arm("counted", brighter, counts={"dark": 7, "bright": 2}), make_imageset(20), seed=0)
+        assert made.class_counts() == {"bright": 2, "dark": 7}
+
+    def test_counts_are_kept_and_checked(self, tmp_path, splits):
+        found = study.run(splits, [Arm("counted", brighter, counts={"dark": 3})], out=tmp_path, **OPTIONS)
+        assert found.settings["arms"] == {"counted": {"counts": {"dark": 3}}}
+        assert found.trials["n_synthetic"].tolist() == [3, 3]
+        with pytest.raises(ValueError, match=r"counted: counts must be of bright, dark.*counts=\{'grey': 1\}"):
+            study.run(splits, [Arm("counted", brighter, counts={"grey": 1})], out=tmp_path, **OPTIONS)
 
     def test_pretraining_counts_its_images_and_no_further_steps(self, tmp_path, splits):
         arms = [Arm("mixed", brighter), Arm("pretrained", brighter, pretrain=0.5)]

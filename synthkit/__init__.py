@@ -50,6 +50,7 @@ __all__ = [
     "study",
     "sweeps",
     "training",
+    "trial",
     "tuning",
     "warping",
 ]

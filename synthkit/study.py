@@ -1,68 +1,22 @@
 """Arms × seeds → trials: the same budget for every arm, the test part scored once a trial, nothing lost to a kill."""
 
-import dataclasses
 import json
 import sys
-import time
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+import joblib
 import numpy as np
 from tqdm.auto import tqdm
 from tqdm.notebook import tqdm_notebook
 
 from synthkit import results
 from synthkit.environment import versions
-from synthkit.files import replacing, write
-from synthkit.imageset import ImageSet, concatenate, image_digests, partition, subsample, to_dataset
-from synthkit.statistics import accuracy, score
-from synthkit.training import Trainer
+from synthkit.files import locked, replacing, write
+from synthkit.trial import Arm, Trials, oversample, pack, run_packed, shuffled
 
-SAMPLES = 8  # synthetic images of each class kept from every trial, to look at
-
-
-@dataclasses.dataclass(frozen=True)
-class Arm:
-    """One way to make the training set.
-
-    Args:
-        name: what to call it.
-        synthesizer: callable `(train: ImageSet, labels, seed) → ImageSet`; None for no synthetic images.
-        ratio: synthetic images for every real one, in the classes' own proportions.
-        augment: callable for `imageset.to_dataset`, applied to all training images; None for none.
-        real_share: share of the real training images, by patient, that the arm may see; the synthesizer as well.
-        balance: whether synthetic images fill every class up to the largest, instead of `ratio`.
-        pretrain: share of the gradient steps that go to the synthetic images alone, before those on real images
-            alone; 0 mixes them.
-        counts: dict from a class's name to how many synthetic images of it, instead of `ratio`; None for none such.
-    """
-
-    name: str
-    synthesizer: object = None
-    ratio: float = 1.0
-    augment: object = None
-    real_share: float = 1.0
-    balance: bool = False
-    pretrain: float = 0.0
-    counts: dict | None = None
-
-
-def oversample(train, labels, seed):
-    """The synthesizer of the "oversample" control: real training images again, drawn with replacement."""
-    rng = np.random.default_rng(seed)
-    chosen = np.empty(len(labels), int)
-    for label in np.unique(labels):
-        chosen[labels == label] = rng.choice(np.flatnonzero(train.labels == label), np.sum(labels == label))
-    return train[chosen]
-
-
-def shuffled(synthesizer):
-    """Makes the synthesizer of the "shuffled" control: the same synthetic images, their labels permuted."""
-
-    def synthesize(train, labels, seed):
-        made = synthesizer(train, labels, seed)
-        return dataclasses.replace(made, labels=np.random.default_rng(seed).permutation(made.labels))
-
-    return synthesize
+__all__ = ["Arm", "make_folder", "oversample", "run", "shuffled"]
+DEATHS = 3  # of worker processes, without a finished trial between them, until a study gives up
 
 
 def run(
@@ -75,6 +29,7 @@ def run(
     train_per_class=None,
     positive=None,
     settings=None,
+    n_jobs=None,
     progress=True,
     **recipe,
 ):
@@ -90,6 +45,9 @@ def run(
         train_per_class: real training images of each class, drawn anew for every seed; None takes all.
         positive: name of the class that sensitivity, specificity and F1 speak of; None for the mean over classes.
         settings: dict, whatever else decides the numbers (a generator's epochs, say), kept and compared.
+        n_jobs: trials at a time, each in a process of its own, as joblib counts: -1 for as many as there are cores, None
+            for what `joblib.parallel_config` says, which may name a cluster (backend "dask" or "ray"), and for one in
+            this process where it says nothing. A worker that dies costs its trial, which is run again.
         progress: whether to show bars, or a line a trial where there is no terminal and no notebook.
         recipe: of every training, arguments of `training.Trainer`; 300 steps if it says nothing.
 
@@ -102,16 +60,15 @@ def run(
 
     Raises:
         ValueError: for arguments that make no study, or if `out` holds trials of another study.
-        OSError: if `out` cannot be written.
+        OSError: if `out` cannot be written, another process is at work on it, or workers die again and again.
     """
     import tensorflow as tf
 
     _check(splits, arms, seeds, positive)
     if tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
-    image_shape, classes = splits.train.image_shape, splits.train.class_names
+    classes = splits.train.class_names
     recipe = {"steps": 300, "batch_size": 32, "learning_rate": 1e-3} | recipe
-    trainer = Trainer(classifier, image_shape, len(classes), **recipe)
     identity = {
         "data": {part.name: part.fingerprint() for part in splits},
         "class_names": list(classes),
@@ -123,25 +80,65 @@ def run(
         "arms": {arm.name: _describe(arm) for arm in arms},
     }
     out = Path(out)
-    order = _claim(out, identity)
-    held_out = set(image_digests(splits.validation)) | set(image_digests(splits.test))
-    grid = [(arm, seed) for seed in range(seeds) for arm in arms]
-    rows = {key: contents["row"] for key, contents in results.read_trials(out).items()}
-    todo = [(arm, seed) for arm, seed in grid if rows.get((arm.name, seed), {}).get("status") != "done"]
-    label = None if positive is None else classes.index(positive)
-    with _Bars(len(grid), len(grid) - len(todo), trainer.steps, progress) as bars:
-        for arm, seed in todo:
-            bars.begin(arm.name, seed)
-            path = results.trial_path(out, arm.name, seed)
-            backup = path.with_suffix(".training")
-            contents = _trial(splits, arm, seed, trainer, train_per_class, label, held_out, bars, backup)
-            with replacing(path) as file:
-                np.savez_compressed(file, **contents)
-            rows[arm.name, seed] = json.loads(contents["row"])
-            with replacing(out / "trials.csv") as file:
-                results.table(rows, order).to_csv(file, index=False)
-            bars.end(rows[arm.name, seed])
-    return results.load(out)
+    make_folder(out)
+    with locked(out, "a study"):
+        order = _claim(out, identity)
+        grid = [(arm, seed) for seed in range(seeds) for arm in arms]
+        rows = {key: contents["row"] for key, contents in results.read_trials(out).items()}
+        todo = [(arm, seed) for arm, seed in grid if rows.get((arm.name, seed), {}).get("status") != "done"]
+        options = {"classifier": classifier, "recipe": recipe, "train_per_class": train_per_class}
+        options["positive"] = None if positive is None else classes.index(positive)
+        with _Bars(len(grid), len(grid) - len(todo), progress) as bars:
+            if joblib.effective_n_jobs(n_jobs) == 1:
+                done = _one_by_one(splits, todo, out, bars, options)
+            else:
+                done = _spread(splits, arms, todo, out, n_jobs, options)
+            for contents in done:
+                row = json.loads(contents["row"])
+                with replacing(results.trial_path(out, row["arm"], row["seed"])) as file:
+                    np.savez_compressed(file, **contents)
+                rows[row["arm"], row["seed"]] = row
+                with replacing(out / "trials.csv") as file:
+                    results.table(rows, order).to_csv(file, index=False)
+                bars.end(row)
+        return results.load(out)
+
+
+def _backup(out, arm, seed):
+    return results.trial_path(out, arm.name, seed).with_suffix(".training")
+
+
+def _one_by_one(splits, todo, out, bars, options):
+    """Yields what the trials `todo` find, run in this process."""
+    if not todo:
+        return
+    trials = Trials(splits, **options)
+    for arm, seed in todo:
+        bars.begin(arm.name, seed, trials.trainer.steps)
+        yield trials.run(arm, seed, _backup(out, arm, seed), bars.say, bars.step)
+
+
+def _spread(splits, arms, todo, out, n_jobs, options):
+    """Yields what the trials `todo` find, in the order in which joblib's workers finish them."""
+    packed = pack(splits, arms, **options)
+    todo = {(arm.name, seed): _backup(out, arm, seed).absolute() for arm, seed in todo}
+    deaths = 0
+    while todo:
+        work = [joblib.delayed(run_packed)(*packed, *key, backup) for key, backup in todo.items()]
+        try:
+            for contents in joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(work):
+                row = json.loads(contents["row"])
+                del todo[row["arm"], row["seed"]]
+                deaths = 0
+                yield contents
+        except BrokenProcessPool as error:
+            deaths += 1
+            if deaths == DEATHS:
+                left = ", ".join(f"{arm} (seed {seed})" for arm, seed in list(todo)[:3])
+                raise ChildProcessError(
+                    f"processes at work on trials were killed {DEATHS} times in a row, most often because memory ran "
+                    f"out; the trials left begin with {left}. The same command goes on; give it fewer jobs"
+                ) from error
 
 
 def _describe(arm):
@@ -193,7 +190,7 @@ def make_folder(out):
     """
     try:
         (Path(out) / "trials").mkdir(parents=True, exist_ok=True)
-        write(Path(out) / "trials" / "try", b"")
+        (Path(out) / "trials" / "try").touch()
         (Path(out) / "trials" / "try").unlink()
     except OSError as error:
         raise OSError(f"{out} cannot be written ({error.strerror}); choose another folder for the results") from error
@@ -201,7 +198,6 @@ def make_folder(out):
 
 def _claim(out, identity):
     """Writes `study.json`, or compares with that of the trials that are there. Returns the names of all arms."""
-    make_folder(out)
     path = out / "study.json"
     if not any((out / "trials").iterdir()):
         write(path, json.dumps({**identity, "versions": versions()}, indent=1).encode())
@@ -227,101 +223,16 @@ def _claim(out, identity):
     return list(arms)
 
 
-def _trial(splits, arm, seed, trainer, train_per_class, positive, held_out, bars, backup):
-    """Runs one trial. Returns what its file holds: row and history as JSON, test scores, labels, patients, samples."""
-    began = time.perf_counter()
-    drawn, synthesis, network = np.random.SeedSequence(seed).generate_state(3).tolist()
-    real = subsample(splits.train, train_per_class, seed=drawn) if train_per_class else splits.train
-    if arm.real_share < 1:
-        real = partition(real, [1 - arm.real_share], seed=drawn)[0]
-    row = dict.fromkeys(results.COLUMNS, np.nan) | {
-        "arm": arm.name,
-        "seed": seed,
-        "n_real": len(real),
-        "n_synthetic": 0,
-    }
-    row |= {"steps": trainer.steps, "status": "done"}
-    contents = {"labels": splits.test.labels, "patients": splits.test.patients}
-    try:
-        train, made, pretraining = real, real, {}
-        if arm.synthesizer is not None:
-            bars.say("synthesizing")
-            made = synthesize(arm, real, synthesis, held_out)
-            row["n_synthetic"] = len(made)
-            if arm.pretrain:
-                pretraining = {"first": made, "share": arm.pretrain}
-            else:
-                train = concatenate([real, made], arm.name)
-        synthesized = time.perf_counter()
-        bars.say("training")
-        options = {"augment": arm.augment, "on_step": bars.step, "backup": backup, **pretraining}
-        history = trainer.train(train, splits.validation, seed=network, **options)
-        scoring = time.perf_counter()
-        scores = trainer.predict(splits.test.images)
-        history["train_accuracy"] = accuracy(train.labels, trainer.predict(train.images))
-        history["synthesis_seconds"] = synthesized - began
-        history["scoring_seconds"] += time.perf_counter() - scoring
-        row |= score(splits.test.labels, scores, positive)
-        shown = subsample(made, SAMPLES)
-        if arm.augment is not None:
-            given = to_dataset(shown, len(shown), shuffle_seed=network, augment=arm.augment, one_hot=True)
-            images, labels = (tensor.numpy() for tensor in next(iter(given)))
-            images = np.round(images * 255).astype("uint8")
-            shown = dataclasses.replace(shown, images=images, labels=labels.argmax(1), patients=None)
-        contents |= {"scores": scores, "samples": shown.images, "sample_labels": shown.labels}
-        contents["history"] = json.dumps(history)
-    except Exception as error:  # a synthesizer is anybody's code: its trial fails, the study goes on
-        row["status"] = f"failed: {type(error).__name__}: {error}"
-    row["seconds"] = round(time.perf_counter() - began, 3)
-    return contents | {"row": json.dumps(row)}
-
-
-def synthesize(arm, real, seed, held_out=frozenset()):
-    """Asks an arm's synthesizer for its images and checks what comes back.
-
-    The labels asked for are in the real images' proportions, or fill them up to the largest class, or as many as the
-    arm counts, in random order.
-
-    Raises:
-        ValueError: if the arm is to balance classes that are balanced already; if the synthesizer returns other labels,
-            sizes or classes than asked, or an image that stands in `held_out` (digests of the validation and test
-            images).
-    """
-    counts = np.bincount(real.labels, minlength=len(real.class_names))
-    counts = counts.max() - counts if arm.balance else np.round(counts * arm.ratio).astype(int)
-    if arm.counts is not None:
-        counts = np.array([arm.counts.get(name, 0) for name in real.class_names])
-    if not counts.any():
-        raise ValueError(f"{arm.name} has no synthetic image to ask for: the classes have {counts.max()} more to get")
-    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
-    made = arm.synthesizer(real, labels, seed)
-    if not isinstance(made, ImageSet):
-        raise ValueError(f"the synthesizer of {arm.name} must return an ImageSet. Received: {type(made).__name__}")
-    if (
-        not np.array_equal(np.sort(made.labels), np.sort(labels))
-        or made.image_shape != real.image_shape
-        or made.class_names != real.class_names
-    ):
-        raise ValueError(
-            f"the synthesizer of {arm.name} was asked for {len(labels)} images of shape {real.image_shape} and "
-            f"classes {real.class_names}. Received: {made!r}"
-        )
-    leaked = sum(digest in held_out for digest in image_digests(made))
-    if leaked:
-        raise ValueError(f"{leaked} images of {arm.name} stand in the validation or test part, byte for byte")
-    return made
-
-
 class _Bars:
     """A bar for the study and one for the trial under way; a line a trial where there is nothing to draw bars on."""
 
-    def __init__(self, trials, finished, steps, progress):
+    def __init__(self, trials, finished, progress):
         drawable = issubclass(tqdm, tqdm_notebook) or sys.stderr.isatty()
         self.lines = progress and not drawable
         self.trials, self.done = trials, finished
         off = not (progress and drawable)
         self.study = tqdm(total=trials, initial=finished, desc="study", unit="trial", disable=off)
-        self.trial = tqdm(total=steps, unit="step", leave=False, position=1, disable=off)
+        self.trial = tqdm(unit="step", leave=False, position=1, disable=off)
         if finished and self.lines:
             print(f"{finished} of {trials} trials were finished before", file=sys.stderr)
 
@@ -332,11 +243,11 @@ class _Bars:
         self.trial.close()
         self.study.close()
 
-    def begin(self, arm, seed):
-        self.name = f"{arm}, seed {seed}"
+    def begin(self, arm, seed, steps):
+        self.name, self.steps = f"{arm}, seed {seed}", steps
 
     def say(self, doing):
-        self.trial.reset()
+        self.trial.reset(self.steps)
         self.trial.set_description(f"{self.name}: {doing}")
 
     def step(self):
@@ -347,4 +258,5 @@ class _Bars:
         self.study.update()
         if self.lines or row["status"] != "done":
             found = f"AUC {row['auc']:.3f}, {row['seconds']:.1f} s" if row["status"] == "done" else row["status"]
-            tqdm.write(f"[{self.done}/{self.trials}] {self.name}: {found}", file=sys.stderr)
+            name = f"{row['arm']}, seed {row['seed']}"
+            tqdm.write(f"[{self.done}/{self.trials}] {name}: {found}", file=sys.stderr)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthkit import study
+from synthkit import study, trial
 from synthkit.classifiers import skin_cnn
 from synthkit.imageset import ImageSet, subsample
 from synthkit.results import load
@@ -88,7 +88,7 @@ def test_rows_follow_from_the_stored_scores(finished):
 
 def test_started_again_it_runs_nothing(finished, monkeypatch):
     splits, out, results = finished
-    monkeypatch.setattr(study, "_trial", lambda *_: pytest.fail("ran a trial that was finished"))
+    monkeypatch.setattr(study, "Trials", lambda *_, **__: pytest.fail("ran a trial that was finished"))
     again = study.run(splits, ARMS, out=out, **OPTIONS)
     pd.testing.assert_frame_equal(again.trials, results.trials, check_exact=True)
 
@@ -174,10 +174,10 @@ class TestDoor:
         labels = np.array([0] * 12 + [1] * 12)
         for wrong in (make_imageset(23), make_imageset(24, size=24), make_imageset(24)[::2]):
             with pytest.raises(ValueError, match=r"asked for 24 images of shape \(20, 20, 1\)"):
-                study.synthesize(Arm("odd", lambda *_, wrong=wrong: wrong), real, 0)
+                trial.synthesize(Arm("odd", lambda *_, wrong=wrong: wrong), real, 0)
         with pytest.raises(ValueError, match="must return an ImageSet. Received: ndarray"):
-            study.synthesize(Arm("odd", lambda train, *_: train.images), real, 0)
-        assert np.sort(study.synthesize(Arm("good", brighter), real, 0).labels).tolist() == labels.tolist()
+            trial.synthesize(Arm("odd", lambda train, *_: train.images), real, 0)
+        assert np.sort(trial.synthesize(Arm("good", brighter), real, 0).labels).tolist() == labels.tolist()
 
     @pytest.mark.parametrize(
         ("change", "message"),
@@ -234,7 +234,7 @@ SCRIPT = """
 import sys
 from tests.conftest import make_imageset
 from tests.test_study import ARMS, OPTIONS
-from synthkit import study
+from synthkit import study, trial
 from synthkit.imageset import Splits
 splits = Splits(*(make_imageset(n, s, name=f"toy {s}") for s, n in enumerate((24, 12, 30))))
 study.run(splits, ARMS, out=sys.argv[1], **(OPTIONS | {"progress": True}))
@@ -265,15 +265,15 @@ class TestArmsThatUseRealImagesOtherwise:
     def test_balance_fills_up_the_smaller_class(self):
         images = make_imageset(40, 1)
         real = images[np.flatnonzero((images.labels == 0) | (np.arange(40) < 20))]
-        made = study.synthesize(Arm("balanced", brighter, balance=True), real, seed=0)
+        made = trial.synthesize(Arm("balanced", brighter, balance=True), real, seed=0)
         assert (real.class_counts(), made.class_counts()) == ({"bright": 20, "dark": 10}, {"bright": 0, "dark": 10})
 
     def test_nothing_to_balance_is_said(self):
         with pytest.raises(ValueError, match="balanced has no synthetic image to ask for"):
-            study.synthesize(Arm("balanced", brighter, balance=True), make_imageset(20), seed=0)
+            trial.synthesize(Arm("balanced", brighter, balance=True), make_imageset(20), seed=0)
 
     def test_counts_are_of_each_class(self):
-        made = study.synthesize(Arm("counted", brighter, counts={"dark": 7, "bright": 2}), make_imageset(20), seed=0)
+        made = trial.synthesize(Arm("counted", brighter, counts={"dark": 7, "bright": 2}), make_imageset(20), seed=0)
         assert made.class_counts() == {"bright": 2, "dark": 7}
 
     def test_counts_are_kept_and_checked(self, tmp_path, splits):

@@ -10,8 +10,8 @@ from synthkit.generators.layers import DiffAugment, doublings
 # architecture
 LATENT_SIZE = 64
 SMALLEST = 5  # pixels a side that the generator starts from: 7 for 28 pixels, 8 for 32 and 64
-WIDTH = 48  # channels at full resolution; they double as the size halves
-WIDEST = 192
+WIDTH = 32  # channels at full resolution; they double as the size halves
+WIDEST = 128
 
 
 def generator(image_shape, num_classes):

@@ -18,6 +18,7 @@ import pandas as pd
 from synthkit import classifiers, fidelity, generators, plots
 from synthkit.datasets import medmnist
 from synthkit.generators.cgan import dense_cgan
+from synthkit.generators.conv_gan import conv_cgan
 from synthkit.generators.convolutional_vae import convolutional_vae
 from synthkit.generators.diffusion import diffusion
 from synthkit.generators.vae import conditional_vae
@@ -28,8 +29,9 @@ from synthkit.training import Trainer
 GENERATORS = {
     "cvae": (conditional_vae, 300, 128),
     "cgan": (dense_cgan, 1000, 128),
-    "conv_cvae": (convolutional_vae, 150, 64),
-    "diffusion": (diffusion, 120, 32),
+    "conv_cvae": (convolutional_vae, 300, 64),
+    "conv_cgan": (conv_cgan, 80, 32),
+    "diffusion": (diffusion, 250, 32),
 }
 
 

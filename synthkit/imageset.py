@@ -384,7 +384,8 @@ def to_dataset(imageset, batch_size=64, *, shuffle_seed=None, augment=None, one_
             uint8, or as float32 in [0, 1]. It runs in parallel, so it must draw from the seeds alone. For training
             only. `synthkit.augmentation` and `synthkit.mixing` make such callables.
         one_hot: whether labels are float32 `(batch, classes)`, shares of each class, which an augmentation may mix.
-        repeat: whether to go round for ever. Batches are then always full.
+        repeat: whether to go round for ever. Batches are then always full, and every iteration starts over in the same
+            order.
         skip: batches to leave out at the start, at the cost of counting them.
 
     Returns:
@@ -402,11 +403,15 @@ def to_dataset(imageset, batch_size=64, *, shuffle_seed=None, augment=None, one_
         raise ValueError(f"augment is for training data, and {imageset.name} is held out for scoring: leave it out")
     if augment is not None and shuffle_seed is None:
         raise ValueError("augment is for training data: give shuffle_seed too, or leave augment out")
-    dataset = tf.data.Dataset.range(len(imageset))
-    if shuffle_seed is not None:
-        dataset = dataset.shuffle(len(imageset), seed=shuffle_seed, reshuffle_each_iteration=True)
-    if repeat:
-        dataset = dataset.repeat()
+
+    def order():
+        places = tf.data.Dataset.range(len(imageset))
+        if shuffle_seed is not None:
+            places = places.shuffle(len(imageset), seed=shuffle_seed, reshuffle_each_iteration=True)
+        return places.repeat() if repeat else places
+
+    # Made anew for every iterator, an endless order does not depend on how far ahead an earlier one had read.
+    dataset = tf.data.Dataset.range(1).flat_map(lambda _: order()) if repeat else order()
     dataset = dataset.batch(batch_size, drop_remainder=repeat).enumerate().skip(skip)
 
     def load(step, index):

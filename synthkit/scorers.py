@@ -3,7 +3,7 @@
 import numpy as np
 
 from synthkit.imageset import fold, partition
-from synthkit.training import Trainer
+from synthkit.training import Kept, Trainer
 
 
 def cross_validate(trainer, imageset, folds=5, *, seed=0, augment=None):
@@ -43,7 +43,7 @@ def scorer(builder, *, steps, held_back=0.25, **recipe):
         callable `(images: ImageSet, seed) → callable (uint8 images) → float32 probabilities (n, num_classes)`. The
         network is built once; fitting anew changes what an earlier result predicts.
     """
-    started = {}
+    started = Kept()
 
     def fit(images, seed=0):
         kind = (images.image_shape, len(images.class_names))

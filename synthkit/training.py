@@ -19,6 +19,13 @@ from synthkit.statistics import auc
 BACKUP_SECONDS = 20  # at least, between two backups: a large network's takes a second
 
 
+class Kept(dict):
+    """What a process keeps to be quick: networks that are traced or fitted. A copy in another process starts empty."""
+
+    def __reduce__(self):
+        return Kept, ()
+
+
 def reusable(build):
     """Makes a compiled model that can start over: new weights, a new optimizer, the same traced graphs.
 

@@ -156,9 +156,9 @@ def pack(splits, arms, **options):
         list: bytes, and the three parts' images. They are apart so that joblib's back ends send them once to each
         process, or not at all where it can map the same file.
     """
-    parts = [dataclasses.replace(part, images=part.images[:0], labels=[], patients=[]) for part in splits]
-    told = [(part.labels, part.patients) for part in splits]
-    plan = cloudpickle.dumps({"parts": parts, "told": told, "arms": {arm.name: arm for arm in arms}, **options})
+    fields = [field.name for field in dataclasses.fields(ImageSet) if field.name != "images"]
+    parts = [{name: getattr(part, name) for name in fields} for part in splits]
+    plan = cloudpickle.dumps({"parts": parts, "arms": {arm.name: arm for arm in arms}, **options})
     return [plan, *(part.images for part in splits)]
 
 
@@ -182,15 +182,11 @@ def run_packed(plan, train, validation, test, arm, seed, backup):
         if plan not in _unpacked:
             environment.import_tensorflow()
             told = cloudpickle.loads(plan)
-            parts = [
-                dataclasses.replace(part, images=images, labels=labels, patients=patients)
-                for part, images, (labels, patients) in zip(
-                    told.pop("parts"), (train, validation, test), told.pop("told"), strict=True
-                )
-            ]
+            parts = zip((train, validation, test), told.pop("parts"), strict=True)
+            splits = Splits(*(ImageSet(images, **part) for images, part in parts))
             arms = told.pop("arms")
             _unpacked.clear()
-            _unpacked[plan] = Trials(Splits(*parts), **told), arms
+            _unpacked[plan] = Trials(splits, **told), arms
         trials, arms = _unpacked[plan]
         return trials.run(arms[arm], seed, backup if backup.parent.is_dir() else None)
 

@@ -192,6 +192,13 @@ class TestToDataset:
         assert sorted(first[:10]) == sorted(first[10:]) == list(range(10))
         assert first[:10].tolist() != first[10:].tolist()
 
+    def test_endless_order_does_not_depend_on_earlier_iterations(self):
+        data = to_dataset(numbered(10), 5, shuffle_seed=1, repeat=True)
+        first, _ = self.read(data, 6)
+        self.read(data, 1)
+        again, _ = self.read(data, 6)
+        assert first.tolist() == again.tolist()
+
     def test_repeat_gives_full_batches(self):
         _, batches = self.read(to_dataset(numbered(10), 4, shuffle_seed=0, repeat=True), 7)
         assert {len(labels) for _, labels in batches} == {4}

@@ -9,7 +9,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from synthkit.imageset import ImageSet, to_dataset
-from synthkit.training import reusable
+from synthkit.training import Kept, reusable
 
 
 def synthesizer(build, *, epochs=300, batch_size=128, progress=False):
@@ -27,7 +27,7 @@ def synthesizer(build, *, epochs=300, batch_size=128, progress=False):
     Returns:
         callable `(train: ImageSet, labels (n,), seed) → ImageSet` of n synthetic images.
     """
-    started, fitted = {}, {}
+    started, fitted = Kept(), Kept()
 
     def synthesize(train, labels, seed):
         kind = (train.image_shape, len(train.class_names))

@@ -71,7 +71,7 @@ class Diffusion(Generator):
     """
 
     def __init__(
-        self, image_shape, num_classes, width=16, guidance=1.0, sampling_steps=25, decay=0.998, flips=None, **kwargs
+        self, image_shape, num_classes, width=16, guidance=2.0, sampling_steps=25, decay=0.998, flips=None, **kwargs
     ):
         super().__init__(image_shape, num_classes, noise_shape=image_shape, loss_names=("loss",), **kwargs)
         self.width, self.guidance, self.sampling_steps = width, guidance, sampling_steps
@@ -82,6 +82,15 @@ class Diffusion(Generator):
         self.average.trainable = False
         self.seed_generator = keras.random.SeedGenerator()
         self.built = True
+
+    @property
+    def guidance(self):
+        return self._guidance
+
+    @guidance.setter
+    def guidance(self, scale):
+        self._guidance = scale
+        vars(self).pop("_draw_function", None)  # it was traced with the scale before
 
     def get_config(self):
         own = ("width", "guidance", "sampling_steps", "decay", "flips")

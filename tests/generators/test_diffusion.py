@@ -110,6 +110,12 @@ class TestGuidance:
         assert found == pytest.approx(unconditional, abs=1e-6)
         fitted.guidance = 1
 
+    def test_samples_follow_a_change(self, fitted):
+        before = fitted.sample([0, 1], seed=1)
+        fitted.guidance = 3
+        assert (fitted.sample([0, 1], seed=1) != before).any()
+        fitted.guidance = 1
+
     def test_two_goes_as_far_beyond(self, fitted):
         found, conditional, unconditional = self.velocities(fitted, 2)
         assert found - conditional == pytest.approx(conditional - unconditional, abs=1e-4)

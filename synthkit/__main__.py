@@ -1,6 +1,7 @@
 """The command line: `python -m synthkit study` and `python -m synthkit prepare`."""
 
 import argparse
+import contextlib
 import sys
 import textwrap
 import warnings
@@ -57,7 +58,8 @@ def main(argv=None):
         warnings.filterwarnings("always", category=UserWarning, module=r"synthkit|__main__")
         warnings.showwarning = _note
         try:
-            return _prepare(arguments) if arguments.command == "prepare" else _study(arguments)
+            with _cluster(arguments.scheduler):
+                return _prepare(arguments) if arguments.command == "prepare" else _study(arguments)
         except (ValueError, OSError) as error:
             print(f"synthkit: {error}", file=sys.stderr)
             return 2
@@ -124,6 +126,7 @@ def _parser():
         help="folders: a CSV file with the columns file and patient, or a regular expression whose groups, found in "
         "a file's path, name its patient",
     )
+    _add_workers(study, "trials at a time, each in a process of its own (default: 1)")
     study.add_argument(
         "--out", default="synthkit-study", metavar="DIR", help="folder for the results (default: synthkit-study)"
     )
@@ -153,8 +156,36 @@ def _parser():
         "--breast-only", action="store_true", help="full mammograms: remove the background, flip and crop to the breast"
     )
     prepare.add_argument("--equalization", choices=("histogram", "clahe"), help="equalise grey levels (default: not)")
-    prepare.add_argument("--jobs", type=_positive, metavar="N", help="processes (default: as many as there are cores)")
+    _add_workers(prepare, "processes (default: as many as there are cores)")
     return parser
+
+
+def _add_workers(parser, text):
+    """Adds what says where the work is done."""
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--jobs", type=_positive, metavar="N", help=text)
+    where.add_argument(
+        "--scheduler", metavar="ADDRESS", help="of a Dask cluster whose workers do it, for example tcp://10.0.0.7:8786"
+    )
+
+
+@contextlib.contextmanager
+def _cluster(address):
+    """Sends joblib's work to a Dask cluster meanwhile; None leaves it here."""
+    if address is None:
+        yield
+        return
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ValueError("--scheduler needs Dask: pip install distributed, here and at the workers") from error
+    import joblib
+
+    with Client(address, timeout=10, set_as_default=False) as client:
+        if not client.ncores():
+            raise OSError(f"the scheduler at {address} has no workers: start some with dask worker {address}")
+        with joblib.parallel_config(backend="dask", client=client):
+            yield
 
 
 def _positive(text):
@@ -210,6 +241,7 @@ def _study(arguments):
         seeds=arguments.seeds or profile["seeds"],
         train_per_class=per_class,
         positive=positive,
+        n_jobs=arguments.jobs,
         settings={"generator_epochs": profile["epochs"]} | ({"best_auc": BEST_AUC} if phantoms else {}),
         **recipe,
     )
@@ -233,7 +265,7 @@ def _prepare(arguments):
         arguments.out,
         image=arguments.image,
         image_size=arguments.size,
-        jobs=arguments.jobs or -1,
+        jobs=arguments.jobs or (-1 if arguments.scheduler is None else None),
         progress=sys.stderr.isatty(),
         keep_aspect=arguments.keep_aspect,
         breast_only=arguments.breast_only,

@@ -13,11 +13,9 @@ from tqdm.notebook import tqdm_notebook
 from synthkit import results
 from synthkit.environment import versions
 from synthkit.files import locked, replacing, write
-from synthkit.trial import Arm, Trials, oversample, pack, run_packed, shuffled
+from synthkit.trial import Arm, Trials, failure, oversample, pack, run_packed, shuffled
 
 __all__ = ["Arm", "make_folder", "oversample", "run", "shuffled"]
-DEATHS = 3  # of worker processes, without a finished trial between them, until a study gives up
-
 
 def run(
     splits,
@@ -60,7 +58,7 @@ def run(
 
     Raises:
         ValueError: for arguments that make no study, or if `out` holds trials of another study.
-        OSError: if `out` cannot be written, another process is at work on it, or workers die again and again.
+        OSError: if `out` cannot be written or another process is at work on it.
     """
     import tensorflow as tf
 
@@ -119,26 +117,34 @@ def _one_by_one(splits, todo, out, bars, options):
 
 
 def _spread(splits, arms, todo, out, n_jobs, options):
-    """Yields what the trials `todo` find, in the order in which joblib's workers finish them."""
+    """Yields what the trials `todo` find, in the order in which joblib's workers finish them.
+
+    When a worker dies, joblib may lose all the trials under way. They are run again, the first of them alone: if its
+    worker dies again, the trial is to blame and has failed.
+    """
     packed = pack(splits, arms, **options)
     todo = {(arm.name, seed): _backup(out, arm, seed).absolute() for arm, seed in todo}
-    deaths = 0
+    alone = False
     while todo:
-        work = [joblib.delayed(run_packed)(*packed, *key, backup) for key, backup in todo.items()]
+        now = list(todo)[: 1 if alone else None]
+        work = [joblib.delayed(run_packed)(*packed, *key, todo[key]) for key in now]
         try:
             for contents in joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(work):
                 row = json.loads(contents["row"])
                 del todo[row["arm"], row["seed"]]
-                deaths = 0
                 yield contents
-        except BrokenProcessPool as error:
-            deaths += 1
-            if deaths == DEATHS:
-                left = ", ".join(f"{arm} (seed {seed})" for arm, seed in list(todo)[:3])
-                raise ChildProcessError(
-                    f"processes at work on trials were killed {DEATHS} times in a row, most often because memory ran "
-                    f"out; the trials left begin with {left}. The same command goes on; give it fewer jobs"
-                ) from error
+            alone = False
+        except _deaths():
+            if alone:
+                del todo[now[0]]
+                yield failure(*now[0], "its process was killed twice, the second time alone; most often memory ran out")
+            alone = not alone
+
+
+def _deaths():
+    """Returns what joblib's back ends raise when a process at work dies."""
+    dask = sys.modules.get("distributed")
+    return (BrokenProcessPool, dask.KilledWorker) if dask else (BrokenProcessPool,)
 
 
 def _describe(arm):

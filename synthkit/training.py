@@ -6,6 +6,8 @@ does both once and then gives every trial new weights and a new optimizer.
 
 import contextlib
 import json
+import random
+import threading
 import time
 
 import keras
@@ -40,8 +42,8 @@ def reusable(build):
 
     def fresh(seed):
         nonlocal model
-        keras.utils.set_random_seed(seed)
-        new = build()
+        with _own_seeds(seed):
+            new = build()
         if model is None:
             model = new
         else:
@@ -51,6 +53,22 @@ def reusable(build):
         return model
 
     return fresh
+
+
+@contextlib.contextmanager
+def _own_seeds(seed):
+    """Seeds whatever Keras draws from, and keeps other threads from drawing in between.
+
+    Keras takes the seeds of layers and initializers from Python's `random.randint`, and the threads that keep a Dask
+    worker in touch with its scheduler draw from `random` as well.
+    """
+    keras.utils.set_random_seed(seed)
+    own, shared, mine = random.Random(seed), random.randint, threading.get_ident()
+    random.randint = lambda a, b: (own.randint if threading.get_ident() == mine else shared)(a, b)
+    try:
+        yield
+    finally:
+        random.randint = shared
 
 
 def state(model):

@@ -136,6 +136,12 @@ class Trials:
         return contents | {"row": json.dumps(row)}
 
 
+def failure(arm, seed, reason):
+    """Returns what the file of a trial holds that ended before it could say why."""
+    row = dict.fromkeys(COLUMNS, np.nan) | {"arm": arm, "seed": seed, "status": f"failed: {reason}"}
+    return {"row": json.dumps(row)}
+
+
 def _reason(error):
     """Returns what went wrong in a trial as a sentence of one line."""
     text = " ".join(str(error).split())

@@ -1,7 +1,9 @@
 import dataclasses
+import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import keras
@@ -262,3 +264,16 @@ def test_backup_of_another_training_is_left_alone(parts, tmp_path, monkeypatch):
     trainer.train(*parts, seed=1, backup=tmp_path / "backup")
     assert (tmp_path / "backup").exists()
     assert trainer.train(*parts, seed=2, backup=tmp_path / "backup")["loss"] == expected
+
+
+def test_other_threads_that_draw_random_numbers_change_no_weight():
+    def build():
+        for _ in range(3):
+            thread = threading.Thread(target=lambda: (random.random(), random.randint(1, 9)))
+            thread.start()
+            thread.join()
+        return classifiers.skin_cnn((20, 20, 1), 2)
+
+    disturbed, plain = reusable(build)(3), reusable(lambda: classifiers.skin_cnn((20, 20, 1), 2))(3)
+    for a, b in zip(disturbed.get_weights(), plain.get_weights(), strict=True):
+        assert (a == b).all()

@@ -24,10 +24,15 @@ def replacing(path):
         os.replace(part, path)
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise OSError(
-            f"{path} cannot be written ({error.strerror}). What was finished before is kept; make room or choose "
-            "another folder, and run the same command again",
-        ) from error
+        raise unwritable(path, error) from error
+
+
+def unwritable(path, error):
+    """Returns the error that says what to do when a file cannot be written, a disk being full or gone."""
+    return OSError(
+        f"{path} cannot be written ({error.strerror}). What was finished before is kept: make room, or choose another "
+        "folder, and run the same command again"
+    )
 
 
 def write(path, data):
@@ -58,3 +63,17 @@ def locked(folder, what):
         yield
     finally:
         lock.release()
+
+
+def harmless(table):
+    """Returns a DataFrame of which a spreadsheet takes no cell for a formula.
+
+    A text that begins with =, +, -, @, a tab or a carriage return gets an apostrophe in front, as OWASP's page on CSV
+    injection advises.
+    """
+    changed = {}
+    for name in table.columns:
+        texts = table[name].map(lambda cell: isinstance(cell, str) and cell[:1] in tuple("=+-@\t\r"))
+        if texts.any():
+            changed[name] = table[name].where(~texts, "'" + table[name].astype(str))
+    return table.assign(**changed)

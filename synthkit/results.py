@@ -74,11 +74,41 @@ def _read(path):
             contents = dict(file)
         contents["row"] = json.loads(str(contents["row"]))
         contents["history"] = json.loads(str(contents.get("history", "{}")))
+        row, labels = contents["row"], contents.get("labels")
+        if set(row) != set(COLUMNS) or path.name != f"{row['arm']}-{row['seed']}.npz":
+            raise ValueError(f"its row is of {row}")
+        if row["status"] == "done":
+            scores, images = contents["scores"], contents["samples"]
+            if scores.dtype != np.float32 or scores.shape[:1] != labels.shape or scores.ndim != 2:
+                raise ValueError(f"its scores are {scores.dtype} {scores.shape}, its labels {labels.shape}")
+            if not np.isfinite(scores).all() or labels.dtype != int or contents["patients"].shape != labels.shape:
+                raise ValueError("its scores are not all numbers, its labels not integers, or patients are missing")
+            ImageSet(images, contents["sample_labels"], [str(i) for i in range(scores.shape[1])])
         return contents
     except Exception as error:
         raise ValueError(
             f"{path} is not a trial that can be read ({error}); delete it to run that trial again"
         ) from error
+
+
+def read_settings(path):
+    """Returns what a study's `study.json` holds, a dict.
+
+    Raises:
+        ValueError: if it is not what a study writes; names it.
+    """
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        names, positive = held["class_names"], held.get("positive")
+        if not isinstance(held["arms"], dict) or not all(isinstance(how, dict) for how in held["arms"].values()):
+            raise ValueError("arms are no arms")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError("class_names are no names")
+        if positive is not None and positive not in names:
+            raise ValueError(f"positive is {positive!r}")
+    except Exception as error:  # damaged bytes fail in many ways
+        raise ValueError(f"{path} is not the JSON that a study writes ({error}); choose another folder") from error
+    return held
 
 
 def read_trials(out):
@@ -105,14 +135,25 @@ def load(out):
     out = Path(out)
     if not (out / "study.json").exists():
         raise ValueError(f"{out} holds no study: it has no study.json")
-    settings = json.loads((out / "study.json").read_text(encoding="utf-8"))
+    settings = read_settings(out / "study.json")
     arms = list(settings["arms"])
     files = read_trials(out)
+    others = sorted({arm for arm, _ in files} - set(arms))
+    if others:
+        raise ValueError(f"{out} holds trials of {', '.join(others)}, of which its study.json does not know")
     trials = table({key: contents["row"] for key, contents in files.items()}, arms)
     finished = trials[trials["status"] == "done"]
     done = {(arm, seed): files[arm, seed] for arm, seed in zip(finished["arm"], finished["seed"], strict=True)}
     arms = [arm for arm in arms if any(key[0] == arm for key in done)]
     seeds = sorted({seed for _, seed in done if all((arm, seed) in done for arm in arms)})
+    first = next(iter(done), None)
+    for key, contents in done.items():
+        same = np.array_equal(contents["labels"], done[first]["labels"])
+        if not same or contents["scores"].shape[1] != len(settings["class_names"]):
+            raise ValueError(
+                f"{trial_path(out, *key)} was scored on other images or classes than {trial_path(out, *first)} or "
+                "study.json says; delete it to run that trial again"
+            )
     any_trial = next(iter(done.values()), {"labels": np.empty(0, int), "patients": np.empty(0, str)})
     samples = {}
     for (arm, _), contents in done.items():

@@ -1,6 +1,7 @@
 """Arms × seeds → trials: the same budget for every arm, the test part scored once a trial, nothing lost to a kill."""
 
 import json
+import re
 import sys
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -15,6 +16,7 @@ from synthkit.environment import versions
 from synthkit.files import locked, replacing, write
 from synthkit.trial import Arm, Trials, failure, oversample, pack, run_packed, shuffled
 
+ARM_NAME = r'[^/\\:*?"<>|=+@\n-][^/\\:*?"<>|\n]*'
 __all__ = ["Arm", "make_folder", "oversample", "run", "shuffled"]
 
 def run(
@@ -159,10 +161,11 @@ def _check(splits, arms, seeds, positive):
     names = [arm.name for arm in arms]
     if not names or len(set(names)) != len(names):
         raise ValueError(f"arms must have different names and be at least one. Received: {', '.join(names) or 'none'}")
-    bad = [name for name in names if not name or set(name) & set('/\\:*?"<>|') or name != name.strip()]
+    bad = [name for name in names if not re.fullmatch(ARM_NAME, name) or name != name.strip()]
     if bad:
         raise ValueError(
-            f"an arm's name becomes a file's name and cannot hold / \\ : * ? \" < > |. Received: {bad[0]!r}"
+            f"an arm's name becomes a file's name and a cell of a table; it cannot hold / \\ : * ? \" < > | or begin "
+            f"with = + - @. Received: {bad[0]!r}"
         )
     if not isinstance(seeds, int) or seeds < 1:
         raise ValueError(f"seeds must be an integer of at least 1. Received: seeds={seeds}")
@@ -210,15 +213,12 @@ def _claim(out, identity):
         return list(identity["arms"])
     if not path.exists():
         raise ValueError(f"{out} holds trials without a study.json that says of what; choose another folder")
-    try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not the JSON that a study writes ({error}); choose another folder") from error
-    arms = {**held.get("arms", {}), **identity["arms"]}
+    held = results.read_settings(path)
+    arms = {**held["arms"], **identity["arms"]}
     for key, value in json.loads(json.dumps(identity)).items():
         before, now = held.get(key), value
         if key == "arms":
-            before, now = held.get("arms"), {arm: arms[arm] for arm in held.get("arms", {})}
+            before, now = held["arms"], {arm: arms[arm] for arm in held["arms"]}
         if before != now:
             what = "images are others" if key == "data" else f"{key} is {before}, here it is {now}"
             raise ValueError(

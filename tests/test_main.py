@@ -35,7 +35,7 @@ def test_study_from_end_to_end(tiny, tmp_path, capsys):
     printed = capsys.readouterr()
     assert all(arm in printed.out for arm in command.ARMS)
     assert "control" in printed.out
-    names = {path.name for path in tmp_path.iterdir()}
+    names = {path.name for path in tmp_path.iterdir()} - {".lock"}
     assert names == {"trials", "trials.csv", "scores.npz", "summary.csv", "report.html", "study.json"}
     trials = pd.read_csv(tmp_path / "trials.csv")
     assert len(trials) == 12

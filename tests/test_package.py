@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "training": {"files", "imageset", "statistics"},
     "scorers": {"imageset", "training"},
     "tuning": {"classifiers", "files", "training"},
-    "datasets": {"imageset", "dicom", "preprocessing"},
+    "datasets": {"imageset", "dicom", "files", "preprocessing"},
     "generators": {"imageset", "training"},
     "claims": {"statistics"},
     "results": {"files", "imageset", "statistics"},

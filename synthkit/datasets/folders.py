@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 
 from synthkit.imageset import ImageSet, Splits, partition, split, without_copies
 
+MAX_PIXELS = 2**26  # 8192×8192
 SUFFIXES = (".jpg", ".jpeg", ".png")
 GIVEN = {"validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
 
@@ -140,7 +141,7 @@ def _patients(root, files, patients):
         )
         return names
     if str(patients).lower().endswith(".csv"):
-        table = pd.read_csv(patients, dtype=str)
+        table = _read_csv(patients)
         if not {"file", "patient"} <= set(table.columns):
             raise ValueError(f"{patients} must have the columns file and patient. Received: {', '.join(table.columns)}")
         known = dict(zip(table["file"], table["patient"], strict=True))
@@ -162,6 +163,15 @@ def _patients(root, files, patients):
     return {file: "-".join(group or "" for group in match.groups()) for file, match in found.items()}
 
 
+def _read_csv(path):
+    try:
+        return pd.read_csv(path, dtype=str)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # pandas raises many kinds for bytes that are no table
+        raise ValueError(f"{path} cannot be read as a CSV table ({' '.join(str(error).split())[:200]})") from error
+
+
 def read_image(file):
     """Reads a jpg or png of 8 or 16 bits.
 
@@ -169,15 +179,18 @@ def read_image(file):
         uint8 `(height, width)` or `(height, width, 3)`, RGB; 16 bits are scaled to 8, transparency is dropped.
 
     Raises:
-        ValueError: if the file is damaged or no image; names it.
+        ValueError: if the file is damaged, too large or no image; names it.
     """
     try:
         with Image.open(file) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise ValueError(f"it claims {height}×{width} pixels, more than {MAX_PIXELS:,}")
             image = ImageOps.exif_transpose(image)
             if image.mode.startswith("I"):
                 return (np.asarray(image).astype("uint32") // 257).astype("uint8")
             return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # damaged bytes fail in many ways
         raise ValueError(f"{file} cannot be read as an image ({error}). Replace it or take it out") from error
 
 

@@ -7,6 +7,7 @@ Scientific Data 10, 2023. Facts and checksums are those of the official release 
 
 import dataclasses
 import math
+import re
 import zipfile
 from pathlib import Path
 
@@ -15,6 +16,9 @@ import numpy as np
 from synthkit.imageset import ImageSet, Splits, subsample, without_copies
 
 URL = "https://zenodo.org/records/10519652/files/{name}.npz?download=1"
+# An array that is larger than the one and compressed better than the other is a zip bomb: images halve, at best.
+BOMB_BYTES, BOMB_RATIO = 2**28, 100
+MAX_CLASSES = 1000
 PARTS = {"train": "train", "val": "validation", "test": "test"}
 
 
@@ -163,7 +167,10 @@ def load(source, *, cache_dir=None):
     if info is not None and info.task == "multi-label":
         raise ValueError(f"{name} is a multi-label set; synthkit compares classifiers of one label an image")
     parts = {part: _part(path, part) for part in PARTS}
+    lowest = min(int(labels.min(initial=0)) for _, labels in parts.values())
     classes = 1 + max(int(labels.max(initial=0)) for _, labels in parts.values())
+    if lowest < 0 or classes > MAX_CLASSES:
+        raise ValueError(f"{path}: labels must lie between 0 and {MAX_CLASSES - 1}. Received: {lowest} to {classes - 1}")
     known = info is not None and classes <= len(info.class_names)
     class_names = info.class_names if known else [f"class {label}" for label in range(max(2, classes))]
     sets = {
@@ -171,7 +178,10 @@ def load(source, *, cache_dir=None):
         for part, (images, labels) in parts.items()
     }
     sets["train"] = without_copies(sets["train"], sets["val"], sets["test"])
-    return Splits(*(sets[part] for part in PARTS))
+    try:
+        return Splits(*(sets[part] for part in PARTS))
+    except ValueError as error:
+        raise ValueError(f"{path} does not make a training, a validation and a test part: {error}") from error
 
 
 def study_subset(splits, name, *, seed=0):
@@ -241,15 +251,18 @@ def _part(path, part):
     try:
         # Opened here, since np.load leaves its own handle open when the file is damaged.
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
+            for member in (f"{part}_images", f"{part}_labels"):
+                _check_size(file.zip, f"{member}.npy")
             images, labels = file[f"{part}_images"], file[f"{part}_labels"]
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path} does not exist") from error
     except KeyError as error:
+        missing = re.search(r"\w+_(images|labels)", str(error))
         raise ValueError(
-            f"{path} is not a MedMNIST file: it lacks {error.args[0].split()[0]}; expected the arrays "
+            f"{path} is not a MedMNIST file: it lacks {missing[0] if missing else error}; expected the arrays "
             f"train_images, train_labels, val_images, val_labels, test_images and test_labels"
         ) from error
-    except (ValueError, zipfile.BadZipFile, EOFError, OSError) as error:
+    except Exception as error:  # damaged bytes fail in many ways
         if "pickle" in str(error).lower():
             raise ValueError(
                 f"{path} holds pickled objects, which can run code when they are loaded; MedMNIST's files hold plain "
@@ -269,3 +282,19 @@ def _part(path, part):
             f"Received: {labels.dtype} {labels.shape}"
         )
     return images, labels.reshape(-1).astype("int64")
+
+
+def _check_size(archive, member):
+    """Raises ValueError if an array in a zip file is not as large as its header says, or swells suspiciously."""
+    info = archive.getinfo(member)
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+        wanted = file.tell() + math.prod(shape) * dtype.itemsize
+    if not dtype.hasobject and wanted != info.file_size:
+        raise ValueError(f"{member} says that it is {wanted:,} bytes long, and is {info.file_size:,}")
+    if info.file_size > BOMB_BYTES and info.file_size > BOMB_RATIO * info.compress_size:
+        raise ValueError(
+            f"{member} would swell from {info.compress_size:,} to {info.file_size:,} bytes, as no images do"
+        )

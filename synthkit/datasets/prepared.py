@@ -25,6 +25,7 @@ from tqdm.auto import tqdm
 
 from synthkit import dicom, preprocessing
 from synthkit.datasets import cbis_ddsm, cbis_ddsm_files
+from synthkit.files import harmless, locked, replacing, unwritable, write
 from synthkit.imageset import ImageSet, Splits, deal
 
 PARTS = {"train": 0.7, "validation": 0.1, "test": 0.2}
@@ -40,7 +41,8 @@ def prepare(root, out, *, image="crop", image_size=224, jobs=-1, progress=False,
         image: "crop" for an image per abnormality and view, "full" for one per mammogram, which is malignant if any of
             its abnormalities is.
         image_size: pixels a side.
-        jobs: processes, -1 for as many as there are cores.
+        jobs: processes, -1 for as many as there are cores; None for what `joblib.parallel_config` says, a cluster perhaps,
+            whose workers must then see `root` under the same name.
         progress: whether to show bars with the time left.
         options: of `preprocessing.grey_image`.
 
@@ -50,7 +52,7 @@ def prepare(root, out, *, image="crop", image_size=224, jobs=-1, progress=False,
     Raises:
         FileNotFoundError, ValueError: as `cbis_ddsm.index`; or if `out` was prepared otherwise, or not one image could
             be.
-        OSError: if `out` cannot be written, or a decoder crashed.
+        OSError: if `out` cannot be written, another process is at work on it, or a decoder crashed.
     """
     if image not in ("crop", "full"):
         raise ValueError(f"image must be crop or full. Received: {image!r}")
@@ -59,17 +61,31 @@ def prepare(root, out, *, image="crop", image_size=224, jobs=-1, progress=False,
     tables = cbis_ddsm.read_tables(root, below)  # before anything is written
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    _claim(out, {"image": image, "image_size": image_size, **options})
-    table, files = cbis_ddsm.index(root, tables, below, jobs=jobs, progress=progress)
-    wanted, skipped = _wanted(table, files, image)
-    store = _Store(out, image_size)
+    with locked(out, "a preparation"):
+        _claim(out, {"image": image, "image_size": image_size, **options})
+        table, files = cbis_ddsm.index(root, tables, below, jobs=jobs, progress=progress)
+        wanted, skipped = _wanted(table, files, image)
+        store = _Store(out, image_size)
+        skipped += _add(root, wanted, files, store, image_size, jobs, progress, options)
+        skipped = pd.DataFrame(skipped, columns=["file", "name", "reason"])
+        try:
+            index = store.finish(wanted[wanted["name"].isin(store.place)], skipped)
+        except OSError as error:
+            raise unwritable(out, error) from error
+    if not len(index):
+        raise ValueError(f"{root}: not one {image} image could be prepared; {out / 'skipped.csv'} says why")
+    return index, skipped
+
+
+def _add(root, wanted, files, store, image_size, jobs, progress, options):
+    """Prepares what the store lacks. Returns `(file, name, reason)` of each that could not be."""
     todo = [row for row in zip(wanted["name"], wanted["file"], strict=True) if row[0] not in store.place]
     pixels_of = dict(zip(files["file"], files["pixels"], strict=True))
     work = (
         joblib.delayed(_prepare_file)(root, name, file, pixels_of[file], image_size, options) for name, file in todo
     )
     parallel = joblib.Parallel(n_jobs=1 if len(todo) < FEW else jobs, return_as="generator_unordered")
-    file_of = dict(todo)
+    file_of, skipped = dict(todo), []
     try:
         done = len(wanted) - len(todo)
         with (
@@ -87,11 +103,7 @@ def prepare(root, out, *, image="crop", image_size=224, jobs=-1, progress=False,
             f"{root}: a decoder crashed on one of the files. The same command goes on; with --jobs 1 the file that "
             f"comes after the last one in {store.names} is to blame: take it out"
         ) from error
-    skipped = pd.DataFrame(skipped, columns=["file", "name", "reason"])
-    index = store.finish(wanted[wanted["name"].isin(store.place)], skipped)
-    if not len(index):
-        raise ValueError(f"{root}: not one {image} image could be prepared; {out / 'skipped.csv'} says why")
-    return index, skipped
+    return skipped
 
 
 def read_file(path):
@@ -135,7 +147,7 @@ def _claim(out, settings):
     if not path.exists():
         if (out / "images.npy").exists():
             raise ValueError(f"{out} holds images.npy but no prepare.json; choose another folder")
-        path.write_text(json.dumps(settings, indent=1))
+        write(path, json.dumps(settings, indent=1).encode())
         return
     try:
         held = json.loads(path.read_text())
@@ -174,10 +186,13 @@ class _Store:
         with open(self.raw, "ab") as raw, open(self.names, "a") as names:
 
             def add(name, pixels):
-                raw.write(pixels.tobytes())
-                raw.flush()  # pixels first, so that a name stands only for pixels that are there
-                names.write(f"{name}\n")
-                names.flush()
+                try:
+                    raw.write(pixels.tobytes())
+                    raw.flush()  # pixels first, so that a name stands only for pixels that are there
+                    names.write(f"{name}\n")
+                    names.flush()
+                except OSError as error:
+                    raise unwritable(self.raw, error) from error
                 self.place[name] = (False, self.count)
                 self.count += 1
 
@@ -186,7 +201,8 @@ class _Store:
     def finish(self, rows, skipped):
         """Writes `images.npy`, `index.csv` and `skipped.csv`, and removes the work files. Returns the index."""
         out = self.out
-        skipped.to_csv(out / "skipped.csv", index=False)
+        with replacing(out / "skipped.csv") as file:
+            harmless(skipped).to_csv(file, index=False)
         if not len(rows):
             return rows
         shares = list(PARTS.values())
@@ -209,7 +225,7 @@ class _Store:
                 images.write(source.read(self.size))
             images.flush()
             os.fsync(images.fileno())
-        index.to_csv(out / "index.csv.part", index=False)
+        harmless(index).to_csv(out / "index.csv.part", index=False)
         os.replace(out / "images.npy.part", out / "images.npy")
         os.replace(out / "index.csv.part", out / "index.csv")
         self.names.unlink()
@@ -271,8 +287,10 @@ def load(folder):
         part = index.iloc[where]
         if not (part["part"] == name).all():
             raise ValueError(f"{folder}: the images of {name} do not lie together in index.csv; prepare it again")
-        title = f"{Path(folder).name} {name}"
-        parts.append(
-            ImageSet(images[where], part["label"].to_numpy(), cbis_ddsm.CLASS_NAMES, part["patient_id"], title)
+        parts.append((images[where], part["label"].to_numpy(), part["patient_id"], f"{Path(folder).name} {name}"))
+    try:
+        return Splits(
+            *(ImageSet(images, labels, cbis_ddsm.CLASS_NAMES, owners, name) for images, labels, owners, name in parts)
         )
-    return Splits(*parts)
+    except ValueError as error:
+        raise ValueError(f"{folder} does not make a training, a validation and a test part: {error}") from error

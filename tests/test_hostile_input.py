@@ -79,14 +79,17 @@ def archive(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:.*rows have no|.*belong to no row")
 def test_paths_in_case_tables_lead_nowhere(archive, tmp_path):
-    (tmp_path / "secret.dcm").write_bytes(next(archive.rglob("*.dcm")).read_bytes())
+    """They are searched for the series' identifiers and never opened."""
+    uid = "1.2.3.4.5.6.789"
+    (tmp_path / uid).mkdir()
+    (tmp_path / uid / "secret.dcm").write_bytes(next(archive.rglob("*.dcm")).read_bytes())
     table = next((archive / "csv").glob("mass*train*.csv"))
     rows = pd.read_csv(table, dtype=str)
-    for name in rows.columns[rows.columns.str.contains("path")]:
-        rows[name] = "../secret.dcm"
+    rows["image file path"] = f"../{uid}/secret.dcm"
     rows.to_csv(table, index=False)
-    _, files = cbis_ddsm.index(archive)
+    joined, files = cbis_ddsm.index(archive)
     assert not files["file"].str.contains("secret|[.][.]").any()
+    assert not joined["full_file"].astype(str).str.contains("secret|[.][.]").any()
 
 
 @pytest.mark.filterwarnings("ignore:.*rows have no|.*belong to no row")

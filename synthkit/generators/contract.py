@@ -104,7 +104,7 @@ class Generator(keras.Model):
 
     def check_request(self, labels):
         """Returns the labels that `sample` was asked for as int64; raises as it does."""
-        if not int(self.steps):
+        if not int(self.steps.numpy()):
             raise RuntimeError(f"{self.name} was not fitted, so its images would be noise: call fit before sample")
         labels = np.asarray(labels, dtype="int64")
         check_labels(labels, self.num_classes)

@@ -52,6 +52,7 @@ class DiffAugment(layers.Layer):
         self.brightness, self.saturation, self.contrast = brightness, saturation, contrast
         self.translation, self.cutout = translation, cutout
         self.seed_generator = keras.random.SeedGenerator(seed)
+        self.built = True  # it has no weights; what is not built cannot be mirrored by tf.distribute
 
     def get_config(self):
         names = ("brightness", "saturation", "contrast", "translation", "cutout")

@@ -19,6 +19,7 @@ from synthkit.trial import Arm, Trials, failure, oversample, pack, run_packed, s
 ARM_NAME = r'[^/\\:*?"<>|=+@\n-][^/\\:*?"<>|\n]*'
 __all__ = ["Arm", "make_folder", "oversample", "run", "shuffled"]
 
+
 def run(
     splits,
     arms,
@@ -45,9 +46,9 @@ def run(
         train_per_class: real training images of each class, drawn anew for every seed; None takes all.
         positive: name of the class that sensitivity, specificity and F1 speak of; None for the mean over classes.
         settings: dict, whatever else decides the numbers (a generator's epochs, say), kept and compared.
-        n_jobs: trials at a time, each in a process of its own, as joblib counts: -1 for as many as there are cores, None
-            for what `joblib.parallel_config` says, which may name a cluster (backend "dask" or "ray"), and for one in
-            this process where it says nothing. A worker that dies costs its trial, which is run again.
+        n_jobs: trials at a time, each in a process of its own, as joblib counts: -1 for as many as there are cores,
+            None for what `joblib.parallel_config` says, which may name a cluster (backend "dask" or "ray"), and for one
+            in this process where it says nothing. A worker that dies costs its trial, which is run again.
         progress: whether to show bars, or a line a trial where there is no terminal and no notebook.
         recipe: of every training, arguments of `training.Trainer`; 300 steps if it says nothing.
 

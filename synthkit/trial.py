@@ -231,5 +231,3 @@ def synthesize(arm, real, seed, held_out=frozenset()):
     if leaked:
         raise ValueError(f"{leaked} images of {arm.name} stand in the validation or test part, byte for byte")
     return made
-
-

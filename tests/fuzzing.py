@@ -1,4 +1,4 @@
-"""Mutated files of every kind that synthkit reads: each loads or ends in a ValueError that names the file or its folder.
+"""Mutated files of every kind that synthkit reads: each loads or ends in a ValueError that names the file or folder.
 
 `python -m tests.fuzzing 10000` runs as many of every kind, within 4 GB of address space and 20 seconds each, and
 prints what came of them; it fails at the first that ends otherwise. `python -m tests.fuzzing 2000 7 dicom npz` takes

@@ -45,7 +45,7 @@ def png(width, height):
 def test_npz_whose_header_lies_is_not_believed(tmp_path):
     path = write(tmp_path / "odd.npz")
     rewrite(path, "test_images.npy", npy_header((10**7, 1000, 1000)) + bytes(100))
-    with pytest.raises(ValueError, match=r"odd.npz is damaged.*test_images.npy says that it is 10,000,000,000,\d+ bytes"):
+    with pytest.raises(ValueError, match=r"odd.npz is damaged.*test_images.npy says that it is 10,000,000,000,\d+"):
         medmnist.load(path)
 
 
@@ -59,7 +59,7 @@ def test_zip_bomb_is_not_unpacked(tmp_path, monkeypatch):
 
 def test_npz_with_a_billion_classes(tmp_path):
     path = write(tmp_path / "odd.npz", val_labels=np.full((12, 1), 10**9))
-    with pytest.raises(ValueError, match="odd.npz: labels must lie between 0 and 999. Received: 0 to 1000000000"):
+    with pytest.raises(ValueError, match="odd.npz: labels must lie from 0 to 999. Received: 0 to 1000000000"):
         medmnist.load(path)
 
 

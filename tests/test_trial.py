@@ -74,7 +74,8 @@ def test_packed_trials_forget_what_a_process_has_fitted(splits, tmp_path):
 
 
 def test_two_studies_in_one_folder_are_kept_apart(finished, tmp_path):  # noqa: F811
-    holder = "import sys, time; from synthkit.files import locked\nwith locked(sys.argv[1], 'x'): print(1, flush=1); time.sleep(60)"
+    holder = "import sys, time; from synthkit.files import locked\n"
+    holder += "with locked(sys.argv[1], 'x'): print(1, flush=1); time.sleep(60)"
     other = subprocess.Popen([sys.executable, "-c", holder, str(tmp_path)], stdout=subprocess.PIPE)
     other.stdout.readline()
     with pytest.raises(OSError, match=r"another process is at work on a study in .*; wait for its end or choose"):

@@ -8,7 +8,6 @@ Scientific Data 10, 2023. Facts and checksums are those of the official release 
 import dataclasses
 import math
 import re
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -170,7 +169,9 @@ def load(source, *, cache_dir=None):
     lowest = min(int(labels.min(initial=0)) for _, labels in parts.values())
     classes = 1 + max(int(labels.max(initial=0)) for _, labels in parts.values())
     if lowest < 0 or classes > MAX_CLASSES:
-        raise ValueError(f"{path}: labels must lie between 0 and {MAX_CLASSES - 1}. Received: {lowest} to {classes - 1}")
+        raise ValueError(
+            f"{path}: labels must lie between 0 and {MAX_CLASSES - 1}. Received: {lowest} to {classes - 1}"
+        )
     known = info is not None and classes <= len(info.class_names)
     class_names = info.class_names if known else [f"class {label}" for label in range(max(2, classes))]
     sets = {

@@ -41,8 +41,8 @@ def prepare(root, out, *, image="crop", image_size=224, jobs=-1, progress=False,
         image: "crop" for an image per abnormality and view, "full" for one per mammogram, which is malignant if any of
             its abnormalities is.
         image_size: pixels a side.
-        jobs: processes, -1 for as many as there are cores; None for what `joblib.parallel_config` says, a cluster perhaps,
-            whose workers must then see `root` under the same name.
+        jobs: processes, -1 for as many as there are cores; None for what `joblib.parallel_config` says, a cluster
+            perhaps, whose workers must then see `root` under the same name.
         progress: whether to show bars with the time left.
         options: of `preprocessing.grey_image`.
 

@@ -1,9 +1,10 @@
-"""How real the generators' images are: `python -m tests.benchmarks.generator_quality breastmnist.npz OUT`, or `phantom OUT`.
+"""How real the generators' images are: `python -m tests.benchmarks.generator_quality breastmnist.npz OUT`.
 
 Every generator is fitted on the training part and asked for as many images of each class as that has. KID is measured
 against the training and the validation part in two spaces, the same for all: pixels after a PCA fitted on the training
-part, which sees shapes and shades, and the last features of a classifier trained on it, which see texture too. The test
-part is not used, but to say how well the classifier tells real phantoms apart. `label_auc` is that classifier's, looking for the class that was asked for.
+part, which sees shapes and shades, and the last features of a classifier trained on it, which see texture too.
+`label_auc` is that classifier's, looking for the class that was asked for. The test part is not used; with `phantom`
+for the data it says how well the classifier tells real images apart.
 One row a generator and seed goes to OUT/generator_quality.csv; rows that are there are not made again.
 """
 

@@ -59,7 +59,7 @@ def test_zip_bomb_is_not_unpacked(tmp_path, monkeypatch):
 
 def test_npz_with_a_billion_classes(tmp_path):
     path = write(tmp_path / "odd.npz", val_labels=np.full((12, 1), 10**9))
-    with pytest.raises(ValueError, match="odd.npz: labels must lie from 0 to 999. Received: 0 to 1000000000"):
+    with pytest.raises(ValueError, match="odd.npz: labels must lie between 0 and 999. Received: 0 to 1000000000"):
         medmnist.load(path)
 
 

@@ -410,8 +410,11 @@ def to_dataset(imageset, batch_size=64, *, shuffle_seed=None, augment=None, one_
             places = places.shuffle(len(imageset), seed=shuffle_seed, reshuffle_each_iteration=True)
         return places.repeat() if repeat else places
 
-    # Made anew for every iterator, an endless order does not depend on how far ahead an earlier one had read.
-    dataset = tf.data.Dataset.range(1).flat_map(lambda _: order()) if repeat else order()
+    dataset = order()
+    if repeat:
+        # Made anew for every iterator, an endless order does not depend on how far ahead an earlier one had read.
+        endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+        dataset = tf.data.Dataset.range(1).flat_map(lambda _: order()).apply(endless)
     dataset = dataset.batch(batch_size, drop_remainder=repeat).enumerate().skip(skip)
 
     def load(step, index):

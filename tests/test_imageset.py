@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from synthkit.imageset import (
     ImageSet,
@@ -191,6 +192,12 @@ class TestToDataset:
         assert first.tolist() == again.tolist() != other.tolist()
         assert sorted(first[:10]) == sorted(first[10:]) == list(range(10))
         assert first[:10].tolist() != first[10:].tolist()
+
+    def test_cardinality_is_told(self):
+        assert to_dataset(numbered(10), 4, shuffle_seed=0).cardinality() == 3
+        assert to_dataset(numbered(10), 4, shuffle_seed=0, repeat=True).cardinality() == tf.data.INFINITE_CARDINALITY
+        skipped = to_dataset(numbered(10), 4, shuffle_seed=0, repeat=True, skip=2)
+        assert skipped.cardinality() == tf.data.INFINITE_CARDINALITY
 
     def test_endless_order_does_not_depend_on_earlier_iterations(self):
         data = to_dataset(numbered(10), 5, shuffle_seed=1, repeat=True)

@@ -81,7 +81,7 @@ def _read(path):
             scores, images = contents["scores"], contents["samples"]
             if scores.dtype != np.float32 or scores.shape[:1] != labels.shape or scores.ndim != 2:
                 raise ValueError(f"its scores are {scores.dtype} {scores.shape}, its labels {labels.shape}")
-            if not np.isfinite(scores).all() or labels.dtype != int or contents["patients"].shape != labels.shape:
+            if not np.isfinite(scores).all() or labels.dtype != np.int64 or contents["patients"].shape != labels.shape:
                 raise ValueError("its scores are not all numbers, its labels not integers, or patients are missing")
             ImageSet(images, contents["sample_labels"], [str(i) for i in range(scores.shape[1])])
         return contents

@@ -56,6 +56,7 @@ def test_study_from_end_to_end(tiny, tmp_path, capsys):
 def test_npz_and_chosen_arms(tiny, tmp_path, capsys):
     path = write(tmp_path / "mine.npz")
     options = ["--arms", "real, oversample", "--seeds", "1", "--image-size", "20", "--per-class", "9", "--steps", "3"]
+    options += ["--jobs", "2"]
     assert command.main(["study", "--data", str(path), *options, "--out", str(tmp_path / "out")]) == 0
     assert "one seed: no verdict" in capsys.readouterr().out
     trials = pd.read_csv(tmp_path / "out" / "trials.csv")

@@ -11,9 +11,9 @@ import pandas as pd
 from PIL import Image, ImageOps
 from tqdm.auto import tqdm
 
+from synthkit.dicom import MAX_PIXELS
 from synthkit.imageset import ImageSet, Splits, partition, split, without_copies
 
-MAX_PIXELS = 2**26  # 8192×8192
 SUFFIXES = (".jpg", ".jpeg", ".png")
 GIVEN = {"validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
 

@@ -2,8 +2,10 @@
 
 import contextlib
 import os
+import warnings
 from pathlib import Path
 
+import pandas as pd
 from filelock import FileLock, Timeout
 
 
@@ -63,6 +65,26 @@ def locked(folder, what):
         yield
     finally:
         lock.release()
+
+
+def read_csv(path):
+    """Reads a table that may come from anywhere: every cell a text, an empty one missing.
+
+    Returns:
+        pandas.DataFrame.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no table; names it.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return pd.read_csv(path, dtype=str)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # pandas raises many kinds for bytes that are no table
+        raise ValueError(f"{path} cannot be read as a CSV table ({' '.join(str(error).split())[:200]})") from error
 
 
 def harmless(table):

@@ -179,7 +179,8 @@ class Trainer:
         self.model = None
         signature = [tf.TensorSpec((None, *image_shape), "uint8")]
         self._scores = tf.function(
-            lambda images: self.model(tf.cast(images, "float32") / 255, training=False), input_signature=signature
+            lambda images: tf.cast(self.model(tf.cast(images, "float32") / 255, training=False), "float32"),
+            input_signature=signature,
         )
 
     def train(self, train, validation=None, *, seed, augment=None, on_step=None, backup=None, first=None, share=0.5):
@@ -242,7 +243,7 @@ class Trainer:
             views = (images, images[:, ::-1], images[:, :, ::-1], images[:, ::-1, ::-1])
             return np.mean([self.predict(view, batch_size) for view in views], axis=0)
         parts = range(0, len(images), batch_size)
-        scores = np.concatenate([self._scores(np.asarray(images[i : i + batch_size])).numpy() for i in parts])
+        scores = np.concatenate([self._scores(np.asarray(images[i : i + batch_size])) for i in parts])
         return np.hstack([1 - scores, scores]) if scores.shape[1] == 1 else scores
 
 

@@ -218,6 +218,16 @@ def test_mixed_precision_computes_in_float16_and_answers_in_float32():
     assert keras.config.dtype_policy().name == "float32"
 
 
+def test_scores_of_a_network_that_answers_in_float16_are_float32():
+    def builder(image_shape, num_classes):
+        return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), keras.layers.Dense(num_classes)])
+
+    trainer = Trainer(builder, (20, 20, 1), 2, steps=1, mixed_precision=True)
+    trainer.model = trainer._fresh(0)
+    assert trainer.model.compute_dtype == "float16"
+    assert trainer.predict(make_imageset(4, 0).images).dtype == np.float32
+
+
 KILLED = """
 import sys, time
 from pathlib import Path

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from synthkit.datasets import cbis_ddsm_files
+from synthkit.files import read_csv
 from synthkit.imageset import deal
 
 CLASS_NAMES = ("malignant", "benign")  # the study's labels, 0 and 1
@@ -58,14 +59,7 @@ def read_table(path):
         FileNotFoundError: if there is no such file.
         ValueError: if columns are missing or a value is impossible; names file, row and column.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            table = pd.read_csv(path, dtype=str, encoding="utf-8")
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # pandas raises many kinds for bytes that are no table
-        raise ValueError(f"{path} cannot be read as a CSV table ({' '.join(str(error).split())[:200]})") from error
+    table = read_csv(path)
     table.columns = [re.sub(r"\W+", "_", str(name).strip()).lower() for name in table.columns]
     kind = "calc" if "calc_type" in table.columns else "mass"
     missing = [name for name in [*ALLOWED, *OWN[kind], *PATHS] if name not in table.columns]

@@ -18,6 +18,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from synthkit import dicom
+from synthkit.files import read_csv
 
 CASE = re.compile(r"(?:Mass|Calc)-(?:Training|Test)_P_\d{5}_(?:LEFT|RIGHT)_(?:CC|MLO)(?:_\d{1,2})?")
 SERIES = re.compile(r"\d+(?:\.\d+){5,}")
@@ -144,15 +145,13 @@ def _listed(found):
     """Reads `dicom_info.csv` of the layout with JPEG files: dict from `series/file` to (Patient ID, description)."""
     if not found:
         return {}
-    try:
-        table = pd.read_csv(found[0], dtype=str).fillna("")
-        paths = table["image_path"].str.split("/jpeg/").str[-1]
-        return dict(zip(paths, zip(table["PatientID"], table["SeriesDescription"], strict=True), strict=True))
-    except Exception as error:  # pandas raises many kinds for bytes that are no table
-        raise ValueError(
-            f"{found[0]} cannot be read as a table with the columns image_path, PatientID and SeriesDescription "
-            f"({error})"
-        ) from error
+    table = read_csv(found[0]).fillna("")
+    columns = ["image_path", "PatientID", "SeriesDescription"]
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise ValueError(f"{found[0]} must have the columns {', '.join(columns)}; it lacks {', '.join(missing)}")
+    paths = table["image_path"].str.split("/jpeg/").str[-1]
+    return dict(zip(paths, zip(table["PatientID"], table["SeriesDescription"], strict=True), strict=True))
 
 
 def _assign(files, table):

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pandas as pd
 from PIL import Image, ImageOps
 from tqdm.auto import tqdm
 
 from synthkit.dicom import MAX_PIXELS
+from synthkit.files import read_csv
 from synthkit.imageset import ImageSet, Splits, partition, split, without_copies
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -141,7 +141,7 @@ def _patients(root, files, patients):
         )
         return names
     if str(patients).lower().endswith(".csv"):
-        table = _read_csv(patients)
+        table = read_csv(patients)
         if not {"file", "patient"} <= set(table.columns):
             raise ValueError(f"{patients} must have the columns file and patient. Received: {', '.join(table.columns)}")
         known = dict(zip(table["file"], table["patient"], strict=True))
@@ -161,15 +161,6 @@ def _patients(root, files, patients):
             f"for example {missing[0]}"
         )
     return {file: "-".join(group or "" for group in match.groups()) for file, match in found.items()}
-
-
-def _read_csv(path):
-    try:
-        return pd.read_csv(path, dtype=str)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # pandas raises many kinds for bytes that are no table
-        raise ValueError(f"{path} cannot be read as a CSV table ({' '.join(str(error).split())[:200]})") from error
 
 
 def read_image(file):

@@ -6,7 +6,7 @@
 - `copies`: whether a generator returns its training images, and what that gives away.
 - `transfer`: can a classifier tell them from real ones, can it learn from them.
 
-Figures take feature vectors and visit pairs of them block by block: 10,000 against 10,000 fit in 1 GB.
+Figures take feature vectors and visit pairs of them strip by strip, in memory that does not grow with the pairs.
 """
 
 from synthkit.fidelity.copies import closest_pairs, copy_test, membership, nearest

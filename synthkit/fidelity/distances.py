@@ -4,7 +4,7 @@ import typing
 
 import numpy as np
 
-from synthkit.fidelity.spaces import BLOCK, blocks, paired
+from synthkit.fidelity.spaces import PAIRS, paired, strips
 
 FID_IMAGES = 10  # images a dimension below which FID is not reported
 
@@ -16,7 +16,7 @@ class Kid(typing.NamedTuple):
     error: float
 
 
-def kid(real, synthetic, block=BLOCK):
+def kid(real, synthetic, pairs=PAIRS):
     """Measures the kernel inception distance: the squared maximum mean discrepancy of a cubic kernel, unbiased.
 
     Bińkowski, Sutherland, Arbel and Gretton, "Demystifying MMD GANs", ICLR 2018, with k(x, y) = (x·y / d + 1)³.
@@ -27,7 +27,7 @@ def kid(real, synthetic, block=BLOCK):
     Args:
         real: float `(m, dimensions)`, features of real images; m at least 3.
         synthetic: float `(n, dimensions)`, features of synthetic images; n at least 3.
-        block: rows compared at once; changes memory and speed, not the result.
+        pairs: images compared at once; changes memory and speed, not the result.
 
     Returns:
         Kid. Its error is the jackknife's over images of both sets, which errs on the large side (Efron and Stein,
@@ -38,9 +38,9 @@ def kid(real, synthetic, block=BLOCK):
     """
     real, synthetic = paired(real, synthetic, least=3)
     m, n = len(real), len(synthetic)
-    within_real, within_synthetic = _within(real, block), _within(synthetic, block)
+    within_real, within_synthetic = _within(real, pairs), _within(synthetic, pairs)
     across_real, across_synthetic = np.zeros(m), np.zeros(n)
-    for rows in blocks(m, block):
+    for rows in strips(m, n, pairs):
         kernel = _cubic(real[rows], synthetic)
         across_real[rows] = kernel.sum(1)
         across_synthetic += kernel.sum(0)
@@ -60,9 +60,10 @@ def _cubic(a, b):
     return (a @ b.T / a.shape[1] + 1) ** 3
 
 
-def _within(features, block):
+def _within(features, pairs):
     """Returns each row's sum of kernel values with all other rows."""
-    sums = np.concatenate([_cubic(features[rows], features).sum(1) for rows in blocks(len(features), block)])
+    n = len(features)
+    sums = np.concatenate([_cubic(features[rows], features).sum(1) for rows in strips(n, n, pairs)])
     return sums - ((features**2).sum(1) / features.shape[1] + 1) ** 3
 
 

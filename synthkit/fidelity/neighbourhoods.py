@@ -5,7 +5,7 @@ import typing
 import numpy as np
 from sklearn.metrics.pairwise import euclidean_distances
 
-from synthkit.fidelity.spaces import BLOCK, blocks, paired
+from synthkit.fidelity.spaces import PAIRS, blocks, paired, strips
 
 
 class Neighbourhoods(typing.NamedTuple):
@@ -17,7 +17,7 @@ class Neighbourhoods(typing.NamedTuple):
     coverage: float
 
 
-def neighbourhoods(real, synthetic, k=5, block=BLOCK):
+def neighbourhoods(real, synthetic, k=5, pairs=PAIRS):
     """Measures precision, recall, density and coverage.
 
     An image's neighbourhood is the ball that reaches to its k-th nearest neighbour in its own set. Precision is the
@@ -30,15 +30,15 @@ def neighbourhoods(real, synthetic, k=5, block=BLOCK):
     Args:
         real, synthetic: float `(m, dimensions)` and `(n, dimensions)`, features.
         k: int, less than m and n.
-        block: rows compared at once; changes memory and speed, not the result.
+        pairs: images compared at once; changes memory and speed, not the result.
 
     Returns:
         Neighbourhoods.
     """
     real, synthetic = paired(real, synthetic, least=k + 1)
-    reach_real, reach_synthetic = _reach(real, k, block), _reach(synthetic, k, block)
+    reach_real, reach_synthetic = _reach(real, k, pairs), _reach(synthetic, k, pairs)
     inside, nearest, balls = np.zeros(len(real), bool), np.full(len(real), np.inf), np.zeros(len(synthetic))
-    for rows in blocks(len(synthetic), block):
+    for rows in strips(len(synthetic), len(real), pairs):
         distances = euclidean_distances(real, synthetic[rows])
         balls[rows] = (distances < reach_real[:, None]).sum(0)
         inside |= (distances < reach_synthetic[rows]).any(1)
@@ -47,10 +47,10 @@ def neighbourhoods(real, synthetic, k=5, block=BLOCK):
     return Neighbourhoods(*(float(value) for value in found))
 
 
-def _reach(features, k, block):
+def _reach(features, k, pairs):
     """Returns each image's distance to its k-th nearest neighbour; the nearest of all is the image itself."""
     reach = np.empty(len(features))
-    for rows in blocks(len(features), block):
+    for rows in strips(len(features), len(features), pairs):
         reach[rows] = np.partition(euclidean_distances(features[rows], features), k, axis=1)[:, k]
     return reach
 

@@ -6,7 +6,9 @@ import typing
 import numpy as np
 from sklearn.decomposition import PCA
 
-BLOCK = 1024  # rows compared with all others at once
+PAIRS = 1 << 22  # images compared at once: 32 MB of distances
+PIXELS = 1 << 26  # pixel values that a PCA is fitted on at most: 256 MB
+ROWS = 1024  # images turned into features at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,20 +29,25 @@ def pixels(real, components=64, seed=0):
     average: distances keep the proportions they have between pixels, and figures do not depend on the image size.
 
     Args:
-        real: uint8 `(n, height, width, channels)`.
+        real: uint8 `(n, height, width, channels)`; of more than 2²⁶ pixel values, 1,337 images of 224×224 or 85,598 of
+            28×28, so many are drawn.
         components: how many to keep, at most n - 1 and the number of pixel values.
-        seed: int, of the randomised PCA that scikit-learn takes for large inputs.
+        seed: int, of that draw and of the randomised PCA that scikit-learn takes for large inputs.
 
     Returns:
         FeatureSpace.
     """
+    most = max(2, PIXELS // real[0].size)
+    if len(real) > most:
+        real = real[np.sort(np.random.default_rng(seed).choice(len(real), most, replace=False))]
     components = min(components, len(real) - 1, real[0].size)
     pca = PCA(components, random_state=seed).fit(_flat(real))
     scale = np.sqrt(pca.explained_variance_.mean())
-    return FeatureSpace(
-        f"pixels after PCA to {components} components",
-        lambda images: np.concatenate([pca.transform(_flat(images[rows])) for rows in blocks(len(images))]) / scale,
-    )
+
+    def transform(images):
+        return np.concatenate([pca.transform(_flat(images[rows])) for rows in blocks(len(images), ROWS)]) / scale
+
+    return FeatureSpace(f"pixels after PCA to {components} components", transform)
 
 
 def penultimate(classifier):
@@ -98,9 +105,14 @@ def _flat(images):
     return np.asarray(images).reshape(len(images), -1).astype("float32") / 255
 
 
-def blocks(count, block=BLOCK):
+def blocks(count, rows):
     """Returns slices that cut `count` rows into blocks."""
-    return [slice(start, start + block) for start in range(0, count, block)]
+    return [slice(start, start + rows) for start in range(0, count, rows)]
+
+
+def strips(count, others, pairs):
+    """Returns slices that cut `count` rows into blocks of at most so many pairs with `others` rows."""
+    return blocks(count, max(1, pairs // others))
 
 
 def paired(real, synthetic, least):

@@ -42,8 +42,8 @@ class TestKid:
             variance += (n - 1) / n * np.sum((left_out - np.mean(left_out)) ** 2)
         assert fidelity.kid(*two_sets).error == pytest.approx(np.sqrt(variance), rel=1e-9)
 
-    def test_block_changes_nothing(self, two_sets):
-        assert fidelity.kid(*two_sets, block=5) == pytest.approx(fidelity.kid(*two_sets), rel=1e-12)
+    def test_strips_change_nothing(self, two_sets):
+        assert fidelity.kid(*two_sets, pairs=500) == pytest.approx(fidelity.kid(*two_sets), rel=1e-12)
 
     def test_no_bias_between_two_sets_of_one_distribution(self):
         rng = np.random.default_rng(1)

@@ -21,7 +21,7 @@ class TestNeighbourhoods:
         rng = np.random.default_rng(7)
         real, synthetic = rng.normal(size=(60, 4)), rng.normal(0.5, 0.8, size=(45, 4))
         assert fidelity.neighbourhoods(real, synthetic, k) == pytest.approx(theirs, abs=1e-12)
-        assert fidelity.neighbourhoods(real, synthetic, k, block=7) == pytest.approx(theirs, abs=1e-12)
+        assert fidelity.neighbourhoods(real, synthetic, k, pairs=7 * len(real)) == pytest.approx(theirs, abs=1e-12)
 
     def test_one_repeated_image_is_precise_and_covers_nothing(self):
         real = np.random.default_rng(0).normal(size=(200, 3))
@@ -30,16 +30,16 @@ class TestNeighbourhoods:
         assert found.recall == 0
         assert found.coverage < 0.1
 
-    def test_memory_grows_with_the_block_not_with_the_square(self):
-        rng = np.random.default_rng(0)
-        real, synthetic = rng.normal(size=(4000, 8)), rng.normal(size=(4000, 8))
+    @pytest.mark.parametrize("figure", [fidelity.neighbourhoods, fidelity.kid])
+    def test_memory_stays_while_images_become_more(self, figure):
         peaks = []
-        for figure in (fidelity.neighbourhoods, fidelity.kid):
+        for count in (1000, 4000):
+            real, synthetic = np.random.default_rng(0).normal(size=(2, count, 8))
             tracemalloc.start()
-            figure(real, synthetic, block=128)
+            figure(real, synthetic, pairs=1 << 18)
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
-        assert max(peaks) < 4000 * 4000 * 8 / 4  # all distances at once would be 128 MB
+        assert peaks[1] < 1.5 * peaks[0]  # with the square it would be 16 times
 
 
 class TestSimilarity:

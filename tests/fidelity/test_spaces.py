@@ -31,6 +31,15 @@ class TestSpaces:
         assert space.name == "small before its last layer"
         assert features.shape == (300, 4)
 
+    def test_pixels_of_many_images_are_fitted_on_a_draw(self, monkeypatch):
+        images = np.random.default_rng(0).integers(0, 256, (60, 6, 6, 1)).astype("uint8")
+        whole = fidelity.pixels(images, 3)(images)
+        monkeypatch.setattr(fidelity.spaces, "PIXELS", 40 * 36)
+        drawn = fidelity.pixels(images, 3)(images)
+        assert drawn.shape == whole.shape
+        assert not np.allclose(np.abs(drawn), np.abs(whole), atol=0.1)
+        assert (fidelity.pixels(images, 3)(images) == drawn).all()
+
     def test_inception_takes_grey_images(self):
         keras.utils.set_random_seed(0)
         images = np.random.default_rng(0).integers(0, 256, (2, 20, 20, 1)).astype("uint8")

@@ -204,6 +204,7 @@ class Trainer:
 
         Raises:
             FloatingPointError: if the loss stops being a number.
+            ValueError: if the backup is damaged.
         """
         self.model = self._fresh(seed)
         identity = [part.fingerprint() for part in (train, first) if part is not None]
@@ -308,16 +309,23 @@ class _BestValidation(keras.callbacks.Callback):
         """Takes up the backup, if there is one of this training. Returns the number of checks that it has behind it."""
         if self.backup is None or not self.backup.exists():
             return 0
-        with np.load(self.backup, allow_pickle=False) as held:
+        try:
+            with np.load(self.backup, allow_pickle=False) as file:
+                held = dict(file)
             told = json.loads(str(held["told"]))
-            if told["identity"] != self.identity:
-                return 0
-            for i, variable in enumerate(state(self.trainer.model)):
-                variable.assign(held[f"state{i}"])
-            count = sum(name.startswith("best") for name in held)
-            self.best = [held[f"best{i}"] for i in range(count)] or None
-            self.history, self.scoring = told["history"], told["scoring"]
-            self.durations = held["durations"].tolist()
+            same = told["identity"] == self.identity
+        except Exception as error:  # damaged bytes fail in many ways
+            raise ValueError(
+                f"{self.backup} is not a training that can be gone on with ({error}); delete it to start that one anew"
+            ) from error
+        if not same:
+            return 0
+        for i, variable in enumerate(state(self.trainer.model)):
+            variable.assign(held[f"state{i}"])
+        count = sum(name.startswith("best") for name in held)
+        self.best = [held[f"best{i}"] for i in range(count)] or None
+        self.history, self.scoring = told["history"], told["scoring"]
+        self.durations = held["durations"].tolist()
         for _ in self.durations if self.on_step else ():
             self.on_step()
         return len(self.history["step"])

@@ -7,10 +7,11 @@ no part in it: `search` is not even given it.
 
 keras-tuner is asked for one set of values at a time and told every result so far, so what it proposes depends on the
 seed, the trial's number and these results alone. Every result is a file of its own: a search that is killed goes on as
-if it had not been.
+if it had not been. `search_together` gives that up for keras-tuner's own distributed mode.
 """
 
 import json
+import os
 import warnings
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from sklearn.exceptions import ConvergenceWarning
 from tqdm.auto import tqdm
 
 from synthkit.classifiers import simple_cnn
-from synthkit.files import write
+from synthkit.files import locked, write
 from synthkit.training import Trainer
 
 # The smallest and the largest value; the slides give none. Filters and units are powers of two times the smallest.
@@ -33,6 +34,9 @@ SPACE = {
     "dropout": (0.0, 0.6),
     "learning_rate": (1e-4, 1e-2),
 }
+USUAL = {"steps": 300, "batch_size": 32}  # of every training, where a recipe says nothing else
+OBJECTIVE = keras_tuner.Objective("val_auc", "max")
+DISTRIBUTED = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
 
 
 def search(train, validation, *, out, trials=30, random_trials=10, space=SPACE, seed=0, progress=True, **recipe):
@@ -61,28 +65,83 @@ def search(train, validation, *, out, trials=30, random_trials=10, space=SPACE, 
     Raises:
         ValueError: if the space has other hyperparameters or more layers than the images have halvings, or if `out`
             holds another search.
+        BlockingIOError: if another process is at work on the search in `out`.
     """
-    recipe = {"steps": 300, "batch_size": 32} | recipe
-    if set(space) != set(SPACE):
-        raise ValueError(f"space must say {', '.join(SPACE)}. Received: {', '.join(space)}")
-    if 2 ** space["layers"][1] > min(train.image_shape[:2]):
-        raise ValueError(
-            f"{space['layers'][1]} layers halve the image more often than {train.name} with its "
-            f"{min(train.image_shape[:2])} pixels allows. Give a space with fewer, or larger images"
-        )
-    out = Path(out)
-    identity = {"data": [train.fingerprint(), validation.fingerprint()], "space": space, "seed": seed}
-    _claim(out, identity | {"random_trials": random_trials, "recipe": recipe})
-    found = _read(out)
-    with tqdm(total=trials, initial=len(found), desc="tuning", unit="trial", disable=not progress) as bar:
-        for number in range(len(found), trials):
-            values = propose(found, number, space, random_trials, seed)
-            backup = out / f"trial_{number:04}.training"
-            row = {"trial": number} | _run(train, validation, values, seed, recipe, backup)
-            write(out / f"trial_{number:04}.json", json.dumps(row).encode())
-            found.append(row)
-            bar.set_postfix(best_val_auc=max(row["val_auc"] or 0 for row in found))
-            bar.update()
+    _check(space, train.image_shape)
+    recipe, out = USUAL | recipe, Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out, "a search"):
+        _claim(out, _identity(train, validation, space, seed, random_trials, recipe))
+        found = _read(out)
+        with tqdm(total=trials, initial=len(found), desc="tuning", unit="trial", disable=not progress) as bar:
+            for number in range(len(found), trials):
+                values = propose(found, number, space, random_trials, seed)
+                backup = out / f"trial_{number:04}.training"
+                row = {"trial": number} | _run(train, validation, values, seed, recipe, backup)
+                write(out / f"trial_{number:04}.json", json.dumps(row).encode())
+                found.append(row)
+                bar.set_postfix(best_val_auc=max(row["val_auc"] or 0 for row in found))
+                bar.update()
+    return load(out)
+
+
+def search_together(
+    train, validation, *, out, trials=30, random_trials=10, space=SPACE, seed=0, progress=True, **recipe
+):
+    """Runs a search in several processes or on several machines, by keras-tuner's distributed mode.
+
+    Every process calls this with the same arguments: a chief that hands out the trials, and workers that run them. Each
+    has the environment variables KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT, the chief's, and KERASTUNER_TUNER_ID,
+    which begins with "chief" for the chief and is another one for every worker. The proposals are keras-tuner's own and
+    depend on which worker is quick, so unlike those of `search` they cannot be had again. The chief waits for a worker
+    that dies; stopped and started again, all go on with the trials that are left.
+
+    Args:
+        out: folder that all processes share.
+        train, validation, trials, random_trials, space, seed, progress, recipe: as in `search`.
+
+    Returns:
+        pandas.DataFrame, as `load` gives it; whole in the chief, which comes back last.
+
+    Raises:
+        ValueError: if the environment variables are not set, else as `search`.
+    """
+    missing = [name for name in DISTRIBUTED if name not in os.environ]
+    if missing:
+        raise ValueError(f"search_together is one of several processes: set {', '.join(missing)} in each; see its help")
+    _check(space, train.image_shape)
+    recipe, out = USUAL | recipe, Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    if os.environ["KERASTUNER_TUNER_ID"].startswith("chief"):
+        _claim(out, _identity(train, validation, space, seed, random_trials, recipe))
+
+    class Tuner(keras_tuner.BayesianOptimization):
+        def run_trial(self, trial, **_):
+            path = out / f"trial_{int(trial.trial_id):04}.json"
+            try:
+                values = trial.hyperparameters.values
+                row = _run(train, validation, values, seed, recipe, path.with_suffix(".training"))
+            except Exception as error:  # of any other kind keras-tuner would try the trial again, and say nothing
+                raise keras_tuner.errors.FatalError(f"trial {trial.trial_id}: {error}") from error
+            write(path, json.dumps({"trial": int(trial.trial_id)} | row).encode())
+            if row["status"] == "FAILED":
+                raise keras_tuner.errors.FailedTrialError("the loss stopped being a number")
+            return {"val_auc": row["val_auc"]}
+
+    tuner = Tuner(
+        objective=OBJECTIVE,
+        max_trials=trials,
+        num_initial_points=random_trials,
+        hyperparameters=_declared(space),
+        tune_new_entries=False,
+        allow_new_entries=False,
+        seed=seed,
+        directory=out,
+        project_name="keras_tuner",
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        tuner.search(verbose=int(progress))
     return load(out)
 
 
@@ -160,9 +219,8 @@ def propose(found, number, space=SPACE, random_trials=10, seed=0):
         dict of values by name.
     """
     own = np.random.SeedSequence([seed, number]).generate_state(1).item()
-    objective = keras_tuner.Objective("val_auc", "max")
-    options = {"num_initial_points": random_trials, "hyperparameters": _hyperparameters(space), "seed": own}
-    oracle = keras_tuner.oracles.BayesianOptimizationOracle(objective, **options)
+    options = {"num_initial_points": random_trials, "hyperparameters": _declared(space), "seed": own}
+    oracle = keras_tuner.oracles.BayesianOptimizationOracle(OBJECTIVE, **options)
     for row in found:
         hyperparameters = oracle.get_space()
         hyperparameters.values = row["values"]
@@ -175,7 +233,18 @@ def propose(found, number, space=SPACE, random_trials=10, seed=0):
         return oracle.populate_space(str(number))["values"]
 
 
-def _hyperparameters(space):
+def _check(space, image_shape):
+    """Raises ValueError if `space` is not one of networks for such images."""
+    if set(space) != set(SPACE):
+        raise ValueError(f"space must say {', '.join(SPACE)}. Received: {', '.join(space)}")
+    if 2 ** space["layers"][1] > min(image_shape[:2]):
+        raise ValueError(
+            f"{space['layers'][1]} layers halve an image of {min(image_shape[:2])} pixels more often than it allows. "
+            f"Give a space with fewer, or larger images"
+        )
+
+
+def _declared(space):
     """Declares the space to keras-tuner. A layer's filters exist only in networks that have this layer."""
     declared = keras_tuner.HyperParameters()
     fewest, most = space["layers"]
@@ -202,20 +271,32 @@ def _run(train, validation, values, seed, recipe, backup):
     return {"status": "COMPLETED"} | found | {"values": values}
 
 
+def _identity(train, validation, space, seed, random_trials, recipe):
+    """Returns what two calls must have in common to go on with one search."""
+    settings = {"space": space, "seed": seed, "random_trials": random_trials, "recipe": recipe}
+    return {"data": [train.fingerprint(), validation.fingerprint()]} | settings
+
+
 def _claim(out, identity):
     """Writes `search.json`, or compares with that of the search that is there."""
-    out.mkdir(parents=True, exist_ok=True)
     path, identity = out / "search.json", json.loads(json.dumps(identity))
     if not path.exists():
         write(path, json.dumps(identity, indent=1).encode())
-    held = json.loads(path.read_text(encoding="utf-8"))
-    differ = [key for key in identity if held[key] != identity[key]]
+    held = _read_json(path)
+    differ = [key for key in identity if held.get(key) != identity[key]]
     if differ:
         raise ValueError(
-            f"{out} holds another search: its {differ[0]} is {held[differ[0]]}, here it is {identity[differ[0]]}. "
+            f"{out} holds another search: its {differ[0]} is {held.get(differ[0])}, here it is {identity[differ[0]]}. "
             f"Choose another folder, or delete this one"
         )
 
 
 def _read(out):
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(out.glob("trial_*.json"))]
+    return [_read_json(path) for path in sorted(out.glob("trial_*.json"))]
+
+
+def _read_json(path):
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} is not of a search ({error}); delete it to run that trial again") from error

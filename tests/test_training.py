@@ -266,6 +266,13 @@ def test_killed_training_goes_on_bit_for_bit(tmp_path):
     assert not (tmp_path / "backup").exists()
 
 
+def test_damaged_backup_is_named(parts, tmp_path):
+    (tmp_path / "backup").write_bytes(b"PK\x03\x04 and no more")
+    trainer = Trainer(classifiers.skin_cnn, (20, 20, 1), 2, steps=4)
+    with pytest.raises(ValueError, match="backup is not a training that can be gone on with .* delete it"):
+        trainer.train(*parts, seed=1, backup=tmp_path / "backup")
+
+
 def test_backup_of_another_training_is_left_alone(parts, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "BACKUP_SECONDS", 0)
     trainer = Trainer(classifiers.skin_cnn, (20, 20, 1), 2, steps=12, batch_size=8, checks=4)

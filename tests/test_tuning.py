@@ -1,5 +1,7 @@
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,6 +12,7 @@ import pytest
 from keras import layers
 
 from synthkit import tuning
+from synthkit.files import locked
 from tests.conftest import ROOT, make_imageset
 
 SPACE = tuning.SPACE | {"layers": (1, 2), "filters": (4, 8), "dense_units": (4, 8)}
@@ -76,7 +79,7 @@ class TestSearch:
             tuning.search(parts[0], make_imageset(16, 3), out=tmp_path, trials=1, **TINY)
 
     def test_spaces_that_fit_no_network(self, parts, tmp_path):
-        with pytest.raises(ValueError, match="5 layers halve the image more often than train with its 20 pixels"):
+        with pytest.raises(ValueError, match="5 layers halve an image of 20 pixels more often"):
             tuning.search(*parts, out=tmp_path, **TINY | {"space": SPACE | {"layers": (1, 5)}})
         with pytest.raises(ValueError, match="space must say layers, .* Received: layers, rate"):
             tuning.search(*parts, out=tmp_path, **TINY | {"space": {"layers": (1, 2), "rate": (0, 1)}})
@@ -120,6 +123,58 @@ def test_killed_search_keeps_its_finished_trials_and_ends_as_if_nothing_had_been
     whole = tuning.search(*parts, out=tmp_path / "whole", trials=trials, **TINY)
     same = [name for name in whole if name != "seconds"]
     pd.testing.assert_frame_equal(resumed[same], whole[same])
+
+
+def test_two_searches_in_one_folder(parts, tmp_path):
+    with locked(tmp_path, "a search"), pytest.raises(BlockingIOError, match="another process is at work on a search"):
+        tuning.search(*parts, out=tmp_path, **TINY)
+
+
+def test_damaged_trial_is_named(parts, tmp_path):
+    (tmp_path / "trial_0000.json").write_bytes(b"[1")
+    with pytest.raises(ValueError, match=r"trial_0000\.json is not of a search"):
+        tuning.load(tmp_path)
+
+
+TOGETHER = """
+import sys
+from tests.conftest import make_imageset
+from tests.test_tuning import TINY
+from synthkit import tuning
+parts = make_imageset(24, 1, name="train"), make_imageset(16, 2, name="validation")
+found = tuning.search_together(*parts, out=sys.argv[1], trials=4, **TINY)
+assert len(tuning.load(sys.argv[1])) <= 4
+"""
+
+
+class TestSearchTogether:
+    def test_chief_and_two_workers_share_the_trials(self, tmp_path):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            place = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(free.getsockname()[1])}
+        processes = []
+        for name in ("chief", "worker1", "worker2"):
+            with (tmp_path / f"{name}.log").open("w") as log:
+                command = [sys.executable, "-c", TOGETHER, str(tmp_path / "search")]
+                settings = os.environ | place | {"KERASTUNER_TUNER_ID": name}
+                processes.append(subprocess.Popen(command, cwd=ROOT, env=settings, stdout=log, stderr=log))
+        try:
+            ended = [process.wait(timeout=300) for process in processes]
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
+        said = {path.stem: path.read_text() for path in tmp_path.glob("*.log")}
+        assert ended == [0, 0, 0], said
+        trials = tuning.load(tmp_path / "search")
+        assert trials["trial"].tolist() == [0, 1, 2, 3]
+        assert trials["val_auc"].between(0, 1).all()
+        assert tuning.best(trials)[0].__name__.startswith("simple_cnn(filters=(")
+
+    def test_without_the_variables_it_says_which(self, parts, tmp_path, monkeypatch):
+        monkeypatch.setenv("KERASTUNER_TUNER_ID", "chief")
+        with pytest.raises(ValueError, match="set KERASTUNER_ORACLE_IP, KERASTUNER_ORACLE_PORT in each"):
+            tuning.search_together(*parts, out=tmp_path, **TINY)
 
 
 def test_best_is_the_earliest_of_the_highest():

@@ -206,5 +206,5 @@ def join(table, files):
         joined = files[(files["kind"] == kind) & (files["problem"] == "")]
         file_of = dict(zip(joined["case"], joined["file"], strict=True))
         name = table["mammogram" if kind == "full" else "case"]
-        table = table.assign(**{f"{kind}_file": name.map(file_of).astype("str")})
+        table = table.assign(**{f"{kind}_file": name.map(file_of).astype(object)})
     return table

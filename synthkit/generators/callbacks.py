@@ -222,6 +222,11 @@ def _write(path, epoch, value, arrays):
 
 
 def _read(path):
-    with np.load(path, allow_pickle=False) as file:
-        arrays = [file[f"arr_{i}"] for i in range(len(file.files) - 2)]
-        return int(file["epoch"]), float(file["value"]), arrays
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = [file[f"arr_{i}"] for i in range(len(file.files) - 2)]
+            return int(file["epoch"]), float(file["value"]), arrays
+    except Exception as error:  # damaged bytes fail in many ways
+        raise ValueError(
+            f"{path} does not hold a training that can be gone on with ({error}); delete it to start anew"
+        ) from error

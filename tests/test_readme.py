@@ -1,0 +1,108 @@
+"""The README's tables are made from `data/results/`; a line that differs is shown as it should be."""
+
+import textwrap
+
+import pandas as pd
+import pytest
+
+from synthkit import report
+from synthkit.__main__ import _table
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESULTS = ROOT / "data" / "results"
+STUDIES = {
+    "BreastMNIST, ResNet-18, 100 steps, 3 seeds": "breastmnist_resnet18_fast",
+    "mammogram mass crops at 32×32, skin CNN, 300 steps, 5 seeds": "mass_crops_32_fast",
+    "the same at 64×64, 3 seeds": "mass_crops_64_fast",
+    "the same at 64×64, 600 steps, 3 seeds": "mass_crops_64_600_steps",
+}
+RECIPES = {"the benchmark's recipe": "breastmnist_resnet18_medmnist"}
+GENERATORS = "generator_quality_breastmnist"
+
+
+def read(name):
+    return pd.read_csv(RESULTS / f"{name}.csv")
+
+
+def signed(value):
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def interval(low, high, show="{:.3f}".format):
+    return f"({show(low)} to {show(high)})"
+
+
+def study_rows(title, name):
+    """Yields the table's lines of one study, the first with what it was on."""
+    table = read(name)
+    for row in table[table["metric"] == "auc"].itertuples():
+        difference = ""
+        if row.verdict != "baseline":
+            difference = f"{signed(row.difference)} {interval(row.difference_low, row.difference_high, signed)}"
+        area = f"{row.mean:.3f} {interval(row.low, row.high)}"
+        yield f"| {title} | {row.arm} | {area} | {difference} | {row.verdict} |"
+        title = ""
+
+
+def recipe_rows(title, name):
+    """Yields each seed's AUC and accuracy of ResNet-18 on BreastMNIST, and their means."""
+    trials, table = read(f"{name}_trials"), read(name).set_index("metric")
+    seeds = ", ".join(map(str, trials["seed"]))
+    found = [", ".join(f"{value:.3f}" for value in trials[metric]) for metric in ("auc", "accuracy")]
+    yield f"| {title}, seeds {seeds} | {' | '.join(found)} |"
+    means = [table.loc[metric] for metric in ("auc", "accuracy")]
+    means = [f"{row['mean']:.3f} {interval(row['low'], row['high'])}" for row in means]
+    yield f"| its mean (95 %) | {' | '.join(means)} |"
+
+
+def generator_rows():
+    """Yields a line a generator: means over seeds, lowest to highest."""
+    columns = {"classifier_kid_train": 4, "classifier_kid_validation": 4, "pixel_kid_train": 3, "label_auc": 2}
+    for name, rows in read(GENERATORS).groupby("generator", sort=False):
+        cells = [f"{name}, {rows['epochs'].iloc[0]} epochs"]
+        for column, digits in columns.items():
+            show = f"{{:.{digits}f}}".format
+            cells.append(f"{show(rows[column].mean())} {interval(rows[column].min(), rows[column].max(), show)}")
+        minutes = rows["cpu_seconds"].mean() / 60
+        yield f"| {' | '.join(cells)} | {minutes:.1f} |"
+
+
+def default_study():
+    """Yields what the default study prints, and how far its seeds lie apart."""
+    table = read("default_study")
+    yield from filter(None, _table(table, report.controls(table)).splitlines())
+    areas = read("default_study_trials").pivot_table(index="seed", columns="arm", values="auc")
+    differences = ", ".join(map(signed, areas["cvae"] - areas["real"]))
+    yield f"The seeds' differences between `cvae` and `real` alone were {differences}:"
+
+
+def unwrapped(text):
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(line for title, name in STUDIES.items() for line in study_rows(title, name)),
+        *(line for title, name in RECIPES.items() for line in recipe_rows(title, name)),
+        *generator_rows(),
+        *default_study(),
+    ],
+)
+def test_line_stands_in_the_readme(line):
+    assert unwrapped(line) in unwrapped(README), textwrap.indent(line, "expected: ")
+
+
+@pytest.mark.parametrize("name", ["default_study", *STUDIES.values(), *RECIPES.values()])
+def test_means_are_those_of_the_trials(name):
+    table = read(name)
+    means = read(f"{name}_trials").groupby("arm")["auc"].mean()
+    for row in table[table["metric"] == "auc"].itertuples():
+        assert row.mean == pytest.approx(means[row.arm], abs=1e-12)
+
+
+def test_every_table_of_results_is_used():
+    used = {"default_study", GENERATORS, *STUDIES.values(), *RECIPES.values()}
+    used |= {f"{name}_trials" for name in used}
+    assert {path.stem for path in RESULTS.glob("*.csv")} <= used

@@ -23,6 +23,7 @@ import importlib
 __version__ = "0.1.0"
 
 __all__ = [
+    "arms",
     "augmentation",
     "calibration",
     "charts",

@@ -7,7 +7,7 @@ import textwrap
 import warnings
 from pathlib import Path
 
-from synthkit import environment
+from synthkit import arms, environment
 
 # What "fast" leaves out, side by side. Library functions take these as arguments and know no profile.
 PROFILES = {
@@ -21,30 +21,6 @@ PROFILES = {
     "epochs": {"fast": 300, "full": 1000},  # of the generator
     "learning_rate": {"fast": 2e-3, "full": 1e-3},
 }
-ARMS = {
-    "real": "real images only, the baseline",
-    "augmentation": "real images, transformed anew in every batch as in the mammography study",
-    "oversample": "real images again, to the same count as the synthetic ones: a control",
-    "shuffled": "the cvae arm's images with their labels permuted: the negative control",
-    "cvae": "images of the MedMNIST study's conditional variational autoencoder",
-    "oracle": "fresh images from the simulator, phantoms only: the positive control",
-}
-FURTHER_ARMS = {
-    "autoencoder": "training images as the MedMNIST study's deep autoencoder gives them back",
-    "cgan": "images of the MedMNIST study's fully connected conditional GAN",
-    "dcgan": "images of the skin-lesion study's DCGAN, a network for each class",
-    "conv_cvae": "images of a convolutional conditional variational autoencoder",
-    "conv_cgan": "images of a convolutional conditional GAN made for few images",
-    "wgan_gp": "the same with Wasserstein's loss and a gradient penalty",
-    "acgan": "the same with an auxiliary classifier",
-    "diffusion": "images of a small conditional diffusion model",
-    "cvae filtered": "the half of cvae images whose label a classifier of the real ones is surest of, without copies",
-    "elastic": "the augmentation arm with elastic deformation on top",
-    "mixup": "real images and their labels mixed in pairs",
-    "cutmix": "real images with a box of another pasted in, labels mixed by area",
-    "randaugment": "real images, two operations drawn from a list of eleven for every batch",
-}
-BEST_AUC = 0.90  # of phantoms: the best that any classifier can reach
 CLASSIFIERS = ("skin_cnn", "simple_cnn", "resnet18")
 RECIPES = ("medmnist", "medmnist_study")
 
@@ -74,7 +50,10 @@ def _parser():
         description="Would synthetic images help a medical image classifier, and how sure are we?",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    arms, further = ("\n".join(f"  {name:15}{text}" for name, text in arms.items()) for arms in (ARMS, FURTHER_ARMS))
+    usual, further, endings = (
+        "\n".join(f"  {name:15}{text}" for name, text in table.items())
+        for table in (arms.ARMS, arms.FURTHER_ARMS, arms.ENDINGS)
+    )
     profiles = "\n".join(f"  {key:15}{value['fast']:<8g}{value['full']:g}" for key, value in PROFILES.items())
     study = commands.add_parser(
         "study",
@@ -82,7 +61,8 @@ def _parser():
         description="Trains a classifier on every arm's training set with several seeds, scores each once on the\n"
         "test part, and says with intervals and corrected tests which arms help. Killed and started again\n"
         "with the same arguments it goes on where it was.",
-        epilog=f"arms:\n{arms}\n\nfurther arms, by --arms only:\n{further}\n\n"
+        epilog=f"arms:\n{usual}\n\nfurther arms, by --arms only:\n{further}\n\n"
+        f'behind a generator\'s name, as in "cvae filtered":\n{endings}\n\n'
         f"profiles:        fast    full\n{profiles}\n"
         "  (a classifier's name: gradient steps with it; per_class: real training images of each\n"
         "  class, holds for phantoms, other data are used whole; ratio: synthetic images for each real one;\n"
@@ -205,10 +185,8 @@ def _note(message, category, filename, lineno, file=None, line=None):
 def _study(arguments):
     profile = {key: value[arguments.profile] for key, value in PROFILES.items()}
     phantoms = arguments.data == "phantom"
-    names = [name.strip() for name in arguments.arms.split(",")] if arguments.arms else list(ARMS)
-    unknown = [name for name in names if name not in ARMS | FURTHER_ARMS]
-    if unknown:
-        raise ValueError(f"there is no arm {unknown[0]!r}; expected some of {', '.join(ARMS | FURTHER_ARMS)}")
+    names = [name.strip() for name in arguments.arms.split(",")] if arguments.arms else list(arms.ARMS)
+    arms.check(names)
     if not phantoms:
         if arguments.arms and "oracle" in names:
             raise ValueError(
@@ -235,14 +213,21 @@ def _study(arguments):
         recipe = recipes.recipe(arguments.recipe, sum(min(count, per_class or count) for count in counts))
     found = study.run(
         splits,
-        _arms(names, profile),
+        arms.named(
+            names,
+            epochs=profile["epochs"],
+            ratio=profile["ratio"],
+            steps=profile["skin_cnn"],
+            learning_rate=profile["learning_rate"],
+            progress=sys.stderr.isatty(),
+        ),
         out=out,
         classifier=getattr(classifiers, arguments.classifier),
         seeds=arguments.seeds or profile["seeds"],
         train_per_class=per_class,
         positive=positive,
         n_jobs=arguments.jobs,
-        settings={"generator_epochs": profile["epochs"]} | ({"best_auc": BEST_AUC} if phantoms else {}),
+        settings={"generator_epochs": profile["epochs"]} | ({"best_auc": arms.BEST_AUC} if phantoms else {}),
         **recipe,
     )
     summary = found.summary()
@@ -290,7 +275,7 @@ def _load(arguments):
         splits = prepared.load(source)
         return Splits(*(resize(part, size) for part in splits)) if size else splits
     if source == "phantom":
-        return phantom.load(size or 28, best_auc=BEST_AUC)
+        return phantom.load(size or 28, best_auc=arms.BEST_AUC)
     if Path(source).is_dir():
         return folders.load(source, size or 28, patients=arguments.patients, progress=sys.stderr.isatty())
     if source.lower() not in medmnist.INFO and not source.endswith(".npz"):
@@ -300,53 +285,6 @@ def _load(arguments):
         )
     splits = medmnist.load(source)
     return Splits(*(resize(part, size) for part in splits)) if size else splits
-
-
-def _arms(names, profile):
-    """Returns the named arms."""
-    from synthkit import augmentation, classifiers, fidelity, generators, mixing, scorers, selection, study
-    from synthkit.datasets import phantom
-    from synthkit.generators import autoencoder, cgan, conv_gan, convolutional_vae, dcgan, diffusion, vae
-
-    builders = {  # with the images a step
-        "autoencoder": (autoencoder.autoencoder, 128),
-        "cvae": (vae.conditional_vae, 128),
-        "cgan": (cgan.dense_cgan, 128),
-        "dcgan": (dcgan.per_class_dcgan, 128),
-        "conv_cvae": (convolutional_vae.convolutional_vae, 64),
-        "conv_cgan": (conv_gan.conv_cgan, 32),
-        "wgan_gp": (conv_gan.wgan_gp, 32),
-        "acgan": (conv_gan.acgan, 32),
-        "diffusion": (diffusion.diffusion, 32),
-    }
-    options = {"epochs": profile["epochs"], "progress": sys.stderr.isatty()}
-    made = {name: generators.synthesizer(build, batch_size=size, **options) for name, (build, size) in builders.items()}
-    cvae = made["cvae"]
-    judge = scorers.scorer(classifiers.skin_cnn, steps=profile["skin_cnn"], learning_rate=profile["learning_rate"])
-    rules = selection.confident(judge), selection.novel(lambda train: fidelity.pixels(train.images))
-    synthesizers = {
-        "cvae filtered": selection.filtered(cvae, *rules),
-        "oversample": study.oversample,
-        "shuffled": study.shuffled(cvae),
-        **made,
-        "oracle": phantom.oracle(best_auc=BEST_AUC),
-    }
-    augmenters = {
-        "augmentation": augmentation.Augmenter,
-        "elastic": lambda: augmentation.Augmenter(elastic_range=0.02),
-        "mixup": mixing.mixup,
-        "cutmix": mixing.cutmix,
-        "randaugment": mixing.randaugment,
-    }
-    return [
-        study.Arm(
-            name,
-            synthesizers.get(name),
-            ratio=profile["ratio"] if name in synthesizers else 0.0,
-            augment=augmenters[name]() if name in augmenters else None,
-        )
-        for name in names
-    ]
 
 
 def _table(summary, controls):

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
+from synthkit.arms import named
 from synthkit.augmentation import OFF, Augmenter
 from synthkit.datasets import phantom
 from synthkit.imageset import ImageSet, Splits, concatenate, to_dataset
@@ -284,7 +285,7 @@ class TestPipeline:
 import os, threading
 os.cpu_count = lambda: 2
 import numpy as np, tensorflow as tf
-from synthkit import augmentation, imageset
+from synthkit import arms, augmentation, imageset
 tf.config.experimental.enable_op_determinism()
 meeting = threading.Barrier(2, timeout=30)
 def meet(image):
@@ -326,13 +327,11 @@ print(len(list(imageset.to_dataset(images, 1, shuffle_seed=0, augment=augment)))
 
 
 def test_the_augmentation_arms_of_the_command_line():
-    from synthkit.__main__ import PROFILES, _arms
-
     names = ["real", "augmentation", "elastic", "mixup", "cutmix", "randaugment"]
-    arms = _arms(names, {key: value["fast"] for key, value in PROFILES.items()})
-    augments = {arm.name: getattr(arm.augment, "__name__", None) for arm in arms}
+    made = named(names)
+    augments = {arm.name: getattr(arm.augment, "__name__", None) for arm in made}
     assert augments["real"] is None
     assert augments["augmentation"] == repr(Augmenter())
     assert augments["elastic"] == repr(Augmenter(elastic_range=0.02))
     assert len(set(augments.values())) == len(names)
-    assert all(arm.synthesizer is None for arm in arms)
+    assert all(arm.synthesizer is None for arm in made)

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from synthkit import __main__ as command
+from synthkit import arms
 from synthkit.datasets import phantom
 from tests.datasets.test_medmnist import arrays, write
 
@@ -33,7 +34,7 @@ def tiny(monkeypatch):
 def test_study_from_end_to_end(tiny, tmp_path, capsys):
     assert command.main(["study", "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr()
-    assert all(arm in printed.out for arm in command.ARMS)
+    assert all(arm in printed.out for arm in arms.ARMS)
     assert "control" in printed.out
     names = {path.name for path in tmp_path.iterdir()} - {".lock"}
     assert names == {"trials", "trials.csv", "scores.npz", "summary.csv", "report.html", "study.json"}

@@ -41,6 +41,10 @@ MAY_IMPORT = {
     "results": {"files", "imageset", "statistics"},
     "trial": {"environment", "imageset", "training", "statistics", "results"},
     "study": {"environment", "files", "results", "trial"},
+    "arms": {
+        *("augmentation", "classifiers", "datasets", "fidelity", "generators"),
+        *("mixing", "scorers", "selection", "study"),
+    },
     "sweeps": {"study"},
     "charts": {"plots"},
     "diagnostics": {"plots"},

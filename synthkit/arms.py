@@ -1,0 +1,112 @@
+"""The arms that have a name on the command line, and what is behind each."""
+
+ARMS = {
+    "real": "real images only, the baseline",
+    "augmentation": "real images, transformed anew in every batch as in the mammography study",
+    "oversample": "real images again, to the same count as the synthetic ones: a control",
+    "shuffled": "the cvae arm's images with their labels permuted: the negative control",
+    "cvae": "images of the MedMNIST study's conditional variational autoencoder",
+    "oracle": "fresh images from the simulator, phantoms only: the positive control",
+}
+FURTHER_ARMS = {
+    "autoencoder": "training images as the MedMNIST study's deep autoencoder gives them back",
+    "cgan": "images of the MedMNIST study's fully connected conditional GAN",
+    "dcgan": "images of the skin-lesion study's DCGAN, a network for each class",
+    "conv_cvae": "images of a convolutional conditional variational autoencoder",
+    "conv_cgan": "images of a convolutional conditional GAN made for few images",
+    "wgan_gp": "the same with Wasserstein's loss and a gradient penalty",
+    "acgan": "the same with an auxiliary classifier",
+    "diffusion": "images of a small conditional diffusion model",
+    "elastic": "the augmentation arm with elastic deformation on top",
+    "mixup": "real images and their labels mixed in pairs",
+    "cutmix": "real images with a box of another pasted in, labels mixed by area",
+    "randaugment": "real images, two operations drawn from a list of eleven for every batch",
+}
+GENERATORS = ("autoencoder", "cvae", "cgan", "dcgan", "conv_cvae", "conv_cgan", "wgan_gp", "acgan", "diffusion")
+ENDINGS = {  # to a generator's name, one or both
+    "filtered": "the half of its images whose label a classifier of the real ones is surest of, without copies",
+    "augmented": "its images and the real ones transformed as in the arm augmentation",
+}
+BEST_AUC = 0.90  # of phantoms: the best that any classifier can reach
+
+
+def named(names, *, epochs=300, ratio=5.0, steps=300, learning_rate=2e-3, progress=False):
+    """Makes arms of a study by name.
+
+    Args:
+        names: some of `ARMS` and `FURTHER_ARMS`; a generator's may be followed by `ENDINGS`, "cvae filtered augmented".
+        epochs: of every generator.
+        ratio: synthetic images for each real one.
+        steps, learning_rate: of the classifier that filters images.
+        progress: whether generators show a bar while they are fitted.
+
+    Returns:
+        list of study.Arm.
+
+    Raises:
+        ValueError: for a name that there is not.
+    """
+    from synthkit import augmentation, classifiers, fidelity, generators, mixing, scorers, selection, study
+    from synthkit.datasets import phantom
+    from synthkit.generators import autoencoder, cgan, conv_gan, convolutional_vae, dcgan, diffusion, vae
+
+    check(names)
+    builders = {  # with the images a step
+        "autoencoder": (autoencoder.autoencoder, 128),
+        "cvae": (vae.conditional_vae, 128),
+        "cgan": (cgan.dense_cgan, 128),
+        "dcgan": (dcgan.per_class_dcgan, 128),
+        "conv_cvae": (convolutional_vae.convolutional_vae, 64),
+        "conv_cgan": (conv_gan.conv_cgan, 32),
+        "wgan_gp": (conv_gan.wgan_gp, 32),
+        "acgan": (conv_gan.acgan, 32),
+        "diffusion": (diffusion.diffusion, 32),
+    }
+    made = {
+        name: generators.synthesizer(build, batch_size=size, epochs=epochs, progress=progress)
+        for name, (build, size) in builders.items()
+    }
+    judge = scorers.scorer(classifiers.skin_cnn, steps=steps, learning_rate=learning_rate)
+    rules = selection.confident(judge), selection.novel(lambda train: fidelity.pixels(train.images))
+    synthesizers = {
+        **{f"{name} filtered": selection.filtered(synthesize, *rules) for name, synthesize in made.items()},
+        "oversample": study.oversample,
+        "shuffled": study.shuffled(made["cvae"]),
+        **made,
+        "oracle": phantom.oracle(best_auc=BEST_AUC),
+    }
+    augmenters = {
+        "augmentation": augmentation.Augmenter,
+        "elastic": lambda: augmentation.Augmenter(elastic_range=0.02),
+        "mixup": mixing.mixup,
+        "cutmix": mixing.cutmix,
+        "randaugment": mixing.randaugment,
+    }
+
+    def arm(name):
+        source = name.removesuffix(" augmented")
+        kind = "augmentation" if source != name else name
+        return study.Arm(
+            name,
+            synthesizers.get(source),
+            ratio=ratio if source in synthesizers else 0.0,
+            augment=augmenters[kind]() if kind in augmenters else None,
+        )
+
+    return [arm(name) for name in names]
+
+
+def check(names):
+    """Raises ValueError for a name that is not of an arm."""
+    known = [*ARMS, *FURTHER_ARMS, *(f"{name}{end}" for name in GENERATORS for end in _endings())]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(
+            f"there is no arm {unknown[0]!r}; expected some of {', '.join(ARMS | FURTHER_ARMS)}, or a generator's with "
+            f"{' or '.join(ENDINGS)} behind it"
+        )
+
+
+def _endings():
+    """Returns what may follow a generator's name: each ending, and all of them in their order."""
+    return [f" {end}" for end in (*ENDINGS, " ".join(ENDINGS))]

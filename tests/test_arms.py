@@ -1,0 +1,29 @@
+import pytest
+
+from synthkit import arms
+from synthkit.augmentation import Augmenter
+
+
+def test_every_name_is_an_arm():
+    names = [*arms.ARMS, *arms.FURTHER_ARMS]
+    made = arms.named(names, ratio=3.0)
+    assert [arm.name for arm in made] == names
+    assert {arm.name for arm in made if arm.ratio == 3.0} == {"oversample", "shuffled", "oracle", *arms.GENERATORS}
+    assert all((arm.synthesizer is None) == (arm.ratio == 0) for arm in made)
+
+
+def test_endings_filter_and_augment():
+    plain, filtered, augmented, both = arms.named(
+        ["diffusion", "diffusion filtered", "diffusion augmented", "diffusion filtered augmented"]
+    )
+    assert filtered.synthesizer is not plain.synthesizer
+    assert plain.augment is None
+    assert filtered.augment is None
+    assert augmented.augment.__name__ == both.augment.__name__ == repr(Augmenter())
+    assert augmented.ratio == both.ratio == plain.ratio
+
+
+@pytest.mark.parametrize("name", ["vae", "real augmented", "cvae augmented filtered", "oracle filtered"])
+def test_other_names_are_refused(name):
+    with pytest.raises(ValueError, match=f"there is no arm '{name}'; expected some of real, .* filtered or augmented"):
+        arms.named([name])

@@ -75,6 +75,30 @@ def test_folder(tiny, tmp_path, capsys):
     assert "AUC" in capsys.readouterr().out
 
 
+def test_npz_of_nine_classes_in_colour(tiny, tmp_path, capsys):
+    path = write(tmp_path / "pathmnist.npz", **arrays(sizes=(90, 27, 36), classes=9, channels=3))
+    options = ["--arms", "real,autoencoder,cvae,cgan", "--classifier", "resnet18", "--out", str(tmp_path / "out")]
+    assert command.main(["study", "--data", str(path), *options]) == 0
+    assert "cgan" in capsys.readouterr().out
+    with np.load(tmp_path / "out" / "scores.npz", allow_pickle=False) as scores:
+        assert scores["scores/cgan"].shape == (2, 36, 9)
+
+
+def test_folder_in_the_layout_of_the_skin_lesion_set(tiny, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 24), ("test", 10)):
+        for label in ("benign", "malignant"):
+            (tmp_path / "skin" / part / label).mkdir(parents=True)
+            for i in range(count):
+                image = Image.fromarray(rng.integers(0, 256, (224, 224, 3), "uint8"))
+                image.save(tmp_path / "skin" / part / label / f"{i}.jpg")
+    options = ["--image-size", "32", "--arms", "real,dcgan", "--seeds", "1", "--out", str(tmp_path / "out")]
+    assert command.main(["study", "--data", str(tmp_path / "skin"), *options]) == 0
+    assert "dcgan" in capsys.readouterr().out
+    with np.load(tmp_path / "out" / "trials" / "dcgan-0.npz", allow_pickle=False) as trial:
+        assert trial["samples"].shape[1:] == (32, 32, 3)
+
+
 @pytest.fixture
 def broken(tmp_path):
     """Inputs that make no study, by name."""

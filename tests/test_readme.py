@@ -1,12 +1,14 @@
 """The README's tables are made from `data/results/`; a line that differs is shown as it should be."""
 
+import re
+import shlex
 import textwrap
 
 import pandas as pd
 import pytest
 
-from synthkit import report
-from synthkit.__main__ import _table
+from synthkit import arms, report
+from synthkit.__main__ import _parser, _table
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -100,6 +102,17 @@ def test_means_are_those_of_the_trials(name):
     means = read(f"{name}_trials").groupby("arm")["auc"].mean()
     for row in table[table["metric"] == "auc"].itertuples():
         assert row.mean == pytest.approx(means[row.arm], abs=1e-12)
+
+
+COMMANDS = re.findall(r"python -m synthkit( [^`#\n]+)", README)
+
+
+@pytest.mark.parametrize("arguments", [arguments for arguments in COMMANDS if "--help" not in arguments])
+def test_commands_are_understood(arguments):
+    parsed = _parser().parse_args(shlex.split(arguments))
+    named = getattr(parsed, "arms", None)
+    if named:
+        arms.check([name.strip() for name in named.split(",")])
 
 
 def test_every_table_of_results_is_used():

@@ -77,11 +77,11 @@ def test_folder(tiny, tmp_path, capsys):
 
 def test_npz_of_nine_classes_in_colour(tiny, tmp_path, capsys):
     path = write(tmp_path / "pathmnist.npz", **arrays(sizes=(90, 27, 36), classes=9, channels=3))
-    options = ["--arms", "real,autoencoder,cvae,cgan", "--classifier", "resnet18", "--out", str(tmp_path / "out")]
+    options = ["--arms", "real,cgan", "--classifier", "resnet18", "--seeds", "1", "--out", str(tmp_path / "out")]
     assert command.main(["study", "--data", str(path), *options]) == 0
     assert "cgan" in capsys.readouterr().out
     with np.load(tmp_path / "out" / "scores.npz", allow_pickle=False) as scores:
-        assert scores["scores/cgan"].shape == (2, 36, 9)
+        assert scores["scores/cgan"].shape == (1, 36, 9)
 
 
 def test_folder_in_the_layout_of_the_skin_lesion_set(tiny, tmp_path, capsys):

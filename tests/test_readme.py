@@ -19,8 +19,11 @@ STUDIES = {
     "the same at 64×64, 3 seeds": "mass_crops_64_fast",
     "the same at 64×64, 600 steps, 3 seeds": "mass_crops_64_600_steps",
 }
-RECIPES = {"the benchmark's recipe": "breastmnist_resnet18_medmnist"}
-GENERATORS = "generator_quality_breastmnist"
+RECIPES = {
+    "the benchmark's recipe": "breastmnist_resnet18_medmnist",
+    "the MedMNIST study's recipe": "breastmnist_resnet18_medmnist_study",
+}
+GENERATORS, STABILITY = "generator_quality_breastmnist", "conv_cgan_stability"
 
 
 def read(name):
@@ -70,6 +73,14 @@ def generator_rows():
         yield f"| {' | '.join(cells)} | {minutes:.1f} |"
 
 
+def stability_rows():
+    """Yields a line a seed: the least diversity of a class, at any look and at the last, and KID at every look."""
+    for seed, rows in read(STABILITY).groupby("seed"):
+        least = rows[["benign", "malignant"]].min(axis=1)
+        curve = ", ".join(f"{kid:.2f}" for kid in rows["kid"])
+        yield f"| {seed} | {least.min():.2f} | {least.iloc[-1]:.2f} | {curve} |"
+
+
 def default_study():
     """Yields what the default study prints, and how far its seeds lie apart."""
     table = read("default_study")
@@ -89,6 +100,7 @@ def unwrapped(text):
         *(line for title, name in STUDIES.items() for line in study_rows(title, name)),
         *(line for title, name in RECIPES.items() for line in recipe_rows(title, name)),
         *generator_rows(),
+        *stability_rows(),
         *default_study(),
     ],
 )
@@ -116,6 +128,6 @@ def test_commands_are_understood(arguments):
 
 
 def test_every_table_of_results_is_used():
-    used = {"default_study", GENERATORS, *STUDIES.values(), *RECIPES.values()}
+    used = {"default_study", GENERATORS, STABILITY, *STUDIES.values(), *RECIPES.values()}
     used |= {f"{name}_trials" for name in used}
     assert {path.stem for path in RESULTS.glob("*.csv")} <= used

@@ -247,8 +247,8 @@ class TestSample:
         ("elastic_range", 2),
         ("gamma_range", (0, 1)),
         ("noise_range", True),
-        ("filters", [np.flip]),
-        ("filters", [(np.flip, 1.5)]),
+        pytest.param("filters", [np.flip], id="filters-no share"),
+        pytest.param("filters", [(np.flip, 1.5)], id="filters-share above 1"),
     ],
     ids=str,
 )

@@ -18,6 +18,7 @@ STUDIES = {
     "mammogram mass crops at 32×32, skin CNN, 300 steps, 5 seeds": "mass_crops_32_fast",
     "the same at 64×64, 3 seeds": "mass_crops_64_fast",
     "the same at 64×64, 600 steps, 3 seeds": "mass_crops_64_600_steps",
+    "the same with the simple CNN": "mass_crops_64_simple_cnn",
 }
 RECIPES = {
     "the benchmark's recipe": "breastmnist_resnet18_medmnist",

@@ -310,7 +310,7 @@ class _BestValidation(keras.callbacks.Callback):
         if self.backup is None or not self.backup.exists():
             return 0
         try:
-            with np.load(self.backup, allow_pickle=False) as file:
+            with open(self.backup, "rb") as raw, np.load(raw, allow_pickle=False) as file:
                 held = dict(file)
             told = json.loads(str(held["told"]))
             same = told["identity"] == self.identity

@@ -223,7 +223,7 @@ def _write(path, epoch, value, arrays):
 
 def _read(path):
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = [file[f"arr_{i}"] for i in range(len(file.files) - 2)]
             return int(file["epoch"]), float(file["value"]), arrays
     except Exception as error:  # damaged bytes fail in many ways

@@ -70,7 +70,7 @@ def trial_path(out, arm, seed):
 
 def _read(path):
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             contents = dict(file)
         contents["row"] = json.loads(str(contents["row"]))
         contents["history"] = json.loads(str(contents.get("history", "{}")))

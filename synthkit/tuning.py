@@ -71,7 +71,7 @@ def search(train, validation, *, out, trials=30, random_trials=10, space=SPACE, 
     recipe, out = USUAL | recipe, Path(out)
     out.mkdir(parents=True, exist_ok=True)
     with locked(out, "a search"):
-        _claim(out, _identity(train, validation, space, seed, random_trials, recipe))
+        _claim(out, _identity(train, validation, space, seed, random_trials, recipe, together=False))
         found = _read(out)
         with tqdm(total=trials, initial=len(found), desc="tuning", unit="trial", disable=not progress) as bar:
             for number in range(len(found), trials):
@@ -113,7 +113,7 @@ def search_together(
     recipe, out = USUAL | recipe, Path(out)
     out.mkdir(parents=True, exist_ok=True)
     if os.environ["KERASTUNER_TUNER_ID"].startswith("chief"):
-        _claim(out, _identity(train, validation, space, seed, random_trials, recipe))
+        _claim(out, _identity(train, validation, space, seed, random_trials, recipe, together=True))
 
     class Tuner(keras_tuner.BayesianOptimization):
         def run_trial(self, trial, **_):
@@ -121,9 +121,9 @@ def search_together(
             try:
                 values = trial.hyperparameters.values
                 row = _run(train, validation, values, seed, recipe, path.with_suffix(".training"))
+                write(path, json.dumps({"trial": int(trial.trial_id)} | row).encode())
             except Exception as error:  # of any other kind keras-tuner would try the trial again, and say nothing
                 raise keras_tuner.errors.FatalError(f"trial {trial.trial_id}: {error}") from error
-            write(path, json.dumps({"trial": int(trial.trial_id)} | row).encode())
             if row["status"] == "FAILED":
                 raise keras_tuner.errors.FailedTrialError("the loss stopped being a number")
             return {"val_auc": row["val_auc"]}
@@ -271,9 +271,9 @@ def _run(train, validation, values, seed, recipe, backup):
     return {"status": "COMPLETED"} | found | {"values": values}
 
 
-def _identity(train, validation, space, seed, random_trials, recipe):
+def _identity(train, validation, space, seed, random_trials, recipe, together):
     """Returns what two calls must have in common to go on with one search."""
-    settings = {"space": space, "seed": seed, "random_trials": random_trials, "recipe": recipe}
+    settings = {"space": space, "seed": seed, "random_trials": random_trials, "recipe": recipe, "together": together}
     return {"data": [train.fingerprint(), validation.fingerprint()]} | settings
 
 

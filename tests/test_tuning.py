@@ -170,6 +170,9 @@ class TestSearchTogether:
         assert trials["trial"].tolist() == [0, 1, 2, 3]
         assert trials["val_auc"].between(0, 1).all()
         assert tuning.best(trials)[0].__name__.startswith("simple_cnn(filters=(")
+        alone = (make_imageset(24, 1, name="train"), make_imageset(16, 2, name="validation"))
+        with pytest.raises(ValueError, match="holds another search: its together is True, here it is False"):
+            tuning.search(*alone, out=tmp_path / "search", **TINY)
 
     def test_without_the_variables_it_says_which(self, parts, tmp_path, monkeypatch):
         monkeypatch.setenv("KERASTUNER_TUNER_ID", "chief")

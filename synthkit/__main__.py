@@ -18,7 +18,6 @@ PROFILES = {
     "resnet18": {"fast": 100, "full": 1500},
     "per_class": {"fast": 50, "full": 150},  # real training images of each class, phantoms only
     "ratio": {"fast": 5.0, "full": 5.0},  # synthetic images a real one
-    "epochs": {"fast": 300, "full": 1000},  # of the generator
     "learning_rate": {"fast": 2e-3, "full": 1e-3},
 }
 CLASSIFIERS = ("skin_cnn", "simple_cnn", "resnet18")
@@ -54,6 +53,12 @@ def _parser():
         "\n".join(f"  {name:15}{text}" for name, text in table.items())
         for table in (arms.ARMS, arms.FURTHER_ARMS, arms.ENDINGS)
     )
+    usual_epochs = textwrap.fill(
+        ", ".join(f"{name}\N{NO-BREAK SPACE}{epochs}" for name, (epochs, _) in arms.GENERATORS.items()),
+        100,
+        initial_indent="  ",
+        subsequent_indent="  ",
+    ).replace("\N{NO-BREAK SPACE}", " ")
     profiles = "\n".join(f"  {key:15}{value['fast']:<8g}{value['full']:g}" for key, value in PROFILES.items())
     study = commands.add_parser(
         "study",
@@ -65,8 +70,8 @@ def _parser():
         f'behind a generator\'s name, as in "cvae filtered":\n{endings}\n\n'
         f"profiles:        fast    full\n{profiles}\n"
         "  (a classifier's name: gradient steps with it; per_class: real training images of each\n"
-        "  class, holds for phantoms, other data are used whole; ratio: synthetic images for each real one;\n"
-        "  epochs: of the generator)",
+        "  class, holds for phantoms, other data are used whole; ratio: synthetic images for each real one)\n\n"
+        f"epochs of the generators, unless --epochs says otherwise:\n{usual_epochs}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     study.add_argument(
@@ -87,6 +92,17 @@ def _parser():
     study.add_argument("--classifier", choices=CLASSIFIERS, default="skin_cnn", help="default: skin_cnn")
     study.add_argument(
         "--steps", type=_positive, metavar="N", help="gradient steps of every trial (default: the profile's)"
+    )
+    study.add_argument(
+        "--epochs",
+        type=_epochs,
+        metavar="N|NAME=N,…",
+        help="passes over the real training images, of all generators or of those named (default: each its own)",
+    )
+    study.add_argument(
+        "--generators",
+        metavar="DIR",
+        help="keep fitted generators there; every study of the same images and seeds takes them up",
     )
     study.add_argument(
         "--recipe",
@@ -178,6 +194,19 @@ def _positive(text):
     return value
 
 
+def _epochs(text):
+    """Reads "300" or "cvae=300,diffusion=500" as a dict from a generator's name to its epochs."""
+    if "=" not in text:
+        return dict.fromkeys(arms.GENERATORS, _positive(text))
+    pairs = dict(pair.split("=", 1) if "=" in pair else (pair, "") for pair in text.split(","))
+    unknown = [name for name in pairs if name not in arms.GENERATORS]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"there is no generator {unknown[0]!r}; expected some of {', '.join(arms.GENERATORS)}"
+        )
+    return {name: _positive(count) for name, count in pairs.items()}
+
+
 def _note(message, category, filename, lineno, file=None, line=None):
     print(f"note: {message}", file=sys.stderr)
 
@@ -211,14 +240,16 @@ def _study(arguments):
     if arguments.recipe:
         counts = splits.train.class_counts().values()
         recipe = recipes.recipe(arguments.recipe, sum(min(count, per_class or count) for count in counts))
+    epochs = {name: usual for name, (usual, _) in arms.GENERATORS.items()} | (arguments.epochs or {})
     found = study.run(
         splits,
         arms.named(
             names,
-            epochs=profile["epochs"],
+            epochs=epochs,
             ratio=profile["ratio"],
             steps=profile["skin_cnn"],
             learning_rate=profile["learning_rate"],
+            keep=arguments.generators,
             progress=sys.stderr.isatty(),
         ),
         out=out,
@@ -227,7 +258,7 @@ def _study(arguments):
         train_per_class=per_class,
         positive=positive,
         n_jobs=arguments.jobs,
-        settings={"generator_epochs": profile["epochs"]} | ({"best_auc": arms.BEST_AUC} if phantoms else {}),
+        settings={"generator_epochs": epochs} | ({"best_auc": arms.BEST_AUC} if phantoms else {}),
         **recipe,
     )
     summary = found.summary()

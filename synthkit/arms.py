@@ -22,7 +22,17 @@ FURTHER_ARMS = {
     "cutmix": "real images with a box of another pasted in, labels mixed by area",
     "randaugment": "real images, two operations drawn from a list of eleven for every batch",
 }
-GENERATORS = ("autoencoder", "cvae", "cgan", "dcgan", "conv_cvae", "conv_cgan", "wgan_gp", "acgan", "diffusion")
+GENERATORS = {  # epochs, as the studies trained theirs or a few hundred images need; images a step
+    "autoencoder": (300, 128),
+    "cvae": (300, 128),
+    "cgan": (1000, 128),
+    "dcgan": (400, 128),
+    "conv_cvae": (300, 64),
+    "conv_cgan": (80, 32),
+    "wgan_gp": (80, 32),
+    "acgan": (80, 32),
+    "diffusion": (250, 32),
+}
 ENDINGS = {  # to a generator's name, one or both
     "filtered": "the half of its images whose label a classifier of the real ones is surest of, without copies",
     "augmented": "its images and the real ones transformed as in the arm augmentation",
@@ -30,14 +40,15 @@ ENDINGS = {  # to a generator's name, one or both
 BEST_AUC = 0.90  # of phantoms: the best that any classifier can reach
 
 
-def named(names, *, epochs=300, ratio=5.0, steps=300, learning_rate=2e-3, progress=False):
+def named(names, *, epochs=None, ratio=5.0, steps=300, learning_rate=2e-3, keep=None, progress=False):
     """Makes arms of a study by name.
 
     Args:
         names: some of `ARMS` and `FURTHER_ARMS`; a generator's may be followed by `ENDINGS`, "cvae filtered augmented".
-        epochs: of every generator.
+        epochs: dict from a generator's name to its epochs, where they are not those of `GENERATORS`.
         ratio: synthetic images for each real one.
         steps, learning_rate: of the classifier that filters images.
+        keep: folder for fitted generators, as in `generators.synthesizer`.
         progress: whether generators show a bar while they are fitted.
 
     Returns:
@@ -51,21 +62,21 @@ def named(names, *, epochs=300, ratio=5.0, steps=300, learning_rate=2e-3, progre
     from synthkit.generators import autoencoder, cgan, conv_gan, convolutional_vae, dcgan, diffusion, vae
 
     check(names)
-    builders = {  # with the images a step
-        "autoencoder": (autoencoder.autoencoder, 128),
-        "cvae": (vae.conditional_vae, 128),
-        "cgan": (cgan.dense_cgan, 128),
-        "dcgan": (dcgan.per_class_dcgan, 128),
-        "conv_cvae": (convolutional_vae.convolutional_vae, 64),
-        "conv_cgan": (conv_gan.conv_cgan, 32),
-        "wgan_gp": (conv_gan.wgan_gp, 32),
-        "acgan": (conv_gan.acgan, 32),
-        "diffusion": (diffusion.diffusion, 32),
+    builders = {
+        "autoencoder": autoencoder.autoencoder,
+        "cvae": vae.conditional_vae,
+        "cgan": cgan.dense_cgan,
+        "dcgan": dcgan.per_class_dcgan,
+        "conv_cvae": convolutional_vae.convolutional_vae,
+        "conv_cgan": conv_gan.conv_cgan,
+        "wgan_gp": conv_gan.wgan_gp,
+        "acgan": conv_gan.acgan,
+        "diffusion": diffusion.diffusion,
     }
-    made = {
-        name: generators.synthesizer(build, batch_size=size, epochs=epochs, progress=progress)
-        for name, (build, size) in builders.items()
-    }
+    made = {}
+    for name, (usual, size) in GENERATORS.items():
+        options = {"epochs": (epochs or {}).get(name, usual), "batch_size": size, "keep": keep, "progress": progress}
+        made[name] = generators.synthesizer(builders[name], **options)
     judge = scorers.scorer(classifiers.skin_cnn, steps=steps, learning_rate=learning_rate)
     rules = selection.confident(judge), selection.novel(lambda train: fidelity.pixels(train.images))
     synthesizers = {

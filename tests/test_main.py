@@ -18,7 +18,6 @@ TINY = {
     "resnet18": 2,
     "per_class": 10,
     "ratio": 1.0,
-    "epochs": 2,
     "learning_rate": 1e-3,
 }
 
@@ -27,6 +26,7 @@ TINY = {
 def tiny(monkeypatch):
     """A profile and phantoms that take seconds."""
     monkeypatch.setattr(command, "PROFILES", {key: {"fast": value, "full": value} for key, value in TINY.items()})
+    monkeypatch.setattr(arms, "GENERATORS", dict.fromkeys(arms.GENERATORS, (2, 32)))
     load = phantom.load
     monkeypatch.setattr(phantom, "load", lambda size, best_auc: load(size, train=60, validation=30, test=40))
 

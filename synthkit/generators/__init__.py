@@ -4,15 +4,23 @@ A generator is a `keras.Model` that is `fit` on a data set of `(images, labels)`
 `sample(labels, seed) → float32 images (n, height, width, channels) in [0, 1]`.
 """
 
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+
 import keras
 import numpy as np
 from tqdm.auto import tqdm
 
+from synthkit.environment import versions
+from synthkit.files import unwritable
 from synthkit.imageset import ImageSet, to_dataset
 from synthkit.training import Kept, reusable
 
 
-def synthesizer(build, *, epochs=300, batch_size=128, progress=False):
+def synthesizer(build, *, epochs=300, batch_size=128, augment=None, keep=None, progress=False):
     """Makes a synthesizer of a generator: fitted on the training part, then asked for images.
 
     The network is built and traced once. A fit is kept until another training set or seed comes, so that arms that
@@ -22,10 +30,14 @@ def synthesizer(build, *, epochs=300, batch_size=128, progress=False):
         build: callable `(image_shape, num_classes) → compiled generator`.
         epochs: passes over the training images.
         batch_size: images a step.
+        augment: callable for `imageset.to_dataset`, applied to the images that it is fitted on; None for none.
+        keep: folder for fitted generators, made if missing: one that was fitted before on the same images, with the
+            same seed and in the same way, is read from there. None keeps the last one, in memory.
         progress: whether to show a bar over the epochs.
 
     Returns:
-        callable `(train: ImageSet, labels (n,), seed) → ImageSet` of n synthetic images.
+        callable `(train: ImageSet, labels (n,), seed) → ImageSet` of n synthetic images. It raises FloatingPointError
+        if they are not numbers, and ValueError for a file in `keep` that is damaged.
     """
     started, fitted = Kept(), Kept()
 
@@ -37,10 +49,17 @@ def synthesizer(build, *, epochs=300, batch_size=128, progress=False):
         if key not in fitted:
             fitted.clear()
             model = started[kind](seed)
-            data = to_dataset(train, batch_size, shuffle_seed=seed, repeat=True)
-            steps = max(1, round(len(train) / batch_size))
-            bars = [_EpochBar(position=2)] if progress else []
-            model.fit(data, epochs=epochs, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=bars)
+            way = [epochs, batch_size, getattr(augment, "__name__", augment and type(augment).__name__)]
+            path = keep and Path(keep) / f"{model.name}-{_digest(model, *key, *way)}.keras"
+            if path and path.exists():
+                model = _read(path)
+            else:
+                data = to_dataset(train, batch_size, shuffle_seed=seed, repeat=True, augment=augment)
+                steps = max(1, round(len(train) / batch_size))
+                bars = [_EpochBar(position=2)] if progress else []
+                model.fit(data, epochs=epochs, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=bars)
+                if path:
+                    _write(path, model)
             fitted[key] = model
         images = fitted[key].sample(labels, seed)
         if not np.isfinite(images).all():
@@ -50,6 +69,32 @@ def synthesizer(build, *, epochs=300, batch_size=128, progress=False):
         )
 
     return synthesize
+
+
+def _digest(model, *rest):
+    """Returns a text that differs wherever what decides a fit does: the network, its optimizers, `rest`, versions."""
+    told = json.dumps([keras.saving.serialize_keras_object(model), rest, versions()], sort_keys=True)
+    told = re.sub(r'_\d+"', '"', told)  # Keras numbers the names of a process's layers and optimizers
+    return hashlib.sha256(told.encode()).hexdigest()[:20]
+
+
+def _write(path, model):
+    """Writes a generator so that a kill leaves the whole file or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.stem}.{os.getpid()}.part.keras")
+    try:
+        model.save(part)
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise unwritable(path, error) from error
+
+
+def _read(path):
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except Exception as error:  # damaged bytes fail in many ways
+        raise ValueError(f"{path} holds no generator that can be read ({error}); delete it to fit anew") from error
 
 
 class _EpochBar(keras.callbacks.Callback):

@@ -5,7 +5,6 @@ import keras
 import numpy as np
 import pytest
 
-from synthkit import generators
 from synthkit.generators.vae import ConditionalVAE, conditional_vae
 from synthkit.imageset import to_dataset
 from tests.conftest import make_imageset
@@ -92,34 +91,3 @@ def test_saves_and_loads_in_a_fresh_process(fitted, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "ConditionalVAE 60", done.stderr
-
-
-class TestSynthesizer:
-    def test_fits_once_for_a_training_set_and_seed(self):
-        starts = []
-
-        def build(image_shape, num_classes):
-            starts.append(image_shape)
-            return conditional_vae(image_shape, num_classes)
-
-        synthesize = generators.synthesizer(build, epochs=2)
-        train, labels = make_imageset(20, 1), np.array([1, 0, 0])
-        first = synthesize(train, labels, 1)
-        again = synthesize(train, labels, 1)
-        assert len(starts) == 1
-        assert (first.images == again.images).all()
-        assert first.labels.tolist() == [1, 0, 0]
-        assert first.class_names == train.class_names
-        other = synthesize(train, labels, 2)
-        assert len(starts) == 2
-        assert (other.images != first.images).any()
-        assert (synthesize(train, labels, 1).images == first.images).all()
-
-    def test_diverged_training_is_an_error(self):
-        def build(image_shape, num_classes):
-            model = conditional_vae(image_shape, num_classes)
-            model.optimizer.learning_rate = float("nan")
-            return model
-
-        with pytest.raises(FloatingPointError, match="its training diverged"):
-            generators.synthesizer(build, epochs=1)(make_imageset(20, 1), np.array([0]), 1)

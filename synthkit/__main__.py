@@ -306,7 +306,8 @@ def _load(arguments):
         splits = prepared.load(source)
         return Splits(*(resize(part, size) for part in splits)) if size else splits
     if source == "phantom":
-        return phantom.load(size or 28, best_auc=arms.BEST_AUC)
+        # Enough patients for every seed to draw others.
+        return phantom.load(size or 28, train=max(1000, 3 * (arguments.per_class or 0)), best_auc=arms.BEST_AUC)
     if Path(source).is_dir():
         return folders.load(source, size or 28, patients=arguments.patients, progress=sys.stderr.isatty())
     if source.lower() not in medmnist.INFO and not source.endswith(".npz"):

@@ -28,7 +28,9 @@ def tiny(monkeypatch):
     monkeypatch.setattr(command, "PROFILES", {key: {"fast": value, "full": value} for key, value in TINY.items()})
     monkeypatch.setattr(arms, "GENERATORS", dict.fromkeys(arms.GENERATORS, (2, 32)))
     load = phantom.load
-    monkeypatch.setattr(phantom, "load", lambda size, best_auc: load(size, train=60, validation=30, test=40))
+    monkeypatch.setattr(
+        phantom, "load", lambda size, **options: load(size, **options | {"train": 60, "validation": 30, "test": 40})
+    )
 
 
 def test_study_from_end_to_end(tiny, tmp_path, capsys):

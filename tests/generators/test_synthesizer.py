@@ -52,10 +52,10 @@ def test_diverged_training_is_an_error():
         generators.synthesizer(build, epochs=1)(make_imageset(20, 1), np.array([0]), 1)
 
 
-@pytest.mark.parametrize("name", ["autoencoder", "cvae", "dcgan", "conv_cvae", "conv_cgan", "wgan_gp", "diffusion"])
+@pytest.mark.parametrize("name", ["autoencoder", "dcgan", "conv_cgan"])
 def test_kept_generator_makes_the_same_images(name, no_fit, tmp_path, monkeypatch):
     monkeypatch.setattr(arms, "GENERATORS", dict.fromkeys(arms.GENERATORS, (1, 8)))
-    train = make_imageset(24, 24, size=32 if name == "dcgan" else 28)
+    train = make_imageset(24, size=32 if name == "dcgan" else 28)
     before = arms.named([name], keep=tmp_path)[0].synthesizer(train, LABELS, 3)
     no_fit()
     after = arms.named([name], keep=tmp_path)[0].synthesizer(train, LABELS, 3)
@@ -67,10 +67,10 @@ def test_another_process_takes_it_up(tmp_path):
     script = (
         "import sys, numpy as np\n"
         "from synthkit import generators\n"
-        "from synthkit.generators import conv_gan\n"
+        "from synthkit.generators.vae import conditional_vae\n"
         "from tests.conftest import make_imageset\n"
-        "synthesize = generators.synthesizer(conv_gan.conv_cgan, epochs=1, batch_size=8, keep=sys.argv[1])\n"
-        "np.save(sys.argv[2], synthesize(make_imageset(24, 24, size=28), np.array([0, 1, 1]), 3).images)\n"
+        "synthesize = generators.synthesizer(conditional_vae, epochs=1, batch_size=8, keep=sys.argv[1])\n"
+        "np.save(sys.argv[2], synthesize(make_imageset(24, size=28), np.array([0, 1, 1]), 3).images)\n"
     )
     for name in ("first.npy", "second.npy"):
         subprocess.run([sys.executable, "-c", script, tmp_path / "kept", tmp_path / name], check=True)
@@ -79,11 +79,11 @@ def test_another_process_takes_it_up(tmp_path):
 
 
 def test_whatever_decides_the_fit_is_told_apart(tmp_path):
-    train, options = make_imageset(12, 12), {"epochs": 1, "batch_size": 8, "keep": tmp_path}
+    train, options = make_imageset(12), {"epochs": 1, "batch_size": 8, "keep": tmp_path}
     one = generators.synthesizer(conditional_vae, **options)
     one(train, LABELS, 1)
     one(train, LABELS, 2)
-    one(train[np.arange(20)], LABELS, 1)
+    one(train[np.arange(10)], LABELS, 1)
     for other in ({"epochs": 2}, {"batch_size": 12}, {"augment": augmentation.Augmenter()}):
         generators.synthesizer(conditional_vae, **options | other)(train, LABELS, 1)
 
@@ -97,7 +97,7 @@ def test_whatever_decides_the_fit_is_told_apart(tmp_path):
 
 
 def test_damaged_file_is_named(tmp_path):
-    train = make_imageset(12, 12)
+    train = make_imageset(12)
     options = {"epochs": 1, "batch_size": 8, "keep": tmp_path}
     generators.synthesizer(conditional_vae, **options)(train, LABELS, 1)
     (file,) = tmp_path.iterdir()
@@ -107,7 +107,7 @@ def test_damaged_file_is_named(tmp_path):
 
 
 def test_generator_is_fitted_on_augmented_images():
-    train = make_imageset(12, 12)
+    train = make_imageset(12)
     plain = generators.synthesizer(conditional_vae, epochs=2, batch_size=8)(train, LABELS, 1)
     turned = generators.synthesizer(conditional_vae, epochs=2, batch_size=8, augment=augmentation.Augmenter())
     assert (turned(train, LABELS, 1).images != plain.images).any()

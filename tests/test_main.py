@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 
@@ -64,6 +65,46 @@ def test_npz_and_chosen_arms(tiny, tmp_path, capsys):
     assert "one seed: no verdict" in capsys.readouterr().out
     trials = pd.read_csv(tmp_path / "out" / "trials.csv")
     assert (trials["n_real"].tolist(), trials["steps"].tolist()) == ([18, 18], [3, 3])
+
+
+def test_epochs_and_kept_generators(tiny, tmp_path, capsys):
+    options = ["--arms", "real,cvae", "--seeds", "2", "--epochs", "cvae=1", "--generators", str(tmp_path / "kept")]
+    assert command.main(["study", *options, "--out", str(tmp_path / "one")]) == 0
+    assert len(list((tmp_path / "kept").iterdir())) == 2
+    held = json.loads((tmp_path / "one" / "study.json").read_text())["generator_epochs"]
+    assert (held["cvae"], held["cgan"]) == (1, 2)
+    assert command.main(["study", *options, "--steps", "4", "--out", str(tmp_path / "two")]) == 0
+    assert len(list((tmp_path / "kept").iterdir())) == 2
+    same = [np.load(tmp_path / out / "trials" / "cvae-0.npz")["samples"] for out in ("one", "two")]
+    np.testing.assert_array_equal(*same)
+    assert command.main(["study", *options[:-4], "--epochs", "3", "--out", str(tmp_path / "one")]) == 2
+    assert "its generator_epochs is" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("epochs", "message"),
+    [
+        ("cvae=0", "expected an integer of at least 1, received '0'"),
+        ("vae=3", "there is no generator 'vae'; expected some of autoencoder, cvae"),
+        ("many", "received 'many'"),
+        ("cvae=3,5", "there is no generator '5'"),
+    ],
+)
+def test_epochs_that_are_none(epochs, message, capsys):
+    with pytest.raises(SystemExit):
+        command.main(["study", "--epochs", epochs])
+    assert message in capsys.readouterr().err
+
+
+def test_phantoms_are_simulated_as_many_as_it_takes(tiny, tmp_path, monkeypatch):
+    asked = []
+    load = phantom.load
+    monkeypatch.setattr(phantom, "load", lambda size, **options: asked.append(options) or load(size, **options))
+    options = ["--arms", "real", "--seeds", "1", "--per-class", "9", "--out", str(tmp_path)]
+    assert command.main(["study", *options]) == 0
+    assert asked[0]["train"] == 1000
+    command.main(["study", *options, "--per-class", "500", "--out", str(tmp_path / "other")])
+    assert asked[1]["train"] == 1500
 
 
 def test_folder(tiny, tmp_path, capsys):

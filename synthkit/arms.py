@@ -1,5 +1,7 @@
 """The arms that have a name on the command line, and what is behind each."""
 
+import re
+
 ARMS = {
     "real": "real images only, the baseline",
     "augmentation": "real images, transformed anew in every batch as in the mammography study",
@@ -33,8 +35,9 @@ GENERATORS = {  # epochs, as the studies trained theirs or a few hundred images 
     "acgan": (80, 32),
     "diffusion": (250, 32),
 }
-ENDINGS = {  # to a generator's name, one or both
+ENDINGS = {  # to a generator's name, any of them in this order
     "filtered": "the half of its images whose label a classifier of the real ones is surest of, without copies",
+    "x2": "two of its images for each real one, or as many as the number says",
     "augmented": "its images and the real ones transformed as in the arm augmentation",
 }
 BEST_AUC = 0.90  # of phantoms: the best that any classifier can reach
@@ -95,12 +98,12 @@ def named(names, *, epochs=None, ratio=5.0, steps=300, learning_rate=2e-3, keep=
     }
 
     def arm(name):
-        source = name.removesuffix(" augmented")
-        kind = "augmentation" if source != name else name
+        source, times, augmented = (name, None, None) if name in ARMS | FURTHER_ARMS else _with_endings(name).groups()
+        kind = "augmentation" if augmented else name
         return study.Arm(
             name,
             synthesizers.get(source),
-            ratio=ratio if source in synthesizers else 0.0,
+            ratio=float(times or ratio) if source in synthesizers else 0.0,
             augment=augmenters[kind]() if kind in augmenters else None,
         )
 
@@ -109,15 +112,15 @@ def named(names, *, epochs=None, ratio=5.0, steps=300, learning_rate=2e-3, keep=
 
 def check(names):
     """Raises ValueError for a name that is not of an arm."""
-    known = [*ARMS, *FURTHER_ARMS, *(f"{name}{end}" for name in GENERATORS for end in _endings())]
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise ValueError(
-            f"there is no arm {unknown[0]!r}; expected some of {', '.join(ARMS | FURTHER_ARMS)}, or a generator's with "
-            f"{' or '.join(ENDINGS)} behind it"
-        )
+    for name in names:
+        if name not in ARMS | FURTHER_ARMS and not _with_endings(name):
+            raise ValueError(
+                f"there is no arm {name!r}; expected some of {', '.join(ARMS | FURTHER_ARMS)}, or a generator's with "
+                f"{' or '.join(ENDINGS)} behind it"
+            )
 
 
-def _endings():
-    """Returns what may follow a generator's name: each ending, and all of them in their order."""
-    return [f" {end}" for end in (*ENDINGS, " ".join(ENDINGS))]
+def _with_endings(name):
+    """Matches a generator's name with endings: its images' source, how many for each real one, augmented; or None."""
+    number = r"(?=.*[1-9])\d+(?:\.\d+)?"
+    return re.fullmatch(rf"((?:{'|'.join(GENERATORS)})(?: filtered)?)(?: x({number}))?( augmented)?", name)

@@ -23,7 +23,28 @@ def test_endings_filter_and_augment():
     assert augmented.ratio == both.ratio == plain.ratio
 
 
-@pytest.mark.parametrize("name", ["vae", "real augmented", "cvae augmented filtered", "oracle filtered"])
+def test_endings_say_how_many():
+    made = arms.named(["cvae x0.5", "conv_cgan filtered x10 augmented", "cvae"], ratio=3.0)
+    assert [arm.ratio for arm in made] == [0.5, 10.0, 3.0]
+    assert [arm.augment is None for arm in made] == [True, False, True]
+    assert made[0].synthesizer is made[2].synthesizer
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cvae x0",
+        "cvae xx2",
+        "cvae x",
+        "cvae x2 filtered",
+        "vae",
+        "real augmented",
+        "cvae augmented filtered",
+        "oracle filtered",
+    ],
+)
 def test_other_names_are_refused(name):
-    with pytest.raises(ValueError, match=f"there is no arm '{name}'; expected some of real, .* filtered or augmented"):
+    with pytest.raises(
+        ValueError, match=f"there is no arm '{name}'; expected some of real, .* filtered or x2 or augmented"
+    ):
         arms.named([name])

@@ -24,7 +24,8 @@ RECIPES = {
     "the benchmark's recipe": "breastmnist_resnet18_medmnist",
     "the MedMNIST study's recipe": "breastmnist_resnet18_medmnist_study",
 }
-GENERATORS, STABILITY = "generator_quality_breastmnist", "conv_cgan_stability"
+GENERATORS, PHANTOM_GENERATORS = "generator_quality_breastmnist", "generator_quality_phantom"
+STABILITY = "conv_cgan_stability"
 
 
 def read(name):
@@ -74,6 +75,12 @@ def generator_rows():
         yield f"| {' | '.join(cells)} | {minutes:.1f} |"
 
 
+def phantom_labels():
+    """Yields how well the class that was asked for is found in phantoms of each generator."""
+    *most, last = (f"{row.label_auc:.2f} ({row.generator})" for row in read(PHANTOM_GENERATORS).itertuples())
+    yield f"it finds the class asked for with {', '.join(most)} and {last}, one seed each"
+
+
 def stability_rows():
     """Yields a line a seed: the least diversity of a class, at any look and at the last, and KID at every look."""
     for seed, rows in read(STABILITY).groupby("seed"):
@@ -101,6 +108,7 @@ def unwrapped(text):
         *(line for title, name in STUDIES.items() for line in study_rows(title, name)),
         *(line for title, name in RECIPES.items() for line in recipe_rows(title, name)),
         *generator_rows(),
+        *phantom_labels(),
         *stability_rows(),
         *default_study(),
     ],
@@ -129,6 +137,6 @@ def test_commands_are_understood(arguments):
 
 
 def test_every_table_of_results_is_used():
-    used = {"default_study", GENERATORS, STABILITY, *STUDIES.values(), *RECIPES.values()}
+    used = {"default_study", GENERATORS, PHANTOM_GENERATORS, STABILITY, *STUDIES.values(), *RECIPES.values()}
     used |= {f"{name}_trials" for name in used}
     assert {path.stem for path in RESULTS.glob("*.csv")} <= used

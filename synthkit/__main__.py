@@ -247,7 +247,7 @@ def _study(arguments):
             names,
             epochs=epochs,
             ratio=profile["ratio"],
-            steps=profile["skin_cnn"],
+            steps=arguments.steps or profile["skin_cnn"],
             learning_rate=profile["learning_rate"],
             keep=arguments.generators,
             progress=sys.stderr.isatty(),

@@ -50,7 +50,8 @@ def named(names, *, epochs=None, ratio=5.0, steps=300, learning_rate=2e-3, keep=
         names: some of `ARMS` and `FURTHER_ARMS`; a generator's may be followed by `ENDINGS`, "cvae filtered augmented".
         epochs: dict from a generator's name to its epochs, where they are not those of `GENERATORS`.
         ratio: synthetic images for each real one.
-        steps, learning_rate: of the classifier that filters images.
+        steps, learning_rate: of the classifier that filters images; it is trained with and without augmentation, and
+            the one that ranks a quarter of the real training images better, which it has not seen, is the judge.
         keep: folder for fitted generators, as in `generators.synthesizer`.
         progress: whether generators show a bar while they are fitted.
 
@@ -80,7 +81,8 @@ def named(names, *, epochs=None, ratio=5.0, steps=300, learning_rate=2e-3, keep=
     for name, (usual, size) in GENERATORS.items():
         options = {"epochs": (epochs or {}).get(name, usual), "batch_size": size, "keep": keep, "progress": progress}
         made[name] = generators.synthesizer(builders[name], **options)
-    judge = scorers.scorer(classifiers.skin_cnn, steps=steps, learning_rate=learning_rate)
+    ways = None, augmentation.Augmenter()
+    judge = scorers.scorer(classifiers.skin_cnn, steps=steps, learning_rate=learning_rate, augment=ways)
     rules = selection.confident(judge), selection.novel(lambda train: fidelity.pixels(train.images))
     synthesizers = {
         **{f"{name} filtered": selection.filtered(synthesize, *rules) for name, synthesize in made.items()},

@@ -30,13 +30,15 @@ def cross_validate(trainer, imageset, folds=5, *, seed=0, augment=None):
     return scores
 
 
-def scorer(builder, *, steps, held_back=0.25, **recipe):
+def scorer(builder, *, steps, held_back=0.25, augment=(None,), **recipe):
     """Makes a callable that fits a classifier on one set of images, for judging others by.
 
     Args:
         builder: as in `Trainer`.
         steps: gradient steps.
         held_back: share of the images, by patient, whose AUC chooses the weights.
+        augment: callables for `Trainer.train`, None for no augmentation. With each one network is trained, and the one
+            of the best AUC on the images held back is kept.
         recipe: further arguments of `Trainer`.
 
     Returns:
@@ -49,8 +51,13 @@ def scorer(builder, *, steps, held_back=0.25, **recipe):
         kind = (images.image_shape, len(images.class_names))
         if kind not in started:
             started[kind] = Trainer(builder, *kind, steps=steps, **recipe)
+        trainer = started[kind]
         train, validation = partition(images, [held_back], seed=seed)
-        started[kind].train(train, validation, seed=seed)
-        return started[kind].predict
+        fitted = []
+        for way in augment:
+            history = trainer.train(train, validation, seed=seed, augment=way)
+            fitted.append((max(history["val_auc"]), trainer.model.get_weights()))
+        trainer.model.set_weights(max(fitted, key=lambda pair: pair[0])[1])
+        return trainer.predict
 
     return fit

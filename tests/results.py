@@ -9,7 +9,7 @@ import sys
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from synthkit import charts, plots, results, statistics
+from synthkit import plots, results, statistics
 from tests.conftest import ROOT
 
 RESULTS = ROOT / "data" / "results"

@@ -25,6 +25,17 @@ def test_scorer_fits_on_patients_and_judges_by_others():
     assert set(seen) == {(20, 20, 1)}
 
 
+@pytest.mark.parametrize("order", [0, 1])
+def test_scorer_keeps_the_better_way_to_augment(order):
+    def blank(images, labels, seeds):
+        return images * 0, labels
+
+    images, test = make_imageset(80, 1), make_imageset(60, 9)
+    ways = ((blank, None), (None, blank))[order]
+    predict = scorer(classifiers.skin_cnn, steps=60, batch_size=16, checks=3, augment=ways)(images)
+    assert statistics.auc(test.labels, predict(test.images)) > 0.95
+
+
 def test_cross_validation_scores_every_patient_by_a_network_that_has_not_seen_them():
     whole = make_imageset(60, 3)
     whole = dataclasses.replace(whole, patients=[f"P{i // 2}" for i in range(60)])

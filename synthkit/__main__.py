@@ -114,6 +114,11 @@ def _parser():
         "--image-size", type=_positive, metavar="N", help="pixels a side (default: an npz file's own, else 28)"
     )
     study.add_argument(
+        "--drop-near-copies",
+        action="store_true",
+        help="leave images out of the validation and test part that are nearly copies of others",
+    )
+    study.add_argument(
         "--positive", metavar="CLASS", help="class that sensitivity speaks of (default: malignant, if there is one)"
     )
     study.add_argument(
@@ -224,11 +229,12 @@ def _study(arguments):
         names = [name for name in names if name != "oracle"]
     environment.import_tensorflow()
     from synthkit import classifiers, recipes, report, study
+    from synthkit.imageset import without_near_copies
     from synthkit.results import save
 
     out = Path(arguments.out)
     study.make_folder(out)
-    splits = _load(arguments)
+    splits = without_near_copies(_load(arguments)) if arguments.drop_near_copies else _load(arguments)
     positive = arguments.positive
     if positive is None and "malignant" in splits.train.class_names:
         positive = "malignant"
@@ -264,6 +270,12 @@ def _study(arguments):
     summary = found.summary()
     save(found, summary, out)
     print(_table(summary, report.controls(summary)))
+    near = report.near_copies(found)
+    if near:
+        apart = found.without_near_copies()
+        print("\n" + "\n".join(textwrap.wrap(near, 100)))
+        if apart:
+            print("\n" + _table(apart.summary(), []).rstrip())
     print(f"\n{report.write(found, out / 'report.html', summary)}")
     failed = (found.trials["status"] != "done").sum()
     if failed:

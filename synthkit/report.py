@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from synthkit import plots
+from synthkit.imageset import NEAR_COPY
 from synthkit.statistics import MARGIN, sentence
 
 
@@ -61,6 +62,19 @@ def power(summary, margin=MARGIN):
     return said
 
 
+def near_copies(results):
+    """Returns what is known of test images that nearly stand in another part as well: a text, or "" without any."""
+    count, images = len(results.settings.get("near_copies", [])), len(results.labels)
+    if not count:
+        return ""
+    apart = "Without them:" if results.without_near_copies() else "Too few others are left to score."
+    return (
+        f"{count} of {images} test images are nearly copies of training or validation images (a correlation above "
+        f"{NEAR_COPY:g}). A network that learns images by heart does well on them, and whatever keeps it from doing so, "
+        f"augmentation or synthetic images, seems to hurt. {apart}"
+    )
+
+
 def write(results, path, summary=None, margin=MARGIN):
     """Writes the page.
 
@@ -89,17 +103,21 @@ def write(results, path, summary=None, margin=MARGIN):
             "confusion": _per_arm(results, _draw_confusion(results, class_names)),
             "history": _histories(results),
         }
-    trials = results.trials
+    trials, apart = results.trials, results.without_near_copies()
     page = environment.get_template("report.html.jinja").render(
         rows=summary.to_dict("records"),
         sentences=[sentence(row) for row in summary[summary["metric"] == "auc"].to_dict("records")],
         controls=controls(summary),
         power=power(summary, margin),
+        near_copies=near_copies(results),
+        apart=apart.summary(margin=margin).query("metric == 'auc'").to_dict("records") if apart else [],
         margin=margin,
         further=[metric for metric in summary["metric"].unique() if metric not in ("auc", "accuracy")],
         figures=figures,
         positive=class_names[positive],
-        settings={key: value for key, value in results.settings.items() if key not in ("versions", "arms")},
+        settings={
+            key: value for key, value in results.settings.items() if key not in ("versions", "arms", "near_copies")
+        },
         arms=results.settings["arms"],
         versions=results.settings.get("versions", {}),
         seeds=results.seeds,

@@ -29,7 +29,8 @@ class Results:
             share of what it was trained on, as it is without augmentation, that the chosen weights call right.
         samples: dict from arm to an ImageSet of a few images of each class of the first finished seed's trial, as
             the classifier was given them; "real" holds real ones.
-        settings: dict, what the study was run with.
+        settings: dict, what the study was run with; `near_copies` are the places in the test part of images that nearly
+            stand in the training or validation part as well (`imageset.near_copies`).
     """
 
     trials: pd.DataFrame
@@ -62,6 +63,22 @@ class Results:
         scores = {arm: self.scores[arm] for arm in arms or self.scores}
         options = {"draws": draws, "margin": margin, "positive": positive}
         return summarize(scores, self.labels, self.patients, baseline, **options)
+
+    def without_near_copies(self):
+        """Returns the same results scored without the test images that are near-copies of others.
+
+        The networks stay the same, and so does the validation part that chose their weights.
+
+        Returns:
+            Results, or None where there are no near-copies or fewer than two other images of a class.
+        """
+        near = self.settings.get("near_copies", [])
+        kept = np.setdiff1d(np.arange(len(self.labels)), near)
+        counts = np.bincount(self.labels[kept], minlength=len(self.settings["class_names"]))
+        if not near or counts.min() < 2:
+            return None
+        scores = {arm: scores[:, kept] for arm, scores in self.scores.items()}
+        return dataclasses.replace(self, scores=scores, labels=self.labels[kept], patients=self.patients[kept])
 
 
 def trial_path(out, arm, seed):
@@ -106,6 +123,8 @@ def read_settings(path):
             raise ValueError("class_names are no names")
         if positive is not None and positive not in names:
             raise ValueError(f"positive is {positive!r}")
+        if not all(type(place) is int and place >= 0 for place in held.get("near_copies", [])):
+            raise ValueError("near_copies are no places of images")
     except Exception as error:  # damaged bytes fail in many ways
         raise ValueError(f"{path} is not the JSON that a study writes ({error}); choose another folder") from error
     return held

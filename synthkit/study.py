@@ -14,6 +14,7 @@ from tqdm.notebook import tqdm_notebook
 from synthkit import results
 from synthkit.environment import versions
 from synthkit.files import locked, replacing, write
+from synthkit.imageset import near_copies
 from synthkit.trial import Arm, Trials, failure, oversample, pack, run_packed, shuffled
 
 ARM_NAME = r'[^/\\:*?"<>|=+@\n-][^/\\:*?"<>|\n]*'
@@ -83,7 +84,7 @@ def run(
     out = Path(out)
     make_folder(out)
     with locked(out, "a study"):
-        order = _claim(out, identity)
+        order = _claim(out, identity, splits)
         grid = [(arm, seed) for seed in range(seeds) for arm in arms]
         rows = {key: contents["row"] for key, contents in results.read_trials(out).items()}
         todo = [(arm, seed) for arm, seed in grid if rows.get((arm.name, seed), {}).get("status") != "done"]
@@ -206,11 +207,12 @@ def make_folder(out):
         raise OSError(f"{out} cannot be written ({error.strerror}); choose another folder for the results") from error
 
 
-def _claim(out, identity):
+def _claim(out, identity, splits):
     """Writes `study.json`, or compares with that of the trials that are there. Returns the names of all arms."""
     path = out / "study.json"
     if not any((out / "trials").iterdir()):
-        write(path, json.dumps({**identity, "versions": versions()}, indent=1).encode())
+        near = np.flatnonzero(near_copies(splits.test, splits.train, splits.validation)).tolist()
+        write(path, json.dumps({**identity, "near_copies": near, "versions": versions()}, indent=1).encode())
         return list(identity["arms"])
     if not path.exists():
         raise ValueError(f"{out} holds trials without a study.json that says of what; choose another folder")

@@ -107,6 +107,26 @@ def test_phantoms_are_simulated_as_many_as_it_takes(tiny, tmp_path, monkeypatch)
     assert asked[1]["train"] == 1500
 
 
+def test_near_copies_are_told_or_left_out(tiny, tmp_path, capsys):
+    made = arrays()
+    for part in ("val", "test"):  # one grey level off, so not the same bytes
+        made[f"{part}_images"][:6] = made["train_images"][:6] ^ (1 if part == "val" else 2)
+    path = write(tmp_path / "mine.npz", **made)
+    options = ["study", "--data", str(path), "--arms", "real,oversample", "--seeds", "2"]
+    assert command.main([*options, "--out", str(tmp_path / "all")]) == 0
+    printed = capsys.readouterr()
+    assert "6 of 20 test images are nearly copies of training or validation images" in " ".join(printed.out.split())
+    assert printed.out.count("baseline") == 2
+    assert "nearly copies" in (tmp_path / "all" / "report.html").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "all" / "study.json").read_text())["near_copies"] == list(range(6))
+    assert command.main([*options, "--drop-near-copies", "--out", str(tmp_path / "apart")]) == 0
+    printed = capsys.readouterr()
+    assert "6 of 12 validation images and 6 of 20 test images are nearly copies of others" in printed.err
+    assert printed.out.count("baseline") == 1
+    with np.load(tmp_path / "apart" / "scores.npz") as scores:
+        assert scores["scores/real"].shape == (2, 14, 2)
+
+
 def test_folder(tiny, tmp_path, capsys):
     rng = np.random.default_rng(0)
     for label in ("benign", "malignant"):

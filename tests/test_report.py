@@ -136,6 +136,23 @@ def test_counts_stand_in_the_place_of_a_ratio(results, tmp_path):
     assert "real 1.0, cgan (250 malignant, 300 benign)" in report.write(counted, tmp_path / "c.html").read_text()
 
 
+def test_near_copies_in_the_test_part_are_told(results, tmp_path):
+    results.settings["near_copies"] = list(range(10))
+    text = report.write(results, tmp_path / "near.html").read_text(encoding="utf-8")
+    assert "10 of 40 test images are nearly copies of training or validation images" in text
+    apart = results.without_near_copies()
+    assert len(apart.labels) == len(apart.patients) == 30
+    for arm, scores in results.scores.items():
+        np.testing.assert_array_equal(apart.scores[arm], scores[:, 10:])
+    for row in apart.summary().query("metric == 'auc'").itertuples():
+        assert f"{row.mean:.3f} ({row.low:.3f} to {row.high:.3f})" in text
+    results.settings["near_copies"] = list(range(37))
+    assert results.without_near_copies() is None
+    text = report.write(results, tmp_path / "near.html").read_text(encoding="utf-8")
+    assert "37 of 40 test images" in text
+    assert "Too few others are left to score." in text
+
+
 def test_known_patients_need_no_warning(results, tmp_path):
     known = dataclasses.replace(results, patients=np.repeat(np.arange(20), 2).astype(str))
     text = report.write(known, tmp_path / "a.html").read_text(encoding="utf-8")

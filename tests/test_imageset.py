@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from synthkit.datasets import medmnist, phantom
 from synthkit.imageset import (
     ImageSet,
     Splits,
@@ -266,3 +267,15 @@ class TestNearCopies:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             assert [len(part) for part in without_near_copies(apart)] == [20, 2, 10]
+
+    def test_of_breastmnist(self, real_data):
+        path = real_data("breastmnist.npz")
+        with pytest.warns(UserWarning, match="byte for byte"):
+            splits = medmnist.load(path)
+        assert near_copies(splits.test, splits.train).sum() == 54
+        assert near_copies(splits.validation, splits.train).sum() == 31
+        assert near_copies(splits.test, splits.train, splits.validation).sum() == 58
+
+    def test_none_among_phantoms(self):
+        splits = phantom.load(28, train=600, test=400)
+        assert not near_copies(splits.test, splits.train, splits.validation).any()

@@ -20,6 +20,7 @@ STUDIES = {
     "the same at 64×64, 600 steps, 3 seeds": "mass_crops_64_600_steps",
     "the same with the simple CNN": "mass_crops_64_simple_cnn",
 }
+PHANTOMS = {"50": "phantom_50", "150": "phantom_150", "500": "phantom_500"}  # real images of each class
 RECIPES = {
     "the benchmark's recipe": "breastmnist_resnet18_medmnist",
     "the MedMNIST study's recipe": "breastmnist_resnet18_medmnist_study",
@@ -50,6 +51,19 @@ def study_rows(title, name):
         area = f"{row.mean:.3f} {interval(row.low, row.high)}"
         yield f"| {title} | {row.arm} | {area} | {difference} | {row.verdict} |"
         title = ""
+
+
+def gap_rows(count, name):
+    """Yields the table's lines of a study on phantoms, with the share of the gap to the oracle that an arm closes."""
+    table, gap = read(name), read(f"{name}_gap").set_index("arm")
+    for row in table[table["metric"] == "auc"].itertuples():
+        difference = share = ""
+        if row.verdict != "baseline":
+            difference = f"{signed(row.difference)} {interval(row.difference_low, row.difference_high, signed)}"
+        if row.arm in gap.index:
+            share = "{:.0%} ({:.0%} to {:.0%})".format(*gap.loc[row.arm, ["share", "low", "high"]]).replace("-", "−")
+        yield f"| {count} | {row.arm} | {row.mean:.3f} {interval(row.low, row.high)} | {difference} | {share} | {row.verdict} |"
+        count = ""
 
 
 def recipe_rows(title, name):

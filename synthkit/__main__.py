@@ -234,11 +234,13 @@ def _study(arguments):
 
     out = Path(arguments.out)
     study.make_folder(out)
-    splits = without_near_copies(_load(arguments)) if arguments.drop_near_copies else _load(arguments)
+    per_class = arguments.per_class or (profile["per_class"] if phantoms else None)
+    splits = _load(arguments, per_class)
+    if arguments.drop_near_copies:
+        splits = without_near_copies(splits)
     positive = arguments.positive
     if positive is None and "malignant" in splits.train.class_names:
         positive = "malignant"
-    per_class = arguments.per_class or (profile["per_class"] if phantoms else None)
     steps = arguments.steps or profile[arguments.classifier]
     recipe = {"steps": steps, "learning_rate": profile["learning_rate"]}
     if arguments.recipe and arguments.steps:
@@ -305,8 +307,8 @@ def _prepare(arguments):
     return 0
 
 
-def _load(arguments):
-    """Returns the Splits that `--data` names, at `--image-size`."""
+def _load(arguments, per_class):
+    """Returns the Splits that `--data` names, at `--image-size`; of phantoms enough for `per_class` a seed."""
     from synthkit.datasets import folders, medmnist, phantom, prepared
     from synthkit.imageset import Splits, resize
 
@@ -318,8 +320,8 @@ def _load(arguments):
         splits = prepared.load(source)
         return Splits(*(resize(part, size) for part in splits)) if size else splits
     if source == "phantom":
-        # Enough patients for every seed to draw others.
-        return phantom.load(size or 28, train=max(1000, 3 * (arguments.per_class or 0)), best_auc=arms.BEST_AUC)
+        # So many that two seeds share a tenth of what they draw: seeds that share more look more alike than they are.
+        return phantom.load(size or 28, train=20 * per_class, best_auc=arms.BEST_AUC)
     if Path(source).is_dir():
         return folders.load(source, size or 28, patients=arguments.patients, progress=sys.stderr.isatty())
     if source.lower() not in medmnist.INFO and not source.endswith(".npz"):

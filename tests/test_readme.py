@@ -62,7 +62,8 @@ def gap_rows(count, name):
             difference = f"{signed(row.difference)} {interval(row.difference_low, row.difference_high, signed)}"
         if row.arm in gap.index:
             share = "{:.0%} ({:.0%} to {:.0%})".format(*gap.loc[row.arm, ["share", "low", "high"]]).replace("-", "−")
-        yield f"| {count} | {row.arm} | {row.mean:.3f} {interval(row.low, row.high)} | {difference} | {share} | {row.verdict} |"
+        area = f"{row.mean:.3f} {interval(row.low, row.high)}"
+        yield f"| {count} | {row.arm} | {area} | {difference} | {share} | {row.verdict} |"
         count = ""
 
 

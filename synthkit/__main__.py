@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import re
 import sys
 import textwrap
 import warnings
@@ -67,7 +68,7 @@ def _parser():
         "test part, and says with intervals and corrected tests which arms help. Killed and started again\n"
         "with the same arguments it goes on where it was.",
         epilog=f"arms:\n{usual}\n\nfurther arms, by --arms only:\n{further}\n\n"
-        f'behind a generator\'s name, as in "cvae filtered":\n{endings}\n\n'
+        f'behind a generator\'s name, in this order, as in "cvae filtered x2":\n{endings}\n\n'
         f"profiles:        fast    full\n{profiles}\n"
         "  (a classifier's name: gradient steps with it; per_class: real training images of each\n"
         "  class, holds for phantoms, other data are used whole; ratio: synthetic images for each real one)\n\n"
@@ -102,7 +103,8 @@ def _parser():
     study.add_argument(
         "--generators",
         metavar="DIR",
-        help="keep fitted generators there; every study of the same images and seeds takes them up",
+        help="keep fitted generators there (an autoencoder's file holds the training images); every study of the same "
+        "images and seeds takes them up; empty it after changing a generator's code",
     )
     study.add_argument(
         "--recipe",
@@ -203,7 +205,7 @@ def _epochs(text):
     """Reads "300" or "cvae=300,diffusion=500" as a dict from a generator's name to its epochs."""
     if "=" not in text:
         return dict.fromkeys(arms.GENERATORS, _positive(text))
-    pairs = dict(pair.split("=", 1) if "=" in pair else (pair, "") for pair in text.split(","))
+    pairs = dict(pair.split("=", 1) if "=" in pair else (pair, "") for pair in re.split(r"\s*,\s*", text.strip()))
     unknown = [name for name in pairs if name not in arms.GENERATORS]
     if unknown:
         raise argparse.ArgumentTypeError(
@@ -222,18 +224,20 @@ def _study(arguments):
     names = [name.strip() for name in arguments.arms.split(",")] if arguments.arms else list(arms.ARMS)
     arms.check(names)
     if not phantoms:
-        if arguments.arms and "oracle" in names:
+        if arguments.arms and any(name.split()[:1] == ["oracle"] for name in names):
             raise ValueError(
                 "the arm oracle draws from the simulator, so it exists on phantoms only; leave it out of --arms"
             )
         names = [name for name in names if name != "oracle"]
     environment.import_tensorflow()
-    from synthkit import classifiers, recipes, report, study
+    from synthkit import classifiers, files, recipes, report, study
     from synthkit.imageset import without_near_copies
     from synthkit.results import save
 
     out = Path(arguments.out)
-    study.make_folder(out)
+    files.make_folder(out / "trials", "the results")
+    if arguments.generators:
+        files.make_folder(arguments.generators, "fitted generators")
     per_class = arguments.per_class or (profile["per_class"] if phantoms else None)
     splits = _load(arguments, per_class)
     if arguments.drop_near_copies:
@@ -248,12 +252,11 @@ def _study(arguments):
     if arguments.recipe:
         counts = splits.train.class_counts().values()
         recipe = recipes.recipe(arguments.recipe, sum(min(count, per_class or count) for count in counts))
-    epochs = {name: usual for name, (usual, _) in arms.GENERATORS.items()} | (arguments.epochs or {})
     found = study.run(
         splits,
         arms.named(
             names,
-            epochs=epochs,
+            epochs=arguments.epochs,
             ratio=profile["ratio"],
             steps=arguments.steps or profile["skin_cnn"],
             learning_rate=profile["learning_rate"],
@@ -266,7 +269,7 @@ def _study(arguments):
         train_per_class=per_class,
         positive=positive,
         n_jobs=arguments.jobs,
-        settings={"generator_epochs": epochs} | ({"best_auc": arms.BEST_AUC} if phantoms else {}),
+        settings={"best_auc": arms.BEST_AUC} if phantoms else {},
         **recipe,
     )
     summary = found.summary()

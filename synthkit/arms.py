@@ -35,7 +35,7 @@ GENERATORS = {  # epochs, as the studies trained theirs or a few hundred images 
     "acgan": (80, 32),
     "diffusion": (250, 32),
 }
-ENDINGS = {  # to a generator's name, any of them in this order
+ENDINGS = {  # to a generator's name, any of them in this order; to a control's all but the first
     "filtered": "the half of its images whose label a classifier of the real ones is surest of, without copies",
     "x2": "two of its images for each real one, or as many as the number says",
     "augmented": "its images and the real ones transformed as in the arm augmentation",
@@ -77,9 +77,10 @@ def named(names, *, epochs=None, ratio=5.0, steps=300, learning_rate=2e-3, keep=
         "acgan": conv_gan.acgan,
         "diffusion": diffusion.diffusion,
     }
+    trained = {name: usual for name, (usual, _) in GENERATORS.items()} | (epochs or {})
     made = {}
-    for name, (usual, size) in GENERATORS.items():
-        options = {"epochs": (epochs or {}).get(name, usual), "batch_size": size, "keep": keep, "progress": progress}
+    for name, (_, size) in GENERATORS.items():
+        options = {"epochs": trained[name], "batch_size": size, "keep": keep, "progress": progress}
         made[name] = generators.synthesizer(builders[name], **options)
     ways = None, augmentation.Augmenter()
     judge = scorers.scorer(classifiers.skin_cnn, steps=steps, learning_rate=learning_rate, augment=ways)
@@ -102,11 +103,13 @@ def named(names, *, epochs=None, ratio=5.0, steps=300, learning_rate=2e-3, keep=
     def arm(name):
         source, times, augmented = (name, None, None) if name in ARMS | FURTHER_ARMS else _with_endings(name).groups()
         kind = "augmentation" if augmented else name
+        generator = "cvae" if source == "shuffled" else source.split()[0]
         return study.Arm(
             name,
             synthesizers.get(source),
             ratio=float(times or ratio) if source in synthesizers else 0.0,
             augment=augmenters[kind]() if kind in augmenters else None,
+            settings={"epochs": trained[generator]} if generator in trained else None,
         )
 
     return [arm(name) for name in names]
@@ -118,11 +121,12 @@ def check(names):
         if name not in ARMS | FURTHER_ARMS and not _with_endings(name):
             raise ValueError(
                 f"there is no arm {name!r}; expected some of {', '.join(ARMS | FURTHER_ARMS)}, or a generator's with "
-                f"{' or '.join(ENDINGS)} behind it"
+                f"{', '.join(ENDINGS)} behind it, in this order"
             )
 
 
 def _with_endings(name):
-    """Matches a generator's name with endings: its images' source, how many for each real one, augmented; or None."""
+    """Matches a name with endings: where its images come from, how many for each real one, augmented; or None."""
     number = r"(?=.*[1-9])\d+(?:\.\d+)?"
-    return re.fullmatch(rf"((?:{'|'.join(GENERATORS)})(?: filtered)?)(?: x({number}))?( augmented)?", name)
+    source = rf"(?:{'|'.join(GENERATORS)})(?: filtered)?|oversample|shuffled|oracle"
+    return re.fullmatch(rf"({source})(?: x({number}))?( augmented)?", name)

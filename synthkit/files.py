@@ -37,6 +37,21 @@ def unwritable(path, error):
     )
 
 
+def make_folder(folder, what):
+    """Makes a folder if it is not there and tries whether it can be written.
+
+    Raises:
+        OSError: if not; says to choose another for `what`.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "try").touch()
+        (folder / "try").unlink()
+    except OSError as error:
+        raise OSError(f"{folder} cannot be written ({error.strerror}); choose another folder for {what}") from error
+
+
 def write(path, data):
     """Writes bytes to a file, all or none."""
     with replacing(path) as file:

@@ -69,8 +69,8 @@ def near_copies(results):
         return ""
     apart = "Without them:" if results.without_near_copies() else "Too few others are left to score."
     return (
-        f"{count} of {images} test images are nearly copies of training or validation images (a correlation above "
-        f"{NEAR_COPY:g}). A network that learns images by heart does well on them, and whatever keeps it from that, "
+        f"{count} of {images} test images look like copies of training or validation images (a correlation above "
+        f"{NEAR_COPY:g}). If they are, a network that learns by heart does well on them, and what keeps it from that, "
         f"augmentation or synthetic images, seems to hurt. {apart}"
     )
 

@@ -13,12 +13,12 @@ from tqdm.notebook import tqdm_notebook
 
 from synthkit import results
 from synthkit.environment import versions
-from synthkit.files import locked, replacing, write
+from synthkit.files import locked, make_folder, replacing, write
 from synthkit.imageset import near_copies
 from synthkit.trial import Arm, Trials, failure, oversample, pack, run_packed, shuffled
 
 ARM_NAME = r'[^/\\:*?"<>|=+@\n-][^/\\:*?"<>|\n]*'
-__all__ = ["Arm", "make_folder", "oversample", "run", "shuffled"]
+__all__ = ["Arm", "oversample", "run", "shuffled"]
 
 
 def run(
@@ -46,7 +46,7 @@ def run(
             classifier, alike for all arms.
         train_per_class: real training images of each class, drawn anew for every seed; None takes all.
         positive: name of the class that sensitivity, specificity and F1 speak of; None for the mean over classes.
-        settings: dict, whatever else decides the numbers (a generator's epochs, say), kept and compared.
+        settings: dict, whatever else decides the numbers of every arm, kept and compared.
         n_jobs: trials at a time, each in a process of its own, as joblib counts: -1 for as many as there are cores,
             None for what `joblib.parallel_config` says, which may name a cluster (backend "dask" or "ray"), and for one
             in this process where it says nothing. A worker that dies costs its trial, which is run again.
@@ -82,7 +82,7 @@ def run(
         "arms": {arm.name: _describe(arm) for arm in arms},
     }
     out = Path(out)
-    make_folder(out)
+    make_folder(out / "trials", "the results")
     with locked(out, "a study"):
         order = _claim(out, identity, splits)
         grid = [(arm, seed) for seed in range(seeds) for arm in arms]
@@ -156,7 +156,9 @@ def _describe(arm):
     augment = {} if arm.augment is None else {"augment": getattr(arm.augment, "__name__", type(arm.augment).__name__)}
     usual = {"real_share": 1.0, "balance": False, "pretrain": 0.0, "counts": None}
     ratio = {"ratio": arm.ratio} if arm.counts is None else {}
-    return {**ratio, **augment} | {k: getattr(arm, k) for k in usual if getattr(arm, k) != usual[k]}
+    return {**ratio, **augment, **(arm.settings or {})} | {
+        k: getattr(arm, k) for k in usual if getattr(arm, k) != usual[k]
+    }
 
 
 def _check(splits, arms, seeds, positive):
@@ -193,26 +195,12 @@ def _check(splits, arms, seeds, positive):
         raise ValueError(f"positive must be one of {', '.join(splits.train.class_names)}. Received: {positive!r}")
 
 
-def make_folder(out):
-    """Makes a study's folder if it is not there and tries whether it can be written.
-
-    Raises:
-        OSError: if not.
-    """
-    try:
-        (Path(out) / "trials").mkdir(parents=True, exist_ok=True)
-        (Path(out) / "trials" / "try").touch()
-        (Path(out) / "trials" / "try").unlink()
-    except OSError as error:
-        raise OSError(f"{out} cannot be written ({error.strerror}); choose another folder for the results") from error
-
-
 def _claim(out, identity, splits):
     """Writes `study.json`, or compares with that of the trials that are there. Returns the names of all arms."""
     path = out / "study.json"
+    near = {"near_copies": np.flatnonzero(near_copies(splits.test, splits.train, splits.validation)).tolist()}
     if not any((out / "trials").iterdir()):
-        near = np.flatnonzero(near_copies(splits.test, splits.train, splits.validation)).tolist()
-        write(path, json.dumps({**identity, "near_copies": near, "versions": versions()}, indent=1).encode())
+        write(path, json.dumps({**identity, **near, "versions": versions()}, indent=1).encode())
         return list(identity["arms"])
     if not path.exists():
         raise ValueError(f"{out} holds trials without a study.json that says of what; choose another folder")
@@ -227,8 +215,8 @@ def _claim(out, identity, splits):
             raise ValueError(
                 f"{out} holds another study's trials: its {what}. Choose another folder, or delete this one"
             )
-    if arms != held["arms"]:
-        write(path, json.dumps({**held, "arms": arms}, indent=1).encode())
+    if arms != held["arms"] or "near_copies" not in held:
+        write(path, json.dumps({**held, **near, "arms": arms}, indent=1).encode())
     return list(arms)
 
 

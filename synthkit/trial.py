@@ -30,6 +30,8 @@ class Arm:
         pretrain: share of the gradient steps that go to the synthetic images alone, before those on real images
             alone; 0 mixes them.
         counts: dict from a class's name to how many synthetic images of it, instead of `ratio`; None for none such.
+        settings: dict, whatever else decides the arm's numbers (a generator's epochs, say), kept with the study and
+            compared when it is gone on with; None for nothing.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Arm:
     balance: bool = False
     pretrain: float = 0.0
     counts: dict | None = None
+    settings: dict | None = None
 
 
 def oversample(train, labels, seed):

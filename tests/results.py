@@ -9,12 +9,11 @@ import sys
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from synthkit import plots, results, statistics
+from synthkit import arms, plots, results, statistics
 from tests.conftest import ROOT
 
 RESULTS = ROOT / "data" / "results"
 GAP = {50: "phantom_50", 150: "phantom_150", 500: "phantom_500"}  # real images of each class: the study
-BEST = 0.90  # AUC of the best possible classifier of the phantoms
 
 
 def take_over(study, name):
@@ -41,8 +40,8 @@ def draw_gap():
         ax.fill_between(rows["images"], rows["low"], rows["high"], color=colors[name], alpha=0.1, linewidth=0)
         ax.plot(rows["images"], rows["mean"], "o-", color=colors[name], linewidth=1.8, markersize=5)
         ends.append((rows["mean"].iloc[-1], name))
-    ax.axhline(BEST, color="#555555", linestyle=":", linewidth=1.2)
-    ax.annotate("the best possible classifier", (min(GAP), BEST), xytext=(0, 4), textcoords="offset points")
+    ax.axhline(arms.BEST_AUC, color="#555555", linestyle=":", linewidth=1.2)
+    ax.annotate("the best possible classifier", (min(GAP), arms.BEST_AUC), xytext=(0, 4), textcoords="offset points")
     ax.set_xscale("log")
     ax.set_xticks(list(GAP), [str(count) for count in GAP])
     ax.minorticks_off()

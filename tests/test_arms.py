@@ -28,6 +28,18 @@ def test_endings_say_how_many():
     assert [arm.ratio for arm in made] == [0.5, 10.0, 3.0]
     assert [arm.augment is None for arm in made] == [True, False, True]
     assert made[0].synthesizer is made[2].synthesizer
+    controls = arms.named(["oversample x2", "shuffled x0.5", "oracle x3 augmented"])
+    assert [arm.ratio for arm in controls] == [2.0, 0.5, 3.0]
+
+
+def test_epochs_belong_to_the_arm():
+    made = arms.named(["real", "cvae x2", "shuffled", "cgan filtered"], epochs={"cvae": 7})
+    assert [arm.settings for arm in made] == [
+        None,
+        {"epochs": 7},
+        {"epochs": 7},
+        {"epochs": arms.GENERATORS["cgan"][0]},
+    ]
 
 
 @pytest.mark.parametrize(
@@ -45,6 +57,7 @@ def test_endings_say_how_many():
 )
 def test_other_names_are_refused(name):
     with pytest.raises(
-        ValueError, match=f"there is no arm '{name}'; expected some of real, .* filtered or x2 or augmented"
+        ValueError,
+        match=f"there is no arm '{name}'; expected some of real, .* filtered, x2, augmented behind it, in this order",
     ):
         arms.named([name])

@@ -257,6 +257,19 @@ class TestNearCopies:
         even = ImageSet(np.full((4, 8, 8, 1), 7, "uint8"), np.arange(4) % 2, ("a", "b"))
         assert not near_copies(even, even).any()
 
+    def test_a_common_colour_makes_no_copies(self):
+        rng = np.random.default_rng(0)
+
+        def brown(count):
+            images = np.array([210, 150, 130]) + rng.normal(0, 8, (count, 16, 16, 3))
+            return ImageSet(images.astype("uint8"), np.arange(count) % 2, ("a", "b"))
+
+        assert not near_copies(brown(50), brown(50)).any()
+
+    def test_blocks_do_not_matter(self):
+        many = make_imageset(2100)
+        assert np.flatnonzero(near_copies(many[[7, 2098, 1023, 1024]], many[np.arange(8, 2100)])).tolist() == [1, 2, 3]
+
     def test_are_left_out_of_what_is_scored(self):
         splits = self.parts()
         with pytest.warns(UserWarning, match="2 of 4 validation images and 4 of 14 test images are nearly copies"):

@@ -71,14 +71,15 @@ def test_epochs_and_kept_generators(tiny, tmp_path, capsys):
     options = ["--arms", "real,cvae", "--seeds", "2", "--epochs", "cvae=1", "--generators", str(tmp_path / "kept")]
     assert command.main(["study", *options, "--out", str(tmp_path / "one")]) == 0
     assert len(list((tmp_path / "kept").iterdir())) == 2
-    held = json.loads((tmp_path / "one" / "study.json").read_text())["generator_epochs"]
-    assert (held["cvae"], held["cgan"]) == (1, 2)
+    assert json.loads((tmp_path / "one" / "study.json").read_text())["arms"]["cvae"] == {"ratio": 1.0, "epochs": 1}
     assert command.main(["study", *options, "--steps", "4", "--out", str(tmp_path / "two")]) == 0
     assert len(list((tmp_path / "kept").iterdir())) == 2
     same = [np.load(tmp_path / out / "trials" / "cvae-0.npz")["samples"] for out in ("one", "two")]
     np.testing.assert_array_equal(*same)
     assert command.main(["study", *options[:-4], "--epochs", "3", "--out", str(tmp_path / "one")]) == 2
-    assert "its generator_epochs is" in capsys.readouterr().err
+    assert "holds another study's trials: its arms is" in capsys.readouterr().err
+    further = ["--arms", "real,cvae,cgan", "--seeds", "2", "--epochs", "cvae=1, cgan=3", "--out", str(tmp_path / "one")]
+    assert command.main(["study", *further]) == 0
 
 
 @pytest.mark.parametrize(
@@ -114,7 +115,7 @@ def test_near_copies_are_told_or_left_out(tiny, tmp_path, capsys):
     options = ["study", "--data", str(path), "--arms", "real,oversample", "--seeds", "2"]
     assert command.main([*options, "--out", str(tmp_path / "all")]) == 0
     printed = capsys.readouterr()
-    assert "6 of 20 test images are nearly copies of training or validation images" in " ".join(printed.out.split())
+    assert "6 of 20 test images look like copies of training or validation images" in " ".join(printed.out.split())
     assert printed.out.count("baseline") == 2
     assert "nearly copies" in (tmp_path / "all" / "report.html").read_text(encoding="utf-8")
     assert json.loads((tmp_path / "all" / "study.json").read_text())["near_copies"] == list(range(6))

@@ -36,11 +36,11 @@ MAY_IMPORT = {
     "scorers": {"imageset", "training"},
     "tuning": {"classifiers", "files", "training"},
     "datasets": {"imageset", "dicom", "files", "preprocessing"},
-    "generators": {"imageset", "training"},
+    "generators": {"environment", "files", "imageset", "training"},
     "claims": {"statistics"},
     "results": {"files", "imageset", "statistics"},
     "trial": {"environment", "imageset", "training", "statistics", "results"},
-    "study": {"environment", "files", "results", "trial"},
+    "study": {"environment", "files", "imageset", "results", "trial"},
     "arms": {
         *("augmentation", "classifiers", "datasets", "fidelity", "generators"),
         *("mixing", "scorers", "selection", "study"),

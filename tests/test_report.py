@@ -139,7 +139,7 @@ def test_counts_stand_in_the_place_of_a_ratio(results, tmp_path):
 def test_near_copies_in_the_test_part_are_told(results, tmp_path):
     results.settings["near_copies"] = list(range(10))
     text = report.write(results, tmp_path / "near.html").read_text(encoding="utf-8")
-    assert "10 of 40 test images are nearly copies of training or validation images" in text
+    assert "10 of 40 test images look like copies of training or validation images" in text
     apart = results.without_near_copies()
     assert len(apart.labels) == len(apart.patients) == 30
     for arm, scores in results.scores.items():

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import uuid
 from pathlib import Path
 
 import keras
@@ -32,7 +33,8 @@ def synthesizer(build, *, epochs=300, batch_size=128, augment=None, keep=None, p
         batch_size: images a step.
         augment: callable for `imageset.to_dataset`, applied to the images that it is fitted on; None for none.
         keep: folder for fitted generators, made if missing: one that was fitted before on the same images, with the
-            same seed and in the same way, is read from there. None keeps the last one, in memory.
+            same seed, epochs and network, is read from there. Empty it after changing a generator's code. An
+            autoencoder's file holds the training images. None keeps the last one, in memory.
         progress: whether to show a bar over the epochs.
 
     Returns:
@@ -58,9 +60,9 @@ def synthesizer(build, *, epochs=300, batch_size=128, augment=None, keep=None, p
                 steps = max(1, round(len(train) / batch_size))
                 bars = [_EpochBar(position=2)] if progress else []
                 model.fit(data, epochs=epochs, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=bars)
-                if path:
-                    _write(path, model)
             fitted[key] = model
+            if path and not path.exists():
+                _write(path, model)
         images = fitted[key].sample(labels, seed)
         if not np.isfinite(images).all():
             raise FloatingPointError(f"{fitted[key].name} makes images that are not numbers: its training diverged")
@@ -80,9 +82,9 @@ def _digest(model, *rest):
 
 def _write(path, model):
     """Writes a generator so that a kill leaves the whole file or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.stem}.{os.getpid()}.part.keras")
+    part = path.with_name(f"{path.stem}.{uuid.uuid4().hex}.part.keras")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         model.save(part)
         os.replace(part, path)
     except OSError as error:

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from synthkit import classifiers, fidelity, generators, plots
+from synthkit.arms import GENERATORS
 from synthkit.datasets import medmnist, phantom
 from synthkit.generators.cgan import dense_cgan
 from synthkit.generators.conv_gan import conv_cgan
@@ -26,19 +27,18 @@ from synthkit.generators.vae import conditional_vae
 from synthkit.statistics import auc
 from synthkit.training import Trainer
 
-# name: (builder, epochs, images a batch); the first two as the MedMNIST study trained them
-GENERATORS = {
-    "cvae": (conditional_vae, 300, 128),
-    "cgan": (dense_cgan, 1000, 128),
-    "conv_cvae": (convolutional_vae, 300, 64),
-    "conv_cgan": (conv_cgan, 80, 32),
-    "diffusion": (diffusion, 250, 32),
+BUILDERS = {
+    "cvae": conditional_vae,
+    "cgan": dense_cgan,
+    "conv_cvae": convolutional_vae,
+    "conv_cgan": conv_cgan,
+    "diffusion": diffusion,
 }
 
 
 def measure(splits, name, seed, spaces, classifier, out):
     """Fits a generator, keeps its images in OUT and returns the row."""
-    build, epochs, batch_size = GENERATORS[name]
+    build, (epochs, batch_size) = BUILDERS[name], GENERATORS[name]
     began, used = time.perf_counter(), time.process_time()
     synthesize = generators.synthesizer(build, epochs=epochs, batch_size=batch_size)
     synthetic = synthesize(splits.train, splits.train.labels, seed)
@@ -78,7 +78,7 @@ def main():
     parser.add_argument("data")
     parser.add_argument("out", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--generators", default=",".join(GENERATORS))
+    parser.add_argument("--generators", default=",".join(BUILDERS))
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     simulated = arguments.data == "phantom"

@@ -51,6 +51,12 @@ def test_ends_agree_with_the_estimate_of_what_is_left():
         assert statistics.estimate(left, spread, 400, 2).p_value() == pytest.approx(0.05, abs=1e-6)
 
 
+def test_arms_that_are_not_there():
+    scores, labels, patients = simulate(np.random.default_rng(3), 0.3)
+    with pytest.raises(ValueError, match="there is no arm best; expected two of real, made, oracle"):
+        statistics.gap_closed(scores, labels, patients, ceiling="best")
+
+
 def test_nothing_is_known_where_the_ceiling_is_the_baseline():
     (row,) = statistics.gap_closed(*simulate(np.random.default_rng(0), 0.5, gap=0.0), draws=200).itertuples()
     assert (row.low, row.high) == (-np.inf, np.inf)

@@ -22,6 +22,7 @@ PROFILES = {
     "learning_rate": {"fast": 2e-3, "full": 1e-3},
 }
 CLASSIFIERS = ("skin_cnn", "simple_cnn", "resnet18")
+WORKER_SECONDS = 30  # that a cluster's first worker may take to come
 RECIPES = ("medmnist", "medmnist_study")
 
 
@@ -185,8 +186,12 @@ def _cluster(address):
     import joblib
 
     with Client(address, timeout=10, set_as_default=False) as client:
-        if not client.ncores():
-            raise OSError(f"the scheduler at {address} has no workers: start some with dask worker {address}")
+        try:
+            client.wait_for_workers(1, timeout=WORKER_SECONDS)
+        except TimeoutError as error:
+            raise OSError(
+                f"the scheduler at {address} has no workers: start some with dask worker {address}"
+            ) from error
         with joblib.parallel_config(backend="dask", client=client):
             yield
 

@@ -38,6 +38,7 @@ GENERATORS = {  # epochs, as the studies trained theirs or a few hundred images 
 ENDINGS = {  # to a generator's name, any of them in this order; to a control's all but the first
     "filtered": "the half of its images whose label a classifier of the real ones is surest of, without copies",
     "x2": "two of its images for each real one, or as many as the number says",
+    "first": "its images alone for the first half of the steps, real ones alone for the second",
     "augmented": "its images and the real ones transformed as in the arm augmentation",
 }
 BEST_AUC = 0.90  # of phantoms: the best that any classifier can reach
@@ -101,7 +102,8 @@ def named(names, *, epochs=None, ratio=5.0, steps=300, learning_rate=2e-3, keep=
     }
 
     def arm(name):
-        source, times, augmented = (name, None, None) if name in ARMS | FURTHER_ARMS else _with_endings(name).groups()
+        plain = name in ARMS | FURTHER_ARMS
+        source, times, first, augmented = (name, None, None, None) if plain else _with_endings(name).groups()
         kind = "augmentation" if augmented else name
         generator = "cvae" if source == "shuffled" else source.split()[0]
         return study.Arm(
@@ -109,6 +111,7 @@ def named(names, *, epochs=None, ratio=5.0, steps=300, learning_rate=2e-3, keep=
             synthesizers.get(source),
             ratio=float(times or ratio) if source in synthesizers else 0.0,
             augment=augmenters[kind]() if kind in augmenters else None,
+            pretrain=0.5 if first else 0.0,
             settings={"epochs": trained[generator]} if generator in trained else None,
         )
 
@@ -126,7 +129,7 @@ def check(names):
 
 
 def _with_endings(name):
-    """Matches a name with endings: where its images come from, how many for each real one, augmented; or None."""
+    """Matches a name with endings: its images' source, how many for each real one, first, augmented; or None."""
     number = r"(?=.*[1-9])\d+(?:\.\d+)?"
     source = rf"(?:{'|'.join(GENERATORS)})(?: filtered)?|oversample|shuffled|oracle"
-    return re.fullmatch(rf"({source})(?: x({number}))?( augmented)?", name)
+    return re.fullmatch(rf"({source})(?: x({number}))?( first)?( augmented)?", name)

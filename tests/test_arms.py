@@ -28,6 +28,9 @@ def test_endings_say_how_many():
     assert [arm.ratio for arm in made] == [0.5, 10.0, 3.0]
     assert [arm.augment is None for arm in made] == [True, False, True]
     assert made[0].synthesizer is made[2].synthesizer
+    (early,) = arms.named(["cvae filtered x2 first augmented"])
+    assert (early.ratio, early.pretrain, early.augment is None) == (2.0, 0.5, False)
+    assert made[0].pretrain == 0
     controls = arms.named(["oversample x2", "shuffled x0.5", "oracle x3 augmented"])
     assert [arm.ratio for arm in controls] == [2.0, 0.5, 3.0]
 
@@ -58,6 +61,6 @@ def test_epochs_belong_to_the_arm():
 def test_other_names_are_refused(name):
     with pytest.raises(
         ValueError,
-        match=f"there is no arm '{name}'; expected some of real, .* filtered, x2, augmented behind it, in this order",
+        match=f"there is no arm '{name}'; expected some of real, .* filtered, x2, first, augmented behind it, in this order",
     ):
         arms.named([name])

@@ -48,7 +48,7 @@ MAY_IMPORT = {
     "sweeps": {"study"},
     "charts": {"plots"},
     "diagnostics": {"plots"},
-    "report": {"statistics", "plots"},
+    "report": {"imageset", "statistics", "plots"},
 }
 
 

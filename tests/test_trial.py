@@ -11,6 +11,7 @@ import time
 import pandas as pd
 import pytest
 
+from synthkit import __main__ as command
 from synthkit import study
 from synthkit.files import locked
 from synthkit.results import load
@@ -120,6 +121,13 @@ def cluster(folder, workers=2):
             for process in processes:
                 process.kill()
                 process.wait()
+
+
+def test_cluster_without_workers(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "WORKER_SECONDS", 1)
+    with cluster(tmp_path, workers=0) as (address, _):
+        assert command.main(["study", "--scheduler", address, "--out", str(tmp_path / "there")]) == 2
+    assert f"the scheduler at {address} has no workers: start some with" in capsys.readouterr().err
 
 
 def test_dask_cluster_changes_no_number_though_a_worker_is_killed(tmp_path):

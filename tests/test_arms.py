@@ -61,6 +61,6 @@ def test_epochs_belong_to_the_arm():
 def test_other_names_are_refused(name):
     with pytest.raises(
         ValueError,
-        match=f"there is no arm '{name}'; expected some of real, .* filtered, x2, first, augmented behind it, in this order",
+        match=f"there is no arm '{name}'; expected some of real, .* x2, first, augmented behind it, in",
     ):
         arms.named([name])

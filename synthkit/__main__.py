@@ -343,9 +343,11 @@ def _load(arguments, per_class):
 
 def _table(summary, controls):
     """Returns the verdicts as text for a terminal."""
-    lines = [f"{'arm':14}{'AUC':>5}  {'95 %':14}  {'difference':>10}  {'95 %':16}  {'p (Holm)':>8}  verdict"]
-    for row in summary[summary["metric"] == "auc"].to_dict("records"):
-        line = f"{row['arm']:14}{row['mean']:.3f}  {row['low']:.3f} to {row['high']:.3f}  "
+    rows = summary[summary["metric"] == "auc"].to_dict("records")
+    width = max(12, *(len(row["arm"]) for row in rows)) + 2
+    lines = [f"{'arm':{width}}{'AUC':>5}  {'95 %':14}  {'difference':>10}  {'95 %':16}  {'p (Holm)':>8}  verdict"]
+    for row in rows:
+        line = f"{row['arm']:{width}}{row['mean']:.3f}  {row['low']:.3f} to {row['high']:.3f}  "
         if isinstance(row["verdict"], str) and row["verdict"] != "baseline":
             interval = f"{row['difference_low']:+.3f} to {row['difference_high']:+.3f}"
             line += f"{row['difference']:+10.3f}  {interval}  {row['p_holm']:8.2g}  "

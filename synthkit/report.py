@@ -119,6 +119,7 @@ def write(results, path, summary=None, margin=MARGIN):
             key: value for key, value in results.settings.items() if key not in ("versions", "arms", "near_copies")
         },
         arms=results.settings["arms"],
+        finished=len(results.scores),
         versions=results.settings.get("versions", {}),
         seeds=results.seeds,
         trials=trials.to_dict("records"),

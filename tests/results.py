@@ -1,19 +1,18 @@
-"""Files the README rests on: `python -m tests.results STUDY NAME` takes a study's figures over into `data/results/`.
+"""What the README rests on: `python -m tests.results STUDY NAME` takes a study's figures over into `data/results/`.
 
-Writes NAME.csv (the verdicts), NAME_trials.csv and, where there is an oracle, NAME_gap.csv. Without arguments it draws
-the figures anew from what lies there.
+Writes NAME.csv (the verdicts) and NAME_trials.csv; NAME_others.csv where test images are near-copies, the verdicts on
+the others; NAME_gap.csv and the picture NAME.png where there is an oracle.
 """
 
 import sys
 
 import matplotlib.pyplot as plt
-import pandas as pd
+from matplotlib import ticker
 
-from synthkit import arms, plots, results, statistics
+from synthkit import plots, results, statistics
 from tests.conftest import ROOT
 
 RESULTS = ROOT / "data" / "results"
-GAP = {50: "phantom_50", 150: "phantom_150", 500: "phantom_500"}  # real images of each class: the study
 
 
 def take_over(study, name):
@@ -21,42 +20,39 @@ def take_over(study, name):
     found = results.load(study)
     found.summary().to_csv(RESULTS / f"{name}.csv", index=False)
     found.trials.to_csv(RESULTS / f"{name}_trials.csv", index=False)
+    apart = found.without_near_copies()
+    if apart:
+        apart.summary().to_csv(RESULTS / f"{name}_others.csv", index=False)
     if "oracle" in found.scores:
         gap = statistics.gap_closed(found.scores, found.labels, found.patients)
         gap.to_csv(RESULTS / f"{name}_gap.csv", index=False)
+        draw(found, gap, RESULTS / f"{name}.png")
 
 
-def draw_gap():
-    """Draws the phantoms' figure: test AUC of the arms that matter against the number of real images."""
-    parts = [pd.read_csv(RESULTS / f"{name}.csv").assign(images=count) for count, name in GAP.items()]
-    table = pd.concat(parts)
-    table = table[table["metric"] == "auc"]
-    fig, ax = plt.subplots(figsize=(9, 4.2), layout="constrained")
-    names = [arm for arm in table["arm"].unique() if arm not in ("oversample", "shuffled")]
-    colors = plots.arm_colors(names)
-    ends = []
-    for name in names:
-        rows = table[table["arm"] == name].sort_values("images")
-        ax.fill_between(rows["images"], rows["low"], rows["high"], color=colors[name], alpha=0.1, linewidth=0)
-        ax.plot(rows["images"], rows["mean"], "o-", color=colors[name], linewidth=1.8, markersize=5)
-        ends.append((rows["mean"].iloc[-1], name))
-    ax.axhline(arms.BEST_AUC, color="#555555", linestyle=":", linewidth=1.2)
-    ax.annotate("the best possible classifier", (min(GAP), arms.BEST_AUC), xytext=(0, 4), textcoords="offset points")
-    ax.set_xscale("log")
-    ax.set_xticks(list(GAP), [str(count) for count in GAP])
-    ax.minorticks_off()
-    height = -1.0
-    for mean, name in sorted(ends):  # names beside their lines' ends, one above the other
-        height = max(mean, height + 0.011)
-        ax.annotate(name, (max(GAP), height), xytext=(8, -4), textcoords="offset points", color=colors[name])
-    ax.set(xlabel="real training images of each class", ylabel="test AUC")
+def draw(found, gap, path):
+    """Draws the share of the gap that every arm closes, and some of the images it has to do it with."""
+    fig = plt.figure(figsize=(11, 4.2), layout="constrained")
+    left, right = fig.subfigures(1, 2, width_ratios=[1, 1.1])
+    ax, colors = left.subplots(), plots.arm_colors(list(found.scores))
+    gap = gap.iloc[::-1]
+    for place, row in enumerate(gap.itertuples()):
+        ax.plot([row.low, row.high], [place, place], color=colors[row.arm], linewidth=2)
+        ax.plot(row.share, place, "o", color=colors[row.arm], markersize=7)
+    for share, what in ((0, "real only"), (1, "fresh images from\nthe simulator")):
+        ax.axvline(share, color=plots.BASELINE, linestyle="--", linewidth=1)
+        ax.text(share, len(gap) - 0.4, what, ha="center", va="bottom", fontsize="small", color=plots.BASELINE)
+    ax.set_yticks(range(len(gap)), gap["arm"])
+    ax.xaxis.set_major_formatter(ticker.PercentFormatter(1))
+    ax.set(xlabel="share of the gap in test AUC that is closed", ylim=(-0.6, len(gap) - 0.4))
     ax.spines[["top", "right"]].set_visible(False)
-    fig.savefig(RESULTS / "phantom_gap.png", dpi=110)
+    shown = [arm for arm in found.samples if arm not in ("augmentation", "oversample", "shuffled")]
+    for arm, ax in zip(shown, right.subplots(len(shown), 1), strict=True):
+        images = found.samples[arm]
+        plots.image_grid(images.images[images.labels == 0][:8], 8, ax)
+        ax.set_title(f"{arm}, {found.settings['class_names'][0]}", loc="left", fontsize="small")
+    fig.savefig(path, dpi=110)
     plt.close(fig)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
-        take_over(*sys.argv[1:])
-    else:
-        draw_gap()
+    take_over(*sys.argv[1:])

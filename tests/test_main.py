@@ -57,6 +57,15 @@ def test_study_from_end_to_end(tiny, tmp_path, capsys):
     assert "12 of 12 trials were finished before" in capsys.readouterr().err
 
 
+def test_long_names_keep_their_distance():
+    row = {"metric": "auc", "mean": 0.75, "low": 0.7, "high": 0.8, "difference": 0.01, "difference_low": 0.0}
+    row |= {"difference_high": 0.02, "p_holm": 0.5, "verdict": "no detectable effect"}
+    names = ["real", "diffusion filtered x2 augmented"]
+    head, *lines = command._table(pd.DataFrame([{"arm": name} | row for name in names]), []).splitlines()
+    places = {head.index("AUC"), *(line.index("0.750") for line in lines)}
+    assert places == {len(names[1]) + 4, len(names[1]) + 2}
+
+
 def test_npz_and_chosen_arms(tiny, tmp_path, capsys):
     path = write(tmp_path / "mine.npz")
     options = ["--arms", "real, oversample", "--seeds", "1", "--image-size", "20", "--per-class", "9", "--steps", "3"]

@@ -184,12 +184,11 @@ def near_copies(imageset, *others, limit=NEAR_COPY):
     Returns:
         bool `(n,)`.
     """
-    own, block = _standardized(imageset), 1024
-    near = np.zeros(len(own), bool)
-    for other in others:
-        for start in range(0, len(other), block):
-            known = _standardized(other[np.arange(start, min(start + block, len(other)))])
-            near |= (own @ known.T).max(1) > limit
+    near = np.zeros(len(imageset), bool)
+    for start, own in _blocks(imageset, 4096):
+        for other in others:
+            for _, known in _blocks(other, 1024):
+                near[start : start + len(own)] |= (own @ known.T).max(1) > limit
     return near
 
 
@@ -218,8 +217,14 @@ def without_near_copies(splits, limit=NEAR_COPY):
     return Splits(splits.train, *(getattr(splits, part)[np.flatnonzero(~places)] for part, places in near.items()))
 
 
+def _blocks(imageset, size):
+    """Yields places and images, so many at a time, as vectors whose products are correlations."""
+    for start in range(0, len(imageset), size):
+        yield start, _standardized(imageset[np.arange(start, min(start + size, len(imageset)))])
+
+
 def _standardized(imageset):
-    """Returns images as float32 vectors `(n, values)` whose products are correlations; 0 for an even image."""
+    """Returns images as float32 vectors `(n, values)` of mean 0 and length 1; an even image as zeros."""
     small = resize(imageset, 32) if max(imageset.image_shape[:2]) > 32 else imageset
     vectors = small.images.reshape(len(small), -1, small.image_shape[-1]).astype("float32")
     vectors -= vectors.mean(1, keepdims=True)  # of each channel: skin is not alike for being brown

@@ -59,7 +59,7 @@ def measure(what, path, count):
 
     import_tensorflow()
     from synthkit import fidelity
-    from synthkit.imageset import ImageSet, Splits, image_digests, subsample, to_dataset
+    from synthkit.imageset import ImageSet, Splits, image_digests, near_copies, subsample, to_dataset
 
     images = np.load(path, mmap_mode="r")
     whole = ImageSet(images, np.arange(count) % 2, ("a", "b"))
@@ -80,6 +80,7 @@ def measure(what, path, count):
             splits = Splits(*parts)
             assert len(set(image_digests(splits.test))) == len(splits.test)
             assert len(subsample(splits.train, 150)) == 300
+            assert not near_copies(splits.test, splits.train, splits.validation).any()
         else:
             features = np.random.default_rng(1).standard_normal((2, count, 64)).astype("float32")
             fidelity.kid(*features)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.pop("MPLBACKEND", None)  # notebooks' kernels would inherit it and show no figures
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -13,7 +14,6 @@ import pytest
 
 from synthkit.imageset import ImageSet, Splits
 
-# Not through the environment: notebooks' kernels would inherit it and show no figures.
 matplotlib.use("agg")
 
 ROOT = Path(__file__).parent.parent

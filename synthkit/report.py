@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from synthkit import plots
-from synthkit.imageset import NEAR_COPY
+from synthkit.leaks import NEAR_COPY
 from synthkit.statistics import MARGIN, sentence
 
 
@@ -75,19 +75,23 @@ def near_copies(results):
     )
 
 
-def write(results, path, summary=None, margin=MARGIN):
+def write(results, path, summary=None, others=None, margin=MARGIN):
     """Writes the page.
 
     Args:
         results: `results.Results`.
         path: where to.
         summary: DataFrame of `results.summary()`; made anew if None.
+        others: DataFrame of `results.without_near_copies().summary()`; made anew if None and there are near-copies.
         margin: the one that the summary was made with, below which a difference is none.
 
     Returns:
         pathlib.Path.
     """
     summary = results.summary(margin=margin) if summary is None else summary
+    apart = results.without_near_copies()
+    if others is None and apart:
+        others = apart.summary(margin=margin)
     class_names = results.settings["class_names"]
     named = results.settings.get("positive")
     positive = class_names.index(named) if named else len(class_names) - 1
@@ -103,14 +107,14 @@ def write(results, path, summary=None, margin=MARGIN):
             "confusion": _per_arm(results, _draw_confusion(results, class_names)),
             "history": _histories(results),
         }
-    trials, apart = results.trials, results.without_near_copies()
+    trials = results.trials
     page = environment.get_template("report.html.jinja").render(
         rows=summary.to_dict("records"),
         sentences=[sentence(row) for row in summary[summary["metric"] == "auc"].to_dict("records")],
         controls=controls(summary),
         power=power(summary, margin),
         near_copies=near_copies(results),
-        apart=apart.summary(margin=margin).query("metric == 'auc'").to_dict("records") if apart else [],
+        others=[] if others is None else others[others["metric"] == "auc"].to_dict("records"),
         margin=margin,
         further=[metric for metric in summary["metric"].unique() if metric not in ("auc", "accuracy")],
         figures=figures,

@@ -30,7 +30,7 @@ class Results:
         samples: dict from arm to an ImageSet of a few images of each class of the first finished seed's trial, as
             the classifier was given them; "real" holds real ones.
         settings: dict, what the study was run with; `near_copies` are the places in the test part of images that nearly
-            stand in the training or validation part as well (`imageset.near_copies`).
+            stand in the training or validation part as well (`leaks.near_copies`).
     """
 
     trials: pd.DataFrame

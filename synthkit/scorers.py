@@ -3,7 +3,8 @@
 import numpy as np
 
 from synthkit.imageset import fold, partition
-from synthkit.training import Kept, Trainer
+from synthkit.reusable import Kept
+from synthkit.training import Trainer
 
 
 def cross_validate(trainer, imageset, folds=5, *, seed=0, augment=None):

@@ -14,7 +14,7 @@ from tqdm.notebook import tqdm_notebook
 from synthkit import results
 from synthkit.environment import versions
 from synthkit.files import locked, make_folder, replacing, write
-from synthkit.imageset import near_copies
+from synthkit.leaks import near_copies
 from synthkit.trial import Arm, Trials, failure, oversample, pack, run_packed, shuffled
 
 ARM_NAME = r'[^/\\:*?"<>|=+@\n-][^/\\:*?"<>|\n]*'
@@ -198,9 +198,9 @@ def _check(splits, arms, seeds, positive):
 def _claim(out, identity, splits):
     """Writes `study.json`, or compares with that of the trials that are there. Returns the names of all arms."""
     path = out / "study.json"
-    near = {"near_copies": np.flatnonzero(near_copies(splits.test, splits.train, splits.validation)).tolist()}
     if not any((out / "trials").iterdir()):
-        write(path, json.dumps({**identity, **near, "versions": versions()}, indent=1).encode())
+        held = {**identity, "near_copies": _near_copies(splits), "versions": versions()}
+        write(path, json.dumps(held, indent=1).encode())
         return list(identity["arms"])
     if not path.exists():
         raise ValueError(f"{out} holds trials without a study.json that says of what; choose another folder")
@@ -216,8 +216,14 @@ def _claim(out, identity, splits):
                 f"{out} holds another study's trials: its {what}. Choose another folder, or delete this one"
             )
     if arms != held["arms"] or "near_copies" not in held:
-        write(path, json.dumps({**held, **near, "arms": arms}, indent=1).encode())
+        near = held["near_copies"] if "near_copies" in held else _near_copies(splits)
+        write(path, json.dumps({**held, "near_copies": near, "arms": arms}, indent=1).encode())
     return list(arms)
+
+
+def _near_copies(splits):
+    """Returns the places in the test part of images that nearly stand in another part as well."""
+    return np.flatnonzero(near_copies(splits.test, splits.train, splits.validation)).tolist()
 
 
 class _Bars:

@@ -1,24 +1,18 @@
-import warnings
-
-import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from synthkit.datasets import medmnist, phantom
 from synthkit.imageset import (
     ImageSet,
     Splits,
     concatenate,
     duplicates,
-    near_copies,
     partition,
     resize,
     split,
     subsample,
     to_dataset,
     without_copies,
-    without_near_copies,
 )
 from tests.conftest import make_imageset
 
@@ -224,71 +218,3 @@ class TestToDataset:
         np.save(tmp_path / "images.npy", numbered(6).images)
         mapped = ImageSet(np.load(tmp_path / "images.npy", mmap_mode="r"), [0, 1] * 3, ("a", "b"))
         assert self.read(to_dataset(mapped, 4))[0].tolist() == list(range(6))
-
-
-class TestNearCopies:
-    def parts(self):
-        rng = np.random.default_rng(0)
-        pictures = cv2.resize(rng.integers(0, 256, (40, 6, 6), "uint8").transpose(1, 2, 0), (40, 40)).transpose(2, 0, 1)
-        noise = rng.integers(-4, 5, pictures.shape)
-        again = np.clip(pictures * 0.9 + 10 + noise, 0, 255).astype("uint8")  # brighter, paler, noisier
-
-        def part(images, name):
-            return ImageSet(images[..., None], np.arange(len(images)) % 2, ("a", "b"), name=name)
-
-        test = part(np.concatenate([again[:4], pictures[30:]]), "test")
-        return Splits(
-            part(pictures[:20], "train"), part(np.concatenate([again[20:22], again[9:11]]), "validation"), test
-        )
-
-    def test_are_found_by_correlation(self):
-        splits = self.parts()
-        near = near_copies(splits.test, splits.train)
-        assert np.flatnonzero(near).tolist() == [0, 1, 2, 3]
-        vectors = [
-            np.stack([cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA).ravel() for image in part.images])
-            for part in (splits.test, splits.train)
-        ]
-        highest = np.corrcoef(*vectors)[: len(splits.test), len(splits.test) :].max(1)
-        for limit in (highest.min() - 1e-4, np.median(highest), highest.max() + 1e-4):
-            np.testing.assert_array_equal(near_copies(splits.test, splits.train, limit=limit), highest > limit)
-
-    def test_even_images_are_copies_of_nothing(self):
-        even = ImageSet(np.full((4, 8, 8, 1), 7, "uint8"), np.arange(4) % 2, ("a", "b"))
-        assert not near_copies(even, even).any()
-
-    def test_a_common_colour_makes_no_copies(self):
-        rng = np.random.default_rng(0)
-
-        def brown(count):
-            images = np.array([210, 150, 130]) + rng.normal(0, 8, (count, 16, 16, 3))
-            return ImageSet(images.astype("uint8"), np.arange(count) % 2, ("a", "b"))
-
-        assert not near_copies(brown(50), brown(50)).any()
-
-    def test_blocks_do_not_matter(self):
-        many = make_imageset(2100)
-        assert np.flatnonzero(near_copies(many[[7, 2098, 1023, 1024]], many[np.arange(8, 2100)])).tolist() == [1, 2, 3]
-
-    def test_are_left_out_of_what_is_scored(self):
-        splits = self.parts()
-        with pytest.warns(UserWarning, match="2 of 4 validation images and 4 of 14 test images are nearly copies"):
-            apart = without_near_copies(splits)
-        assert [len(part) for part in apart] == [20, 2, 10]
-        assert apart.train.fingerprint() == splits.train.fingerprint()
-        assert apart.test.held_out
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            assert [len(part) for part in without_near_copies(apart)] == [20, 2, 10]
-
-    def test_of_breastmnist(self, real_data):
-        path = real_data("breastmnist.npz")
-        with pytest.warns(UserWarning, match="byte for byte"):
-            splits = medmnist.load(path)
-        assert near_copies(splits.test, splits.train).sum() == 54
-        assert near_copies(splits.validation, splits.train).sum() == 31
-        assert near_copies(splits.test, splits.train, splits.validation).sum() == 58
-
-    def test_none_among_phantoms(self):
-        splits = phantom.load(28, train=600, test=400)
-        assert not near_copies(splits.test, splits.train, splits.validation).any()

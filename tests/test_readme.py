@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from synthkit import arms, report
-from synthkit.__main__ import _parser, _table
+from synthkit.__main__ import _table
+from synthkit.options import parser
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -165,7 +166,7 @@ COMMANDS = re.findall(r"python -m synthkit( [^`#\n]+)", README)
 
 @pytest.mark.parametrize("arguments", [arguments for arguments in COMMANDS if "--help" not in arguments])
 def test_commands_are_understood(arguments):
-    parsed = _parser().parse_args(shlex.split(arguments))
+    parsed = parser().parse_args(shlex.split(arguments))
     named = getattr(parsed, "arms", None)
     if named:
         arms.check([name.strip() for name in named.split(",")])

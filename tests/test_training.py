@@ -1,9 +1,7 @@
 import dataclasses
-import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import keras
@@ -11,7 +9,7 @@ import numpy as np
 import pytest
 
 from synthkit import classifiers, statistics, training
-from synthkit.training import Trainer, reusable
+from synthkit.training import Trainer
 from tests.conftest import ROOT, make_imageset
 
 
@@ -122,30 +120,6 @@ def test_loss_that_is_no_number_raises(parts):
     trainer = Trainer(classifiers.skin_cnn, (20, 20, 1), 2, steps=8, checks=2, learning_rate=float("nan"))
     with pytest.raises(FloatingPointError, match="loss is nan at step 4"):
         trainer.train(*parts, seed=0)
-
-
-def test_reusable_restores_weights_optimizer_and_random_state():
-    def build():
-        model = keras.Sequential(
-            [keras.Input((4,)), keras.layers.Dense(8), keras.layers.Dropout(0.5), keras.layers.Dense(1)]
-        )
-        model.compile(keras.optimizers.Adam(0.1), "mse", jit_compile=False)
-        model.optimizer.build(model.trainable_variables)
-        return model
-
-    fresh = reusable(build)
-    data = np.random.default_rng(0).random((16, 4), "float32"), np.ones((16, 1), "float32")
-
-    def run(seed):
-        model = fresh(seed)
-        model.fit(*data, epochs=3, batch_size=8, verbose=0, shuffle=False)
-        return model, [v.numpy() for v in model.variables + model.optimizer.variables]
-
-    first, before = run(1)
-    run(2)
-    second, after = run(1)
-    assert first is second
-    assert all((a == b).all() for a, b in zip(before, after, strict=True))
 
 
 def flat(image_shape, num_classes):
@@ -281,16 +255,3 @@ def test_backup_of_another_training_is_left_alone(parts, tmp_path, monkeypatch):
     trainer.train(*parts, seed=1, backup=tmp_path / "backup")
     assert (tmp_path / "backup").exists()
     assert trainer.train(*parts, seed=2, backup=tmp_path / "backup")["loss"] == expected
-
-
-def test_other_threads_that_draw_random_numbers_change_no_weight():
-    def build():
-        for _ in range(3):
-            thread = threading.Thread(target=lambda: (random.random(), random.randint(1, 9)))
-            thread.start()
-            thread.join()
-        return classifiers.skin_cnn((20, 20, 1), 2)
-
-    disturbed, plain = reusable(build)(3), reusable(lambda: classifiers.skin_cnn((20, 20, 1), 2))(3)
-    for a, b in zip(disturbed.get_weights(), plain.get_weights(), strict=True):
-        assert (a == b).all()

@@ -1,6 +1,5 @@
 """Watching a generator's training: pictures of it, early warning, the best epoch, and going on after a kill."""
 
-import os
 import warnings
 from pathlib import Path
 
@@ -8,7 +7,8 @@ import keras
 import numpy as np
 from PIL import Image
 
-from synthkit.training import state
+from synthkit.files import replacing
+from synthkit.reusable import state
 
 
 class SampleGrid(keras.callbacks.Callback):
@@ -214,11 +214,9 @@ class Checkpoint(keras.callbacks.Callback):
 
 def _write(path, epoch, value, arrays):
     """Writes arrays so that a kill leaves either the old file or the new one."""
-    new = Path(f"{path}.new")
-    new.parent.mkdir(parents=True, exist_ok=True)
-    with new.open("wb") as file:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as file:
         np.savez(file, *arrays, epoch=epoch, value=value)
-    os.replace(new, path)
 
 
 def _read(path):

@@ -59,7 +59,8 @@ def measure(what, path, count):
 
     import_tensorflow()
     from synthkit import fidelity
-    from synthkit.imageset import ImageSet, Splits, image_digests, near_copies, subsample, to_dataset
+    from synthkit.imageset import ImageSet, Splits, image_digests, subsample, to_dataset
+    from synthkit.leaks import near_copies
 
     images = np.load(path, mmap_mode="r")
     whole = ImageSet(images, np.arange(count) % 2, ("a", "b"))

@@ -11,7 +11,7 @@ from PIL import Image
 
 from synthkit.generators import callbacks
 from synthkit.generators.contract import Generator
-from synthkit.training import state
+from synthkit.reusable import state
 from tests.conftest import ROOT, make_imageset
 
 REAL = make_imageset(40, 1, size=8)

@@ -106,6 +106,15 @@ def test_damaged_file_is_named(tmp_path):
         generators.synthesizer(conditional_vae, **options)(train, LABELS, 1)
 
 
+def test_folder_that_cannot_be_written_costs_no_second_fit(no_fit, tmp_path):
+    (tmp_path / "file").touch()
+    synthesize = generators.synthesizer(conditional_vae, epochs=1, batch_size=8, keep=tmp_path / "file" / "kept")
+    with pytest.raises(OSError, match=r"kept.*\.keras cannot be written"):
+        synthesize(make_imageset(12), LABELS, 1)
+    no_fit()
+    assert len(synthesize(make_imageset(12), LABELS, 1)) == len(LABELS)
+
+
 def test_generator_is_fitted_on_augmented_images():
     train = make_imageset(12)
     plain = generators.synthesizer(conditional_vae, epochs=2, batch_size=8)(train, LABELS, 1)

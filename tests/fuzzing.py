@@ -1,8 +1,8 @@
 """Mutated files of every kind that synthkit reads: each loads or ends in a ValueError that names the file or folder.
 
-`python -m tests.fuzzing 10000` runs as many of every kind, within 4 GB of address space and 20 seconds each, and
-prints what came of them; it fails at the first that ends otherwise. `python -m tests.fuzzing 2000 7 dicom npz` takes
-seed 7 and two kinds.
+`python -m tests.fuzzing 10000` runs as many of every kind, within 4 GB of address space beyond what the libraries take
+and 20 seconds each, and prints what came of them; it fails at the first that ends otherwise.
+`python -m tests.fuzzing 2000 7 dicom npz` takes seed 7 and two kinds.
 """
 
 import collections
@@ -26,7 +26,7 @@ from pydicom import uid
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
 
-from synthkit import dicom, results
+from synthkit import dicom, environment, results
 from synthkit.datasets import cbis_ddsm, cbis_ddsm_files, folders, medmnist, phantom, phantom_archive, prepared
 from tests.lossless_jpeg import encode
 
@@ -169,6 +169,25 @@ def load_prepared(path, folder):
     assert sum(part.images.sum(dtype=int) for part in splits) >= 0
 
 
+def kept():
+    """Returns a Kind of what `generators.synthesizer(keep=…)` keeps: a generator's weights, in a file of Keras's."""
+    environment.import_tensorflow()
+    from synthkit import generators
+    from synthkit.generators import vae
+
+    model = vae.ConditionalVAE((4, 4, 1), 2, hidden=(4, 4), latent_size=2)
+    shapes = [weight.shape for weight in model.weights]
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(Path(folder) / "model.keras")
+        content = (Path(folder) / "model.keras").read_bytes()
+
+    def load(path, folder):
+        generators._read(path, model)
+        assert [weight.shape for weight in model.weights] == shapes
+
+    return Kind([("model.keras", content)], load)
+
+
 def kinds(folder):
     """Makes the files below a folder. Returns a dict from a kind's name to a Kind."""
     archive = phantom.write_cbis_ddsm(folder / "archive", 24, 0, height=200)
@@ -184,6 +203,7 @@ def kinds(folder):
         "patients": Kind([("patients.csv", content) for content in patients()], load_patients),
         "prepared": Kind(ready, load_prepared, "folder"),
         "study": Kind(trial_files(), load_study, "folder"),
+        "generator": kept(),
     }
 
 
@@ -277,6 +297,8 @@ def run(count, seed=0, names=()):
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     pydicom.config.logger.setLevel("ERROR")
-    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+    environment.import_tensorflow()
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + (4 << 30), used + (4 << 30)))
     outcomes, longest = run(int(sys.argv[1]), *map(int, sys.argv[2:3]), sys.argv[3:])
     print(dict(sorted(outcomes.items())), f"longest {longest:.2f} s")

@@ -9,6 +9,6 @@ def test_mutated_files_load_or_are_refused_with_a_sentence():
     command = [sys.executable, "-m", "tests.fuzzing", "240", "7"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
-    for kind in ("dicom", "table", "image", "npz", "patients", "prepared", "study"):
+    for kind in ("dicom", "table", "image", "npz", "patients", "prepared", "study", "generator"):
         assert f"{kind} loaded" in done.stdout
         assert f"{kind} refused" in done.stdout

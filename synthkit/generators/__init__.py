@@ -4,6 +4,7 @@ A generator is a `keras.Model` that is `fit` on a data set of `(images, labels)`
 `sample(labels, seed) → float32 images (n, height, width, channels) in [0, 1]`.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ from tqdm.auto import tqdm
 from synthkit.environment import versions
 from synthkit.files import unwritable
 from synthkit.imageset import ImageSet, to_dataset
-from synthkit.training import Kept, reusable
+from synthkit.reusable import Kept, reusable
 
 
 def synthesizer(build, *, epochs=300, batch_size=128, augment=None, keep=None, progress=False):
@@ -54,7 +55,7 @@ def synthesizer(build, *, epochs=300, batch_size=128, augment=None, keep=None, p
             way = [epochs, batch_size, getattr(augment, "__name__", augment and type(augment).__name__)]
             path = keep and Path(keep) / f"{model.name}-{_digest(model, *key, *way)}.keras"
             if path and path.exists():
-                model = _read(path)
+                _read(path, model)
             else:
                 data = to_dataset(train, batch_size, shuffle_seed=seed, repeat=True, augment=augment)
                 steps = max(1, round(len(train) / batch_size))
@@ -88,13 +89,15 @@ def _write(path, model):
         model.save(part)
         os.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise unwritable(path, error) from error
 
 
-def _read(path):
+def _read(path, model):
+    """Reads a generator's weights, and nothing else of the file, into one of its kind."""
     try:
-        return keras.saving.load_model(path, compile=False)
+        model.load_weights(path)
     except Exception as error:  # damaged bytes fail in many ways
         raise ValueError(f"{path} holds no generator that can be read ({error}); delete it to fit anew") from error
 

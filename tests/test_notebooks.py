@@ -1,6 +1,9 @@
 """What nbval does not look at: it passes a notebook without outputs, and one that nobody would want to read."""
 
 import json
+import subprocess
+import sys
+import types
 
 import nbformat
 import pytest
@@ -48,6 +51,47 @@ def test_figures_come_with_a_line_to_compare(notebook):
         kinds = {output.output_type for output in cell.outputs}
         pictures = [output for output in cell.outputs if "image/png" in output.get("data", {})]
         assert not pictures or "stream" in kinds, cell.source
+
+
+def bootstrap(notebook):
+    """Returns the first cell as far as it finds and installs a clone."""
+    return code(notebook)[0].source.partition("import synthkit\n")[0]
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Pretends to be on Colab, where nothing is really installed. Returns the folders that were installed from."""
+    drive = types.SimpleNamespace(mount=lambda folder: None)
+    monkeypatch.setitem(sys.modules, "google.colab", types.SimpleNamespace(drive=drive))
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    folders = []
+    monkeypatch.setattr(subprocess, "run", lambda command, cwd, check: folders.append(cwd))
+    return folders
+
+
+def test_first_cell_installs_from_a_folder_on_drive(notebook, installed, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    exec(bootstrap(notebook).replace('DRIVE_FOLDER = ""', f"DRIVE_FOLDER = {str(ROOT)!r}"), {})
+    assert installed == [ROOT]
+
+
+def test_first_cell_finds_the_clone_that_it_lies_in(notebook, installed, monkeypatch):
+    monkeypatch.chdir(ROOT / "notebooks")
+    exec(bootstrap(notebook), {})
+    assert installed == [ROOT]
+
+
+def test_first_cell_finds_the_clone_next_to_it(notebook, installed, monkeypatch, tmp_path):
+    (tmp_path / "synthkit").symlink_to(ROOT)
+    monkeypatch.chdir(tmp_path)
+    exec(bootstrap(notebook), {})
+    assert installed == [tmp_path / "synthkit"]
+
+
+def test_first_cell_says_where_to_clone_to(notebook, installed, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AssertionError, match="no clone of synthkit found.*DRIVE_FOLDER"):
+        exec(bootstrap(notebook), {})
 
 
 def test_no_path_of_a_machine(notebook):

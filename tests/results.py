@@ -1,13 +1,13 @@
-"""What the README rests on: `python -m tests.results STUDY NAME` takes a study's figures over into `data/results/`.
+"""What the README rests on: `python -m tests.results NAME STUDY` takes a study's figures over into `data/results/`.
 
 Writes NAME.csv (the verdicts) and NAME_trials.csv; NAME_others.csv where test images are near-copies, the verdicts on
-the others; NAME_gap.csv and the picture NAME.png where there is an oracle.
+the others; NAME_gap.csv where there is an oracle. Of several studies of phantoms, `python -m tests.results NAME STUDY
+STUDY …`, each with another number of real images of each class, it is NAME_50.csv and so on, and the picture NAME.png.
 """
 
 import sys
 
 import matplotlib.pyplot as plt
-from matplotlib import ticker
 
 from synthkit import plots, results, statistics
 from tests.conftest import ROOT
@@ -15,9 +15,8 @@ from tests.conftest import ROOT
 RESULTS = ROOT / "data" / "results"
 
 
-def take_over(study, name):
+def take_over(name, found):
     """Copies what the README shows of a study."""
-    found = results.load(study)
     found.summary().to_csv(RESULTS / f"{name}.csv", index=False)
     found.trials.to_csv(RESULTS / f"{name}_trials.csv", index=False)
     apart = found.without_near_copies()
@@ -26,25 +25,39 @@ def take_over(study, name):
     if "oracle" in found.scores:
         gap = statistics.gap_closed(found.scores, found.labels, found.patients)
         gap.to_csv(RESULTS / f"{name}_gap.csv", index=False)
-        draw(found, gap, RESULTS / f"{name}.png")
 
 
-def draw(found, gap, path):
-    """Draws the share of the gap that every arm closes, and some of the images it has to do it with."""
-    fig = plt.figure(figsize=(11, 4.2), layout="constrained")
-    left, right = fig.subfigures(1, 2, width_ratios=[1, 1.1])
-    ax, colors = left.subplots(), plots.arm_colors(list(found.scores))
-    gap = gap.iloc[::-1]
-    for place, row in enumerate(gap.itertuples()):
-        ax.plot([row.low, row.high], [place, place], color=colors[row.arm], linewidth=2)
-        ax.plot(row.share, place, "o", color=colors[row.arm], markersize=7)
-    for share, what in ((0, "real only"), (1, "fresh images from\nthe simulator")):
-        ax.axvline(share, color=plots.BASELINE, linestyle="--", linewidth=1)
-        ax.text(share, len(gap) - 0.4, what, ha="center", va="bottom", fontsize="small", color=plots.BASELINE)
-    ax.set_yticks(range(len(gap)), gap["arm"])
-    ax.xaxis.set_major_formatter(ticker.PercentFormatter(1))
-    ax.set(xlabel="share of the gap in test AUC that is closed", ylim=(-0.6, len(gap) - 0.4))
+def draw(studies, path):
+    """Draws the test AUC of the arms that all studies have against the number of real images, and some images.
+
+    Args:
+        studies: dict from real images of each class to Results.
+        path: where to.
+    """
+    summaries = {size: found.summary().query("metric == 'auc'").set_index("arm") for size, found in studies.items()}
+    shared = [arm for arm in next(iter(summaries.values())).index if all(arm in s.index for s in summaries.values())]
+    fig = plt.figure(figsize=(11, 4.6), layout="constrained")
+    left, right = fig.subfigures(1, 2, width_ratios=[1.15, 1])
+    ax, colors, sizes = left.subplots(), plots.arm_colors(shared), list(studies)
+    ends = {}
+    for place, arm in enumerate(shared):
+        rows = [summaries[size].loc[arm] for size in sizes]
+        x = [number + 0.05 * (place - len(shared) / 2) for number in range(len(sizes))]
+        ax.plot(x, [row["mean"] for row in rows], "o-", color=colors[arm], markersize=5, linewidth=1.5)
+        for here, row in zip(x, rows, strict=True):
+            ax.plot([here, here], [row["low"], row["high"]], color=colors[arm], linewidth=1)
+        ends[arm] = rows[-1]["mean"]
+    lowest = -1.0
+    for arm in sorted(ends, key=ends.get):  # names beside the lines' ends, none over another
+        lowest = max(ends[arm], lowest + 0.014)
+        what = {"real": "real images only", "oracle": "fresh images (oracle)"}.get(arm, arm)
+        ax.text(len(sizes) - 0.78, lowest, what, color=colors[arm], va="center")
+    ax.axhline(0.9, color=plots.BASELINE, linestyle="--", linewidth=1)
+    ax.text(-0.25, 0.902, "the best that any classifier can reach", color=plots.BASELINE, va="bottom", fontsize="small")
+    ax.set_xticks(range(len(sizes)), [f"{size}" for size in sizes])
+    ax.set(xlabel="real training images of each class", ylabel="test AUC", xlim=(-0.3, len(sizes) + 0.3))
     ax.spines[["top", "right"]].set_visible(False)
+    found = max(studies.values(), key=lambda found: len(found.samples))
     shown = [arm for arm in found.samples if arm not in ("augmentation", "oversample", "shuffled")]
     for arm, ax in zip(shown, right.subplots(len(shown), 1), strict=True):
         images = found.samples[arm]
@@ -55,4 +68,12 @@ def draw(found, gap, path):
 
 
 if __name__ == "__main__":
-    take_over(*sys.argv[1:])
+    name, *studies = sys.argv[1:]
+    if len(studies) == 1:
+        take_over(name, results.load(studies[0]))
+    else:
+        found = sorted(map(results.load, studies), key=lambda found: found.settings["train_per_class"])
+        found = {study.settings["train_per_class"]: study for study in found}
+        for size, study in found.items():
+            take_over(f"{name}_{size}", study)
+        draw(found, RESULTS / f"{name}.png")

@@ -52,8 +52,8 @@ def copy_test(training, held_out, synthetic, *, patients=None, permutations=2000
     A generator that has learned the distribution and no single image does not know which real images it was shown:
     the nearest real image of a synthetic one is a training image as often as chance has it (Platzer and Reutterer,
     "Holdout-based empirical assessment of mixed-type synthetic data", Frontiers in Big Data 4, 2021). Chance is what
-    remains when patients are dealt to the training and the held-out part anew, so the p-value is exact, however many
-    synthetic images crowd around one real image. Images that are merely smoother than real ones lie nearer to all of
+    remains when patients are dealt to the training and the held-out part anew, those with as many images among one
+    another, so the p-value is exact, however many synthetic images crowd around one real image. Images that are merely smoother than real ones lie nearer to all of
     them alike and are not called copies; the plain comparison of distances, `closer`, is fooled by them (Meehan,
     Chaudhuri and Dasgupta, "A non-parametric test to detect data-copying in generative models", AISTATS 2020).
 
@@ -73,8 +73,10 @@ def copy_test(training, held_out, synthetic, *, patients=None, permutations=2000
     crowd = np.bincount(patient[found], minlength=patient.max() + 1)
     trained = np.zeros(len(crowd), bool)
     trained[patient[: len(training)]] = True
-    rng = np.random.default_rng(seed)
-    shares = rng.permuted(np.tile(trained, (permutations, 1)), axis=1) @ crowd / len(synthetic)
+    counts, rng = np.bincount(patient), np.random.default_rng(seed)
+    shares = np.zeros(permutations)
+    for alike in (counts == count for count in np.unique(counts)):
+        shares += rng.permuted(np.tile(trained[alike], (permutations, 1)), axis=1) @ crowd[alike] / len(synthetic)
     share = crowd[trained].sum() / len(synthetic)
     own, fresh = nearest(synthetic, training)[0], nearest(held_out, training)[0]
     closer = 1 - stats.mannwhitneyu(own, fresh).statistic / (len(own) * len(fresh))

@@ -73,6 +73,23 @@ class TestCopyTest:
         assert np.mean(np.array(p_values) <= 0.05) <= stats.binom.ppf(0.999, 300, 0.05) / 300
         assert np.mean(np.array(p_values) <= 0.5) > 0.35  # and not for want of any power
 
+    @pytest.mark.parametrize("thinned", ["training", "held out"])
+    def test_false_alarms_are_controlled_though_one_part_has_fewer_images_of_a_patient(self, thinned):
+        rng = np.random.default_rng(0)
+        p_values = []
+        for _ in range(300):
+            patients = np.repeat(np.arange(40), 3)
+            real = rng.normal(size=(40, 3))[patients] + 0.2 * rng.normal(size=(120, 3))
+            training, held_out = np.arange(60), np.arange(60, 120)
+            if thinned == "training":
+                training = rng.choice(training, 25, replace=False)
+            else:
+                held_out = rng.choice(held_out, 25, replace=False)
+            made = rng.normal(size=(40, 3))
+            whose = patients[np.concatenate([training, held_out])]
+            p_values.append(fidelity.copy_test(real[training], real[held_out], made, patients=whose, permutations=199).p)
+        assert np.mean(np.array(p_values) <= 0.05) <= stats.binom.ppf(0.999, 300, 0.05) / 300
+
     def run(self, phantoms, made):
         train, held_out, space = phantoms
         patients = np.concatenate([train.patients, held_out.patients])

@@ -1,5 +1,6 @@
 """The command line: `python -m synthkit study` and `python -m synthkit prepare`."""
 
+import asyncio
 import contextlib
 import sys
 import textwrap
@@ -45,7 +46,7 @@ def _cluster(address):
     with Client(address, timeout=10, set_as_default=False) as client:
         try:
             client.wait_for_workers(1, timeout=WORKER_SECONDS)
-        except TimeoutError as error:
+        except asyncio.TimeoutError as error:  # which Python 3.10 does not call TimeoutError
             raise OSError(
                 f"the scheduler at {address} has no workers: start some with dask worker {address}"
             ) from error

@@ -184,7 +184,7 @@ def transfer(name, image_shape=(224, 224, 3), num_classes=2, *, weights="imagene
 def _imagenet_input(name, x):
     """Turns RGB in [0, 1] into what the network was trained on (`preprocess_input` of its module in Keras)."""
     if name == "VGG16":
-        scale, offset = [255.0] * 3, [-123.68, -116.779, -103.939]  # both lists: Keras 3.11 takes the channels of `scale`
+        scale, offset = [255.0] * 3, [-123.68, -116.779, -103.939]  # Keras 3.11 counts the channels of `scale`
         x = layers.Rescaling(scale, offset, name="imagenet_input")(x)
         return keras.ops.flip(x, axis=-1)
     if name == "InceptionResNetV2":

@@ -8,14 +8,17 @@ from matplotlib import ticker
 
 # Okabe and Ito's colours, which people with colour-blindness tell apart; the baseline is grey.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#5E3C99")
+NAMED = ("augmentation", "oversample", "shuffled", "cvae", "oracle", "diffusion", "conv_cvae", "conv_cgan")
 BASELINE = "#555555"
 
 
 def arm_colors(arms, baseline="real"):
-    """Returns a colour for every arm, the same whichever figure it is for."""
+    """Returns a colour for every arm; `NAMED` ones have the same in every figure, others what is left, in turn."""
     others = [arm for arm in arms if arm != baseline]
-    colors = {arm: COLORS[i % len(COLORS)] for i, arm in enumerate(others)}
-    return {baseline: BASELINE} | colors
+    colors = {name: color for name, color in zip(NAMED, COLORS, strict=True) if name in others}
+    left = [color for color in COLORS if color not in colors.values()] or COLORS
+    unnamed = (arm for arm in others if arm not in colors)
+    return {baseline: BASELINE} | colors | dict(zip(unnamed, itertools.cycle(left), strict=False))
 
 
 def image_grid(images, columns=8, ax=None):

@@ -88,6 +88,10 @@ def test_losses_count_epochs_from_one():
 
 def test_colors_stay_with_their_arms():
     assert plots.arm_colors(["real", "a", "b"])["b"] == plots.arm_colors(["a", "b"])["b"]
+    few, many = plots.arm_colors(["real", "cvae", "mine"]), plots.arm_colors(["real", "oversample", "x", "cvae"])
+    assert few["cvae"] == many["cvae"]
+    assert len(set(few.values())) == 3
+    assert len(set(many.values())) == 4
 
 
 def test_axes_default_to_the_current_ones(summary):

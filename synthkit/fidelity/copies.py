@@ -49,13 +49,14 @@ class CopyTest(typing.NamedTuple):
 def copy_test(training, held_out, synthetic, *, patients=None, permutations=2000, seed=0):
     """Tests whether synthetic images lie nearer to the training images than to other images of the same kind.
 
-    A generator that has learned the distribution and no single image does not know which real images it was shown:
-    the nearest real image of a synthetic one is a training image as often as chance has it (Platzer and Reutterer,
+    A generator that has learned the distribution and no single image does not know which real images it was shown: the
+    nearest real image of a synthetic one is a training image as often as chance has it (Platzer and Reutterer,
     "Holdout-based empirical assessment of mixed-type synthetic data", Frontiers in Big Data 4, 2021). Chance is what
     remains when patients are dealt to the training and the held-out part anew, those with as many images among one
-    another, so the p-value is exact, however many synthetic images crowd around one real image. Images that are merely smoother than real ones lie nearer to all of
-    them alike and are not called copies; the plain comparison of distances, `closer`, is fooled by them (Meehan,
-    Chaudhuri and Dasgupta, "A non-parametric test to detect data-copying in generative models", AISTATS 2020).
+    another, so the p-value is exact, however many synthetic images crowd around one real image. Images that are merely
+    smoother than real ones lie nearer to all of them alike and are not called copies; the plain comparison of
+    distances, `closer`, is fooled by them (Meehan, Chaudhuri and Dasgupta, "A non-parametric test to detect
+    data-copying in generative models", AISTATS 2020).
 
     Args:
         training, held_out: float `(m, dimensions)` and `(h, dimensions)`, features of real images.

@@ -87,7 +87,8 @@ class TestCopyTest:
                 held_out = rng.choice(held_out, 25, replace=False)
             made = rng.normal(size=(40, 3))
             whose = patients[np.concatenate([training, held_out])]
-            p_values.append(fidelity.copy_test(real[training], real[held_out], made, patients=whose, permutations=199).p)
+            found = fidelity.copy_test(real[training], real[held_out], made, patients=whose, permutations=199)
+            p_values.append(found.p)
         assert np.mean(np.array(p_values) <= 0.05) <= stats.binom.ppf(0.999, 300, 0.05) / 300
 
     def run(self, phantoms, made):

@@ -57,6 +57,7 @@ __all__ = [
     "trial",
     "tuning",
     "warping",
+    "workers",
 ]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pydicom
 from pydicom import uid
 from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
 from synthkit.scratch import scratch
@@ -44,13 +45,11 @@ def read_header(path):
         ValueError: if it is not a DICOM file or damaged; names it.
     """
     try:
-        with open(path, "rb") as file:
-            start = file.read(1024)
-        if any(syntax.encode() in start for syntax in DEFLATED):
-            # Inflating happens on opening, to whatever size the file makes it.
-            raise ValueError("its data set is deflated, which is not supported; inflate it first")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            if read_file_meta_info(path).get("TransferSyntaxUID") in DEFLATED:
+                # Inflating happens on opening, to whatever size the file makes it.
+                raise ValueError("its data set is deflated, which is not supported; inflate it first")
             header = pydicom.dcmread(path, defer_size=DEFER)
             header.file_meta.TransferSyntaxUID  # noqa: B018 - asked for, so that its lack is known here
         end = os.path.getsize(path)

@@ -1,12 +1,18 @@
 """Files that are whole or not there: a kill loses nothing."""
 
 import contextlib
+import math
 import os
+import tempfile
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
+
+# An array that is larger than the one and compressed better than the other is a zip bomb: images halve, at best.
+BOMB_BYTES, BOMB_RATIO = 2**28, 100
 
 
 @contextlib.contextmanager
@@ -17,7 +23,7 @@ def replacing(path):
         OSError: if it cannot be written; what had the name before is still there.
     """
     path = Path(path)
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # another process may be at the same file
     try:
         with open(part, "wb") as file:
             yield file
@@ -25,7 +31,8 @@ def replacing(path):
             os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise unwritable(path, error) from error
 
 
@@ -46,8 +53,8 @@ def make_folder(folder, what):
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "try").touch()
-        (folder / "try").unlink()
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         raise OSError(f"{folder} cannot be written ({error.strerror}); choose another folder for {what}") from error
 
@@ -80,6 +87,41 @@ def locked(folder, what):
         yield
     finally:
         lock.release()
+
+
+def check_name(path):
+    """Raises ValueError if a path cannot be told in UTF-8, as names of other systems' archives at times cannot."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"the name {os.fsencode(path)!r} is not UTF-8; rename it") from error
+
+
+def read_member(file, name):
+    """Reads an array from an npz file that may come from anywhere.
+
+    Args:
+        file: what `numpy.load` returned.
+        name: of the array.
+
+    Raises:
+        KeyError: if there is none of that name.
+        ValueError: if it is not as large as its header says, or would swell as no images do.
+    """
+    member = f"{name}.npy"  # whole, since a member that is called just `name` would be taken before it
+    info = file.zip.getinfo(member)
+    with file.zip.open(member) as stream:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(stream)
+        wanted = stream.tell() + math.prod(shape) * dtype.itemsize
+    if not dtype.hasobject and wanted != info.file_size:
+        raise ValueError(f"{member} says that it is {wanted:,} bytes long, and is {info.file_size:,}")
+    if info.file_size > BOMB_BYTES and info.file_size > BOMB_RATIO * info.compress_size:
+        raise ValueError(
+            f"{member} would swell from {info.compress_size:,} to {info.file_size:,} bytes, as no images do"
+        )
+    return file[member]
 
 
 def read_csv(path):

@@ -98,7 +98,8 @@ def write(results, path, summary=None, others=None, margin=MARGIN):
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    with plt.rc_context({"font.size": 11, "svg.fonttype": "path", "figure.dpi": 100}):
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
+    with plt.rc_context({"text.parse_math": False, "font.size": 11, "svg.fonttype": "path", "figure.dpi": 100}):
         figures = {
             "forest": _forest(summary, margin),
             "samples": _samples(results),

@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from synthkit.files import replacing
+from synthkit.files import harmless, read_member, replacing
 from synthkit.imageset import ImageSet
 from synthkit.statistics import MARGIN, summarize
 
 COLUMNS = (
     "arm seed n_real n_synthetic steps auc accuracy balanced_accuracy sensitivity specificity f1 brier seconds status"
 ).split()
+KINDS = dict.fromkeys(COLUMNS, (int, float)) | {"arm": (str,), "status": (str,), "seed": (int,)}
+MEMBERS = "row", "history", "scores", "labels", "patients", "samples", "sample_labels"  # of a trial's file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,12 +90,15 @@ def trial_path(out, arm, seed):
 def _read(path):
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            contents = dict(file)
+            contents = {name: read_member(file, name) for name in MEMBERS if name in file.files}
         contents["row"] = json.loads(str(contents["row"]))
         contents["history"] = json.loads(str(contents.get("history", "{}")))
         row, labels = contents["row"], contents.get("labels")
         if set(row) != set(COLUMNS) or path.name != f"{row['arm']}-{row['seed']}.npz":
             raise ValueError(f"its row is of {row}")
+        wrong = [name for name, value in row.items() if type(value) not in KINDS[name]]
+        if wrong:
+            raise ValueError(f"its {wrong[0]} is {row[wrong[0]]!r}")
         if row["status"] == "done":
             scores, images = contents["scores"], contents["samples"]
             if scores.dtype != np.float32 or scores.shape[:1] != labels.shape or scores.ndim != 2:
@@ -101,6 +106,10 @@ def _read(path):
             if not np.isfinite(scores).all() or labels.dtype != np.int64 or contents["patients"].shape != labels.shape:
                 raise ValueError("its scores are not all numbers, its labels not integers, or patients are missing")
             ImageSet(images, contents["sample_labels"], [str(i) for i in range(scores.shape[1])])
+            curves = [contents["history"][name] for name in ("step", "loss", "val_auc")]
+            numbers = [value for curve in curves for value in curve]
+            if len({len(curve) for curve in curves}) > 1 or not all(type(value) in (int, float) for value in numbers):
+                raise ValueError("its history is no curves of numbers")
         return contents
     except Exception as error:
         raise ValueError(
@@ -119,6 +128,8 @@ def read_settings(path):
         names, positive = held["class_names"], held.get("positive")
         if not isinstance(held["arms"], dict) or not all(isinstance(how, dict) for how in held["arms"].values()):
             raise ValueError("arms are no arms")
+        if not all(isinstance(how.get("counts") or {}, dict) for how in held["arms"].values()):
+            raise ValueError("counts are no counts")
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise ValueError("class_names are no names")
         if positive is not None and positive not in names:
@@ -200,7 +211,7 @@ def save(results, summary, out):
     """
     out = Path(out)
     with replacing(out / "summary.csv") as file:
-        summary.to_csv(file, index=False)
+        harmless(summary).to_csv(file, index=False)
     with replacing(out / "scores.npz") as file:
         np.savez_compressed(
             file,

@@ -3,17 +3,15 @@
 import json
 import re
 import sys
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-import joblib
 import numpy as np
 from tqdm.auto import tqdm
 from tqdm.notebook import tqdm_notebook
 
-from synthkit import results
+from synthkit import results, workers
 from synthkit.environment import versions
-from synthkit.files import locked, make_folder, replacing, write
+from synthkit.files import harmless, locked, make_folder, replacing, write
 from synthkit.leaks import near_copies
 from synthkit.trial import Arm, Trials, failure, oversample, pack, run_packed, shuffled
 
@@ -74,7 +72,7 @@ def run(
     identity = {
         "data": {part.name: part.fingerprint() for part in splits},
         "class_names": list(classes),
-        "classifier": getattr(classifier, "__name__", str(classifier)),
+        "classifier": getattr(classifier, "__name__", re.sub(" at 0x[0-9a-f]+", "", str(classifier))),
         **recipe,
         "train_per_class": train_per_class,
         "positive": positive,
@@ -91,7 +89,7 @@ def run(
         options = {"classifier": classifier, "recipe": recipe, "train_per_class": train_per_class}
         options["positive"] = None if positive is None else classes.index(positive)
         with _Bars(len(grid), len(grid) - len(todo), progress) as bars:
-            if joblib.effective_n_jobs(n_jobs) == 1:
+            if workers.here(n_jobs):
                 done = _one_by_one(splits, todo, out, bars, options)
             else:
                 done = _spread(splits, arms, todo, out, n_jobs, options)
@@ -101,7 +99,7 @@ def run(
                     np.savez_compressed(file, **contents)
                 rows[row["arm"], row["seed"]] = row
                 with replacing(out / "trials.csv") as file:
-                    results.table(rows, order).to_csv(file, index=False)
+                    harmless(results.table(rows, order)).to_csv(file, index=False)
                 bars.end(row)
         return results.load(out)
 
@@ -121,34 +119,12 @@ def _one_by_one(splits, todo, out, bars, options):
 
 
 def _spread(splits, arms, todo, out, n_jobs, options):
-    """Yields what the trials `todo` find, in the order in which joblib's workers finish them.
-
-    When a worker dies, joblib may lose all the trials under way. They are run again, the first of them alone: if its
-    worker dies again, the trial is to blame and has failed.
-    """
+    """Yields what the trials `todo` find, in the order in which joblib's workers finish them."""
     packed = pack(splits, arms, **options)
-    todo = {(arm.name, seed): _backup(out, arm, seed).absolute() for arm, seed in todo}
-    alone = False
-    while todo:
-        now = list(todo)[: 1 if alone else None]
-        work = [joblib.delayed(run_packed)(*packed, *key, todo[key]) for key in now]
-        try:
-            for contents in joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(work):
-                row = json.loads(contents["row"])
-                del todo[row["arm"], row["seed"]]
-                yield contents
-            alone = False
-        except _deaths():
-            if alone:
-                del todo[now[0]]
-                yield failure(*now[0], "its process was killed twice, the second time alone; most often memory ran out")
-            alone = not alone
-
-
-def _deaths():
-    """Returns what joblib's back ends raise when a process at work dies."""
-    dask = sys.modules.get("distributed")
-    return (BrokenProcessPool, dask.KilledWorker) if dask else (BrokenProcessPool,)
+    tasks = {(arm.name, seed): (*packed, arm.name, seed, _backup(out, arm, seed).absolute()) for arm, seed in todo}
+    reason = "its process was killed twice, the second time alone; most often memory ran out"
+    for key, contents in workers.run(run_packed, tasks, n_jobs):
+        yield contents or failure(*key, reason)
 
 
 def _describe(arm):
@@ -206,10 +182,9 @@ def _claim(out, identity, splits):
         raise ValueError(f"{out} holds trials without a study.json that says of what; choose another folder")
     held = results.read_settings(path)
     arms = {**held["arms"], **identity["arms"]}
-    for key, value in json.loads(json.dumps(identity)).items():
-        before, now = held.get(key), value
-        if key == "arms":
-            before, now = held["arms"], {arm: arms[arm] for arm in held["arms"]}
+    told = json.loads(json.dumps({**identity, "arms": {arm: arms[arm] for arm in held["arms"]}}))
+    for key in (key for key in told | held if key not in ("near_copies", "versions")):
+        before, now = held.get(key), told.get(key)
         if before != now:
             what = "images are others" if key == "data" else f"{key} is {before}, here it is {now}"
             raise ValueError(

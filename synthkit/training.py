@@ -5,8 +5,11 @@ does both once and then gives every trial new weights and a new optimizer.
 """
 
 import contextlib
+import glob
 import json
+import math
 import time
+import warnings
 
 import keras
 import numpy as np
@@ -225,9 +228,13 @@ class _BestValidation(keras.callbacks.Callback):
         told = {"history": self.history, "scoring": self.scoring, "identity": self.identity}
         arrays = {f"state{i}": variable.numpy() for i, variable in enumerate(state(self.model))}
         arrays |= {f"best{i}": weight for i, weight in enumerate(self.best or [])}
-        with replacing(self.backup) as file:
-            np.savez(file, told=json.dumps(told), durations=self.durations, **arrays)
-        self.saved = time.perf_counter()
+        try:
+            with replacing(self.backup) as file:
+                np.savez(file, told=json.dumps(told), durations=self.durations, **arrays)
+            self.saved = time.perf_counter()
+        except OSError as error:  # no reason to lose the training
+            warnings.warn(f"the training goes on without a backup: {error}", stacklevel=2)
+            self.saved = math.inf
 
     def go_on(self):
         """Takes up the backup, if there is one of this training. Returns the number of checks that it has behind it."""
@@ -259,7 +266,9 @@ class _BestValidation(keras.callbacks.Callback):
         if self.best is not None:
             self.trainer.model.set_weights(self.best)
         if self.backup is not None:
-            self.backup.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                for path in [self.backup, *self.backup.parent.glob(f"{glob.escape(self.backup.name)}.*.part")]:
+                    path.unlink(missing_ok=True)
         self.history["step_seconds"] = float(np.median(self.durations)) * len(self.durations)
         self.history["scoring_seconds"] = self.scoring
         return self.history

@@ -11,6 +11,7 @@ if it had not been. `search_together` gives that up for keras-tuner's own distri
 """
 
 import json
+import operator
 import os
 import warnings
 from pathlib import Path
@@ -74,12 +75,14 @@ def search(train, validation, *, out, trials=30, random_trials=10, space=SPACE, 
         _claim(out, _identity(train, validation, space, seed, random_trials, recipe, together=False))
         found = _read(out)
         with tqdm(total=trials, initial=len(found), desc="tuning", unit="trial", disable=not progress) as bar:
-            for number in range(len(found), trials):
-                values = propose(found, number, space, random_trials, seed)
+            there = {row["trial"] for row in found}
+            for number in (number for number in range(trials) if number not in there):
+                before = [row for row in found if row["trial"] < number]
+                values = propose(before, number, space, random_trials, seed)
                 backup = out / f"trial_{number:04}.training"
                 row = {"trial": number} | _run(train, validation, values, seed, recipe, backup)
                 write(out / f"trial_{number:04}.json", json.dumps(row).encode())
-                found.append(row)
+                found = sorted([*found, row], key=operator.itemgetter("trial"))
                 bar.set_postfix(best_val_auc=max(row["val_auc"] or 0 for row in found))
                 bar.update()
     return load(out)
@@ -282,7 +285,7 @@ def _claim(out, identity):
     path, identity = out / "search.json", json.loads(json.dumps(identity))
     if not path.exists():
         write(path, json.dumps(identity, indent=1).encode())
-    held = _read_json(path)
+    held = _read_json(path, "choose another folder")
     differ = [key for key in identity if held.get(key) != identity[key]]
     if differ:
         raise ValueError(
@@ -292,11 +295,12 @@ def _claim(out, identity):
 
 
 def _read(out):
-    return [_read_json(path) for path in sorted(out.glob("trial_*.json"))]
+    mend = "delete it to run that trial again"
+    return [_read_json(path, mend) for path in sorted(out.glob("trial_*.json"))]
 
 
-def _read_json(path):
+def _read_json(path, mend):
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{path} is not of a search ({error}); delete it to run that trial again") from error
+        raise ValueError(f"{path} is not of a search ({error}); {mend}") from error

@@ -1,6 +1,8 @@
 """Files from strangers: none runs code, swells in memory, reaches outside its folder or breaks a page."""
 
 import io
+import json
+import os
 import struct
 import zipfile
 import zlib
@@ -8,13 +10,16 @@ import zlib
 import keras
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
+from pydicom.data import get_testdata_file
 
-from synthkit import study
+from synthkit import dicom, files, results, study
 from synthkit.datasets import cbis_ddsm, cbis_ddsm_files, folders, medmnist, phantom, prepared
 from synthkit.files import harmless
 from synthkit.study import Arm
 from tests.datasets.test_medmnist import write
+from tests.fuzzing import trial_files
 from tests.test_study import OPTIONS
 
 
@@ -50,7 +55,7 @@ def test_npz_whose_header_lies_is_not_believed(tmp_path):
 
 
 def test_zip_bomb_is_not_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(medmnist, "BOMB_BYTES", 10**6)
+    monkeypatch.setattr(files, "BOMB_BYTES", 10**6)
     path = write(tmp_path / "odd.npz")
     rewrite(path, "test_images.npy", npy_header((2000, 28, 28)) + bytes(2000 * 28 * 28))
     with pytest.raises(ValueError, match=r"odd.npz is damaged.*test_images.npy would swell from [\d,]+ to 1,568,128"):
@@ -128,3 +133,87 @@ def test_keras_files_run_no_code(tmp_path):
     model.save(tmp_path / "model.keras")
     with pytest.raises(ValueError, match="safe_mode|unsafe"):
         keras.models.load_model(tmp_path / "model.keras")
+
+
+def test_a_member_that_hides_another_is_not_read(tmp_path):
+    """NumPy gives a member that is called just `test_images` for `file["test_images"]`."""
+    path = write(tmp_path / "odd.npz")
+    rewrite(path, "test_images", b"no array")
+    assert medmnist.load(path).test.images.shape == medmnist.load(write(tmp_path / "fine.npz")).test.images.shape
+
+
+def test_deflated_data_set_is_refused_however_late_its_syntax_stands(tmp_path):
+    """A long value of the header pushes it out of the first bytes; opening the file would inflate it."""
+    ds = pydicom.dcmread(get_testdata_file("image_dfl.dcm"))
+    ds.file_meta.FileMetaInformationVersion = bytes(4000)
+    path = tmp_path / "odd.dcm"
+    ds.save_as(path, enforce_file_format=True)
+    assert b"1.2.840.10008.1.2.1.99" not in path.read_bytes()[:1024]
+    with pytest.raises(ValueError, match=r"odd.dcm cannot be read as a DICOM file: its data set is deflated"):
+        dicom.read_header(path)
+
+
+@pytest.mark.parametrize("read", [folders.read_image, cbis_ddsm_files.read_jpeg])
+def test_other_formats_called_png_start_no_program(tmp_path, monkeypatch, read):
+    from PIL import EpsImagePlugin
+
+    started = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *arguments: started.append(arguments))
+    path = tmp_path / "eps.png"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n")
+    with pytest.raises(ValueError, match=r"eps.png cannot be read as an image"):
+        read(path)
+    wide = tmp_path / "wide.png"
+    wide.write_bytes(b"P5\n1048577 1\n255\n" + bytes(1048577))
+    with pytest.raises(ValueError, match=r"wide.png cannot be read as an image"):
+        read(wide)
+    assert not started
+
+
+def test_names_that_are_not_utf8_are_told(tmp_path):
+    odd = os.fsdecode(b"fr\xfchst\xfcck.png")
+    (tmp_path / "benign").mkdir()
+    (tmp_path / "benign" / odd).write_bytes(png(2, 2))
+    with pytest.raises(ValueError, match=r"fr\\xfchst\\xfcck.png' is not UTF-8; rename it"):
+        folders.load(tmp_path, 8)
+    with pytest.raises(ValueError, match=r"fr\\xfchst\\xfcck.png' is not UTF-8; rename it"):
+        cbis_ddsm_files.find(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"row": {"auc": "x"}}, "its auc is 'x'"),
+        ({"row": {"seed": "0"}}, "its seed is '0'"),
+        ({"row": {"status": 1}}, "its status is 1"),
+        ({"history": {}}, "'step'"),
+        ({"history": {"step": [1], "loss": ["x"], "val_auc": [0.5]}}, "its history is no curves of numbers"),
+    ],
+)
+def test_trials_of_strangers_are_of_the_kinds_that_a_study_writes(tmp_path, change, message):
+    files = dict(trial_files())
+    path = tmp_path / "trials" / "real-0.npz"
+    path.parent.mkdir()
+    with np.load(io.BytesIO(files["trials/real-0.npz"])) as held:
+        members = dict(held)
+    for name, new in change.items():
+        members[name] = json.dumps(json.loads(str(members[name])) | new if new else new)
+    np.savez(path, **members)
+    (tmp_path / "study.json").write_bytes(files["study.json"])
+    with pytest.raises(ValueError, match=rf"real-0.npz is not a trial that can be read.*{message}"):
+        results.load(tmp_path)
+
+
+def test_settings_of_strangers(tmp_path):
+    held = json.loads(dict(trial_files())["study.json"])
+    held["arms"]["real"]["counts"] = [1]
+    (tmp_path / "study.json").write_text(json.dumps(held))
+    with pytest.raises(ValueError, match=r"study.json is not the JSON that a study writes \(counts are no counts"):
+        results.load(tmp_path)
+
+
+def test_what_a_strangers_trial_says_is_no_formula(tmp_path):
+    files = dict(trial_files())
+    with np.load(io.BytesIO(files["trials/real-0.npz"])) as held:
+        row = json.loads(str(held["row"])) | {"status": "=HYPERLINK(1)"}
+    assert harmless(results.table({("real", 0): row}, ["real"]))["status"].tolist() == ["'=HYPERLINK(1)"]

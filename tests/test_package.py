@@ -25,6 +25,7 @@ LEAVES = {
     "scratch",
     "selection",
     "statistics",
+    "workers",
 }
 MAY_IMPORT = {
     **{leaf: set() for leaf in LEAVES},
@@ -37,12 +38,12 @@ MAY_IMPORT = {
     "training": {"files", "imageset", "reusable", "statistics"},
     "scorers": {"imageset", "reusable", "training"},
     "tuning": {"classifiers", "files", "training"},
-    "datasets": {"imageset", "dicom", "files", "preprocessing"},
+    "datasets": {"imageset", "dicom", "files", "preprocessing", "workers"},
     "generators": {"environment", "files", "imageset", "reusable"},
     "claims": {"statistics"},
     "results": {"files", "imageset", "statistics"},
     "trial": {"environment", "imageset", "training", "statistics", "results"},
-    "study": {"environment", "files", "leaks", "results", "trial"},
+    "study": {"environment", "files", "leaks", "results", "trial", "workers"},
     "arms": {
         *("augmentation", "classifiers", "datasets", "fidelity", "generators"),
         *("mixing", "scorers", "selection", "study"),

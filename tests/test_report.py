@@ -187,3 +187,13 @@ def test_opens_in_a_browser(page, tmp_path, width):
     probe.write_text(text.replace("</body>", script + "</body>"), encoding="utf-8")
     done = subprocess.run([browser, *options, probe.as_uri()], capture_output=True, text=True, timeout=90, check=False)
     assert "<title>true true</title>" in done.stdout, "wider than the window, or an image did not load"
+
+
+def test_names_with_dollars_are_no_formulas(results, tmp_path):
+    names = ["cost $\\foo$", "bösartig"]
+    settings = results.settings | {"class_names": names, "positive": names[0]}
+    samples = {arm: dataclasses.replace(one, class_names=tuple(names)) for arm, one in results.samples.items()}
+    path = report.write(dataclasses.replace(results, settings=settings, samples=samples), tmp_path / "report.html")
+    text = path.read_text(encoding="utf-8")
+    assert "\\u00f6" not in text
+    assert "bösartig" in text

@@ -130,6 +130,30 @@ def test_another_studys_folder_is_refused(finished, change, message):
         study.run(splits, change.pop("arms", ARMS), out=out, **(OPTIONS | change))
 
 
+def test_a_recipe_that_is_left_out_is_another_study(splits, tmp_path):
+    options = OPTIONS | {"seeds": 1}
+    study.run(splits, ARMS[:1], out=tmp_path, label_smoothing=0.1, **options)
+    with pytest.raises(ValueError, match="another study's trials: its label_smoothing is 0.1, here it is None"):
+        study.run(splits, ARMS[:1], out=tmp_path, **options)
+
+
+def test_a_classifier_without_a_name_is_the_same_in_another_process(splits, tmp_path):
+    class Nameless:
+        def __init__(self, address):
+            self.address = address
+
+        def __str__(self):
+            return f"functools.partial(<function f at {self.address}>, width=2)"
+
+        def __call__(self, *shape):
+            return OPTIONS["classifier"](*shape)
+
+    options = OPTIONS | {"seeds": 1}
+    study.run(splits, ARMS[:1], out=tmp_path, **options | {"classifier": Nameless("0x7f6300")})
+    found = study.run(splits, ARMS[:1], out=tmp_path, **options | {"classifier": Nameless("0x7f6399")})
+    assert found.settings["classifier"] == "functools.partial(<function f>, width=2)"
+
+
 def test_trials_without_a_study_are_refused(finished, tmp_path):
     (tmp_path / "trials").mkdir()
     (tmp_path / "trials" / "real-0.npz").write_bytes(b"")

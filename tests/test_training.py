@@ -255,3 +255,20 @@ def test_backup_of_another_training_is_left_alone(parts, tmp_path, monkeypatch):
     trainer.train(*parts, seed=1, backup=tmp_path / "backup")
     assert (tmp_path / "backup").exists()
     assert trainer.train(*parts, seed=2, backup=tmp_path / "backup")["loss"] == expected
+
+
+def test_backup_that_cannot_be_written_costs_no_training(parts, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "BACKUP_SECONDS", 0)
+    trainer = Trainer(classifiers.skin_cnn, (20, 20, 1), 2, steps=12, batch_size=8, checks=4)
+    expected = trainer.train(*parts, seed=1)["loss"]
+    (tmp_path / "file").touch()
+    with pytest.warns(UserWarning, match="goes on without a backup: .*backup cannot be written") as told:
+        assert trainer.train(*parts, seed=1, backup=tmp_path / "file" / "backup")["loss"] == expected
+    assert len(told) == 1
+
+
+def test_what_a_kill_left_of_a_backup_is_removed(parts, tmp_path):
+    trainer = Trainer(classifiers.skin_cnn, (20, 20, 1), 2, steps=4, batch_size=8)
+    (tmp_path / "backup.123.part").touch()
+    trainer.train(*parts, seed=1, backup=tmp_path / "backup")
+    assert not any(tmp_path.iterdir())

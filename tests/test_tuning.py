@@ -193,3 +193,12 @@ def test_best_is_the_earliest_of_the_highest():
     assert [layer.filters for layer in model.layers if isinstance(layer, layers.Conv2D)] == [8, 16]
     assert [layer.units for layer in model.layers if isinstance(layer, layers.Dense)] == [32, 2]
     assert [layer.rate for layer in model.layers if isinstance(layer, layers.Dropout)] == [0.25]
+
+
+def test_a_trial_that_was_taken_out_is_run_again_and_no_other(parts, tmp_path):
+    whole = tuning.search(*parts, out=tmp_path, trials=4, **TINY)
+    (tmp_path / "trial_0001.json").unlink()
+    kept = {path: path.read_bytes() for path in tmp_path.glob("trial_*.json")}
+    again = tuning.search(*parts, out=tmp_path, trials=4, **TINY)
+    assert {path: path.read_bytes() for path in kept} == kept
+    pd.testing.assert_frame_equal(again.drop(columns="seconds"), whole.drop(columns="seconds"), check_dtype=False)

@@ -11,20 +11,20 @@ import re
 from pathlib import Path
 
 import cv2
-import joblib
 import numpy as np
 import pandas as pd
 from PIL import Image
 from tqdm.auto import tqdm
 
-from synthkit import dicom
-from synthkit.files import read_csv
+from synthkit import dicom, workers
+from synthkit.files import check_name, read_csv
 
 CASE = re.compile(r"(?:Mass|Calc)-(?:Training|Test)_P_\d{5}_(?:LEFT|RIGHT)_(?:CC|MLO)(?:_\d{1,2})?")
 SERIES = re.compile(r"\d+(?:\.\d+){5,}")
 DICOM, JPEG = (".dcm", ".dicom"), (".jpg", ".jpeg", ".png")
 DESCRIPTIONS = {"full mammogram images": "full", "cropped images": "crop", "ROI mask images": "mask"}
 PATHS = {"full": "image_file_path", "crop": "cropped_image_file_path", "mask": "roi_mask_file_path"}
+CRASHED = "its decoder crashed or ran out of memory, twice. Replace it or take it out"
 SAMPLES = 64  # rows looked at to tell a mask from a crop
 
 
@@ -46,14 +46,14 @@ def scan(root, table, below, *, jobs=1, progress=False):
     """
     paths = [path for path in below if path.lower().endswith(DICOM + JPEG)]
     listed = _listed([Path(root) / path for path in below if path.endswith("dicom_info.csv")])
-    work = (
-        joblib.delayed(describe)(root, path, listed.get(path.split("/jpeg/")[-1].removeprefix("jpeg/")))
-        for path in paths
-    )
-    found = joblib.Parallel(n_jobs=jobs, return_as="generator", batch_size="auto")(work)
-    bar = tqdm(found, total=len(paths), desc="looking into files", unit="file", disable=not progress)
+    tasks = {path: (root, path, listed.get(path.split("/jpeg/")[-1].removeprefix("jpeg/"))) for path in paths}
+    found = {}
+    with tqdm(total=len(paths), desc="looking into files", unit="file", disable=not progress) as bar:
+        for path, told in workers.run(describe, tasks, jobs, batch_size="auto"):
+            found[path] = told or _undescribed(path, f"{path}: {CRASHED}")
+            bar.update()
     columns = ["file", "case", "series", "description", "rows", "columns", "two_levels", "problem", "pixels"]
-    return _assign(pd.DataFrame(list(bar), columns=columns), table)
+    return _assign(pd.DataFrame([found[path] for path in paths], columns=columns), table)
 
 
 def find(root):
@@ -61,6 +61,8 @@ def find(root):
     paths, start = [], len(os.path.join(root, ""))
     for folder, _, names in os.walk(root):
         paths += [os.path.join(folder, name)[start:].replace(os.sep, "/") for name in names if name[0] != "."]
+    for path in paths:
+        check_name(path)
     return sorted(paths)
 
 
@@ -101,6 +103,11 @@ def describe(root, path, listed=None):
     return path, _case(case, path), series, description, rows, columns, two_levels, problem, pixels
 
 
+def _undescribed(path, problem):
+    """Returns what `describe` does for a file that says nothing but its path."""
+    return path, _case("", path), next(iter(SERIES.findall(path)[::-1]), ""), "", 0, 0, None, problem, None
+
+
 def _case(case, path):
     """Returns the case that a header names, or else the last folder in the path that names one, or nothing."""
     match = CASE.fullmatch(case) or next(iter(list(CASE.finditer(path))[::-1]), None)
@@ -119,7 +126,7 @@ def jpeg_size(path):
         ValueError: if it is damaged or too large; names it.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=("JPEG", "PNG")) as image:  # others may start programs
             width, height = image.size
         if width * height > dicom.MAX_PIXELS:
             raise ValueError(f"it claims {height}×{width} pixels, more than {dicom.MAX_PIXELS:,}")

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from tqdm.auto import tqdm
 
 from synthkit.dicom import MAX_PIXELS
-from synthkit.files import read_csv
+from synthkit.files import check_name, read_csv
 from synthkit.imageset import ImageSet, Splits, partition, split, without_copies
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -116,6 +116,7 @@ def _files(folder):
     for file in sorted(folder.rglob("*")):
         if not file.is_file() or file.name.startswith("."):
             continue
+        check_name(file.relative_to(folder))
         inside = file.relative_to(folder).parts
         if file.suffix.lower() in SUFFIXES and len(inside) > 1:
             found.append((file, inside[0]))
@@ -173,7 +174,7 @@ def read_image(file):
         ValueError: if the file is damaged, too large or no image; names it.
     """
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=("JPEG", "PNG")) as image:  # others may start programs
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise ValueError(f"it claims {height}×{width} pixels, more than {MAX_PIXELS:,}")

@@ -15,20 +15,19 @@ was under way. Images of one part lie together, so a part is a slice of the memo
 import contextlib
 import json
 import os
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from synthkit import dicom, preprocessing
+from synthkit import dicom, preprocessing, workers
 from synthkit.datasets import cbis_ddsm, cbis_ddsm_files
 from synthkit.files import harmless, locked, replacing, unwritable, write
 from synthkit.imageset import ImageSet, Splits, deal
 
 PARTS = {"train": 0.7, "validation": 0.1, "test": 0.2}
+MEND = "delete the two and prepare it again"
 FEW = 16  # files that are done before other processes have started
 
 
@@ -52,7 +51,7 @@ def prepare(root, out, *, image="crop", image_size=224, jobs=-1, progress=False,
     Raises:
         FileNotFoundError, ValueError: as `cbis_ddsm.index`; or if `out` was prepared otherwise, or not one image could
             be.
-        OSError: if `out` cannot be written, another process is at work on it, or a decoder crashed.
+        OSError: if `out` cannot be written or another process is at work on it.
     """
     if image not in ("crop", "full"):
         raise ValueError(f"image must be crop or full. Received: {image!r}")
@@ -67,9 +66,12 @@ def prepare(root, out, *, image="crop", image_size=224, jobs=-1, progress=False,
         wanted, skipped = _wanted(table, files, image)
         store = _Store(out, image_size)
         skipped += _add(root, wanted, files, store, image_size, jobs, progress, options)
+        before = store.index[~store.index["name"].isin(wanted["name"])]  # of files that this root does not have
         skipped = pd.DataFrame(skipped, columns=["file", "name", "reason"])
+        skipped = skipped[~skipped["name"].isin(before["name"])]
         try:
-            index = store.finish(wanted[wanted["name"].isin(store.place)], skipped)
+            rows = wanted[wanted["name"].isin(store.place)]
+            index = store.finish(pd.concat([rows, before]) if len(before) else rows, skipped)
         except OSError as error:
             raise unwritable(out, error) from error
     if not len(index):
@@ -81,28 +83,19 @@ def _add(root, wanted, files, store, image_size, jobs, progress, options):
     """Prepares what the store lacks. Returns `(file, name, reason)` of each that could not be."""
     todo = [row for row in zip(wanted["name"], wanted["file"], strict=True) if row[0] not in store.place]
     pixels_of = dict(zip(files["file"], files["pixels"], strict=True))
-    work = (
-        joblib.delayed(_prepare_file)(root, name, file, pixels_of[file], image_size, options) for name, file in todo
-    )
-    parallel = joblib.Parallel(n_jobs=1 if len(todo) < FEW else jobs, return_as="generator_unordered")
     file_of, skipped = dict(todo), []
-    try:
-        done = len(wanted) - len(todo)
-        with (
-            store.adding() as add,
-            tqdm(total=len(wanted), initial=done, desc="preparing", unit="image", disable=not progress) as bar,
-        ):
-            for name, pixels in parallel(work):
-                if isinstance(pixels, str):
-                    skipped.append((file_of[name], name, pixels))
-                else:
-                    add(name, pixels)
-                bar.update()
-    except BrokenProcessPool as error:
-        raise OSError(
-            f"{root}: a decoder crashed on one of the files. The same command goes on; with --jobs 1 the file that "
-            f"comes after the last one in {store.names} is to blame: take it out"
-        ) from error
+    tasks = {name: (root, file, pixels_of[file], image_size, options) for name, file in todo}
+    done = len(wanted) - len(todo)
+    with (
+        store.adding() as add,
+        tqdm(total=len(wanted), initial=done, desc="preparing", unit="image", disable=not progress) as bar,
+    ):
+        for name, pixels in workers.run(_prepare_file, tasks, 1 if len(todo) < FEW else jobs):
+            if isinstance(pixels, np.ndarray):
+                add(name, pixels)
+            else:
+                skipped.append((file_of[name], name, pixels or f"{file_of[name]}: {cbis_ddsm_files.CRASHED}"))
+            bar.update()
     return skipped
 
 
@@ -117,13 +110,13 @@ def open_file(path):
     return dicom.open_pixels(path) if is_dicom else cbis_ddsm_files.read_jpeg(path)
 
 
-def _prepare_file(root, name, file, pixels, image_size, options):
-    """Returns the name and the prepared pixels, or the reason why there are none."""
+def _prepare_file(root, file, pixels, image_size, options):
+    """Returns the prepared pixels, or the reason why there are none."""
     try:
         image = open_file(Path(root) / file) if pixels is None else pixels
-        return name, preprocessing.grey_image(image, image_size, **options)
+        return preprocessing.grey_image(image, image_size, **options)
     except (ValueError, OSError) as error:
-        return name, str(error)
+        return str(error)
 
 
 def _wanted(table, files, image):
@@ -165,10 +158,10 @@ class _Store:
         self.raw, self.names = out / "work.raw", out / "work.csv"
         if (out / "index.csv.part").exists() and not (out / "images.npy.part").exists():
             os.replace(out / "index.csv.part", out / "index.csv")  # killed between the last two steps
-        self.place = {}  # from an image's name to (finished or not, number)
+        self.index = pd.DataFrame(columns=["name"])
         if (out / "index.csv").exists():
-            index, _ = _read(out)
-            self.place = {name: (True, i) for i, name in enumerate(index["name"])}
+            self.index, _ = _read(out)
+        self.place = {name: (True, i) for i, name in enumerate(self.index["name"])}  # (finished or not, number)
         self.size, lines = image_size**2, []
         if self.raw.exists() and self.names.exists():
             lines = self.names.read_text().split("\n")[:-1][: self.raw.stat().st_size // self.size]
@@ -183,14 +176,13 @@ class _Store:
     @contextlib.contextmanager
     def adding(self):
         """Opens the work files. Yields a function that keeps one image under a name."""
-        with open(self.raw, "ab") as raw, open(self.names, "a") as names:
+        with open(self.raw, "ab", buffering=0) as raw, open(self.names, "ab", buffering=0) as names:
 
             def add(name, pixels):
                 try:
-                    raw.write(pixels.tobytes())
-                    raw.flush()  # pixels first, so that a name stands only for pixels that are there
-                    names.write(f"{name}\n")
-                    names.flush()
+                    for file, data in ((raw, pixels.tobytes()), (names, f"{name}\n".encode())):
+                        while data:  # pixels first, so that a name stands only for pixels that are there
+                            data = data[file.write(data) :]
                 except OSError as error:
                     raise unwritable(self.raw, error) from error
                 self.place[name] = (False, self.count)
@@ -243,11 +235,9 @@ def _read(folder):
         index = pd.read_csv(folder / "index.csv", dtype={"name": str, "patient_id": str})
         images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
     except Exception as error:  # damaged files fail in many ways
-        raise ValueError(f"{folder} holds a damaged images.npy or index.csv ({error}); prepare it again") from error
+        raise ValueError(f"{folder} holds a damaged images.npy or index.csv ({error}); {MEND}") from error
     if len(index) != len(images) or not {"name", "part", "label", "patient_id"} <= set(index.columns):
-        raise ValueError(
-            f"{folder}: index.csv has {len(index)} rows, images.npy {len(images)} images; prepare it again"
-        )
+        raise ValueError(f"{folder}: index.csv has {len(index)} rows, images.npy {len(images)} images; {MEND}")
     return index, images
 
 
@@ -286,7 +276,7 @@ def load(folder):
         where = slice(rows[0], rows[-1] + 1) if len(rows) else slice(0, 0)
         part = index.iloc[where]
         if not (part["part"] == name).all():
-            raise ValueError(f"{folder}: the images of {name} do not lie together in index.csv; prepare it again")
+            raise ValueError(f"{folder}: the images of {name} do not lie together in index.csv; {MEND}")
         parts.append((images[where], part["label"].to_numpy(), part["patient_id"], f"{Path(folder).name} {name}"))
     try:
         return Splits(

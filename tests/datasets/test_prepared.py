@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,7 @@ import pytest
 
 from synthkit import __main__ as command
 from synthkit import preprocessing
-from synthkit.datasets import phantom, prepared
+from synthkit.datasets import cbis_ddsm_files, phantom, prepared
 from tests.conftest import ROOT
 
 
@@ -211,3 +212,43 @@ def test_study_runs_on_a_prepared_folder(archive, tmp_path, capsys, monkeypatch)
     assert command.main(arguments) == 0
     assert "real" in capsys.readouterr().out
     assert (tmp_path / "study" / "report.html").exists()
+
+
+def test_what_is_prepared_stays_though_a_part_of_the_collection_is_away(archive, tmp_path):
+    root = Path(shutil.copytree(archive, tmp_path / "archive"))
+    index, _ = prepared.prepare(root, tmp_path / "out", image_size=16, jobs=1)
+    pixels = dict(zip(index["name"], np.load(tmp_path / "out" / "images.npy"), strict=True))
+    for folder in sorted((root / "CBIS-DDSM").iterdir())[::2]:
+        shutil.rmtree(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # which tell how many rows have no image
+        again, skipped = prepared.prepare(root, tmp_path / "out", image_size=16, jobs=1)
+    assert set(again["name"]) == set(index["name"])
+    assert not set(skipped["name"]) & set(index["name"])
+    columns = ["name", "label", "patient_id", "file"]
+    pd.testing.assert_frame_equal(
+        again[columns].sort_values("name", ignore_index=True), index[columns].sort_values("name", ignore_index=True)
+    )
+    for name, image in zip(again["name"], np.load(tmp_path / "out" / "images.npy"), strict=True):
+        np.testing.assert_array_equal(image, pixels[name])
+    assert len(prepared.load(tmp_path / "out").train)
+
+
+@pytest.mark.parametrize("where", ["scan", "prepare"])
+def test_a_decoder_that_crashes_costs_its_file(archive, tmp_path, monkeypatch, where):
+    module, name = {"scan": (cbis_ddsm_files, "describe"), "prepare": (prepared, "_prepare_file")}[where]
+    index, _ = prepared.prepare(archive, tmp_path / "fine", image_size=16, jobs=1)
+    original, bad = getattr(module, name), index["file"][5]
+
+    def deadly(root, path, *rest):
+        if path == bad:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(root, path, *rest)
+
+    monkeypatch.setattr(module, name, deadly)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        others, skipped = prepared.prepare(archive, tmp_path / "out", image_size=16, jobs=2)
+    reasons = skipped.set_index("file")["reason"]
+    assert reasons[bad] == f"{bad}: its decoder crashed or ran out of memory, twice. Replace it or take it out"
+    assert len(others) == len(index) - 1

@@ -1,0 +1,80 @@
+"""joblib's workers, real ones: what they finish, and what is left of a task that kills them."""
+
+import os
+import signal
+
+import joblib
+import pytest
+
+from synthkit import workers
+
+TASKS = {name: (name, i) for i, name in enumerate("abcdefgh")}
+
+
+def twice(name, number):
+    return os.getpid(), 2 * number
+
+
+def deadly(name, number):
+    if name == "f":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 2 * number
+
+
+def deadly_once(name, number, died):
+    if name == "b" and not os.path.exists(died):
+        open(died, "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 2 * number
+
+
+def test_one_process_is_this_one():
+    found = dict(workers.run(twice, TASKS, 1))
+    assert {pid for pid, _ in found.values()} == {os.getpid()}
+    assert list(found) == list(TASKS)
+
+
+@pytest.mark.parametrize("backend", ["loky", "multiprocessing"])  # the second one returns no generator, as Ray's
+def test_every_task_is_done_once(backend):
+    with joblib.parallel_config(backend=backend):
+        found = list(workers.run(twice, TASKS, 2))
+    assert sorted((key, result) for key, (_, result) in found) == [(name, 2 * i) for name, i in TASKS.values()]
+    assert os.getpid() not in {pid for _, (pid, _) in found}
+
+
+@pytest.mark.parametrize("batch_size", [1, "auto"])
+def test_a_death_costs_the_task_that_died_twice(batch_size):
+    found = dict(workers.run(deadly, TASKS, 2, batch_size=batch_size))
+    assert found == {name: None if name == "f" else 2 * i for name, i in TASKS.values()}
+
+
+def test_a_death_costs_nothing_where_the_task_lives_the_second_time(tmp_path):
+    tasks = {name: (*task, str(tmp_path / "died")) for name, task in TASKS.items()}
+    assert dict(workers.run(deadly_once, tasks, 2)) == {name: 2 * i for name, i in TASKS.values()}
+
+
+def test_a_cluster_of_one_is_not_this_process():
+    class Cluster(joblib.parallel.MultiprocessingBackend):
+        def effective_n_jobs(self, n_jobs):
+            return 1
+
+    joblib.register_parallel_backend("cluster of one", Cluster)
+    assert workers.here(None)
+    with joblib.parallel_config(backend="cluster of one"):
+        assert not workers.here(None)
+
+
+def test_ray_runs_tasks_in_its_own_processes_and_survives_a_death(tmp_path):
+    ray = pytest.importorskip("ray")
+    from ray.util.joblib import register_ray
+
+    register_ray()
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        with joblib.parallel_config(backend="ray"):
+            found = dict(workers.run(twice, TASKS, None))
+            assert os.getpid() not in {pid for pid, _ in found.values()}
+            tasks = {name: (*task, str(tmp_path / "died")) for name, task in TASKS.items()}
+            assert dict(workers.run(deadly_once, tasks, None)) == {name: 2 * i for name, i in TASKS.values()}
+    finally:
+        ray.shutdown()

@@ -105,8 +105,11 @@ class Faults:
         self.rows.append({"fault": fault, "tried": tried, "lost": lost, "wrong": wrong, "said": said})
         print(f"{fault}: tried {tried}, lost {lost}, wrong {wrong}; {said}", flush=True)
 
-    def kills(self, name, jobs, victim, sign=signal.SIGKILL):
-        """Kills at random moments, as often as asked, starting over in a new folder whenever a study ends."""
+    def kills(self, name, jobs, victim, sign=signal.SIGKILL, orphans=False):
+        """Kills at random moments, as often as asked, starting over in a new folder whenever a study ends.
+
+        Orphans are workers whose command was killed: they are left to finish what they are at beside the next command.
+        """
         rng, tried, lost, wrong, studies, said = random.Random(0), 0, 0, 0, 0, ""
         while tried < self.times:
             out = self.folder / f"{name}-{studies}".replace(" ", "-")
@@ -122,9 +125,10 @@ class Faults:
                         tried += 1
                         with contextlib.suppress(ProcessLookupError):
                             os.kill(pid, sign)
-                _, errors = process.communicate()
+                _, errors = (process.wait(), "") if orphans else process.communicate()
                 with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                    if not orphans:
+                        os.killpg(process.pid, signal.SIGKILL)
                 said = errors.strip().splitlines()[-1] if sign == signal.SIGINT and process.returncode else said
                 after = finished(out)
                 lost += sum(after.get(trial) != written for trial, written in before.items())
@@ -208,6 +212,7 @@ def main(times=20):
         faults.once("clock that jumps", "clock")
         faults.kills("kill -9 of a worker", 2, lambda process: children(process.pid)[:1])
         faults.kills("kill -9 of the command", 1, lambda process: [process.pid])
+        faults.kills("kill -9 of the command, not of its workers", 2, lambda process: [process.pid], orphans=True)
         faults.kills("Ctrl-C", 1, lambda process: [process.pid], signal.SIGINT)
     print(pd.DataFrame(faults.rows).to_string(index=False))
 

@@ -6,6 +6,7 @@ stands for one on Drive.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,6 @@ import time
 from pathlib import Path
 
 import nbformat
-from jupyter_client import kernelspec, manager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
@@ -23,7 +23,7 @@ NOTEBOOKS = ROOT / "notebooks"
 
 
 def environment(python, folder):
-    """Makes the virtual environment. Returns its interpreter."""
+    """Makes the virtual environment, a kernel named "colab" of it, and has Jupyter find that."""
     subprocess.run([python, "-m", "venv", str(folder)], check=True)
     inside = folder / "bin" / "python"
     subprocess.run([inside, "-m", "pip", "install", "-q", "ipykernel"], check=True)
@@ -34,10 +34,14 @@ def environment(python, folder):
     (colab / "__init__.py").touch()
     (colab / "drive.py").write_text("def mount(folder):\n    pass\n")
     (packages / "colab.pth").write_text("import google.colab\n")  # there from the start, as on Colab
-    return inside
+    argv = [str(inside), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    kernel = folder / "jupyter" / "kernels" / "colab"
+    kernel.mkdir(parents=True)
+    (kernel / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "colab", "language": "python"}))
+    os.environ["JUPYTER_PATH"] = str(kernel.parent.parent)
 
 
-def run(notebook, inside, clone, folder):
+def run(notebook, clone, folder):
     """Runs a notebook alone in a folder, with the clone named as the reader is asked to."""
     folder.mkdir()
     book = nbformat.read(notebook, as_version=4)
@@ -45,14 +49,7 @@ def run(notebook, inside, clone, folder):
     assert 'DRIVE_FOLDER = ""' in first.source
     first.source = first.source.replace('DRIVE_FOLDER = ""', f"DRIVE_FOLDER = {str(clone)!r}")
     nbformat.write(book, folder / notebook.name)
-    kernels = folder.parent / "kernels"
-    (kernels / "colab").mkdir(parents=True, exist_ok=True)
-    argv = [str(inside), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    spec = {"argv": argv, "display_name": "as on Colab", "language": "python"}
-    (kernels / "colab" / "kernel.json").write_text(json.dumps(spec))
-    specs = kernelspec.KernelSpecManager(kernel_dirs=[str(kernels)])
-    kernel = manager.AsyncKernelManager(kernel_name="colab", kernel_spec_manager=specs)
-    NotebookClient(book, km=kernel, timeout=1800, resources={"metadata": {"path": str(folder)}}).execute()
+    NotebookClient(book, kernel_name="colab", timeout=1800, resources={"metadata": {"path": str(folder)}}).execute()
 
 
 def main(python, *names):
@@ -61,13 +58,13 @@ def main(python, *names):
         folder = Path(folder)
         clone = folder / "drive" / "synthkit"
         subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
-        inside = environment(python, folder / "environment")
+        environment(python, folder / "environment")
         for notebook in sorted(NOTEBOOKS.glob("*.ipynb")):
             if names and notebook.stem not in names:
                 continue
             began = time.monotonic()
             try:
-                run(notebook, inside, clone, folder / notebook.stem)
+                run(notebook, clone, folder / notebook.stem)
                 said = "ran to its end"
             except CellExecutionError as error:
                 failed, said = failed + 1, f"failed: {error}"

@@ -117,18 +117,19 @@ class Faults:
             ended = False
             while not ended:
                 before = finished(out) if out.exists() else {}
-                process = begin("none", out, jobs)
+                process, hit = begin("none", out, jobs), []
                 if tried < self.times:
                     with contextlib.suppress(subprocess.TimeoutExpired):
                         process.wait(rng.uniform(0.1, 0.8) * self.seconds)
-                    for pid in victim(process):
-                        tried += 1
+                    hit = victim(process)
+                    for pid in hit:
                         with contextlib.suppress(ProcessLookupError):
                             os.kill(pid, sign)
                 _, errors = (process.wait(), "") if orphans else process.communicate()
                 with contextlib.suppress(ProcessLookupError):
                     if not orphans:
                         os.killpg(process.pid, signal.SIGKILL)
+                tried += len(hit) if process.returncode or process.pid not in hit else 0  # it may have ended before
                 said = errors.strip().splitlines()[-1] if sign == signal.SIGINT and process.returncode else said
                 after = finished(out)
                 lost += sum(after.get(trial) != written for trial, written in before.items())
@@ -200,6 +201,7 @@ def remount(place, how):
 
 
 def main(times=20):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs, and theirs, ignore
     with tempfile.TemporaryDirectory() as folder:
         faults = Faults(folder, times)
         print(f"undisturbed: {faults.seconds:.0f} s, 9 trials", flush=True)

@@ -75,7 +75,7 @@ def describe(root, path, listed=None):
         listed: `(Patient ID, description)` that `dicom_info.csv` gives for a JPEG file, or None.
     """
     case = description = problem = ""
-    series = next(iter(SERIES.findall(path)[::-1]), "")
+    series = _series(path)
     rows = columns = 0
     two_levels = pixels = None
     try:
@@ -105,7 +105,12 @@ def describe(root, path, listed=None):
 
 def _undescribed(path, problem):
     """Returns what `describe` does for a file that says nothing but its path."""
-    return path, _case("", path), next(iter(SERIES.findall(path)[::-1]), ""), "", 0, 0, None, problem, None
+    return path, _case("", path), _series(path), "", 0, 0, None, problem, None
+
+
+def _series(path):
+    """Returns the last Series Instance UID in a path, or nothing."""
+    return next(iter(SERIES.findall(path)[::-1]), "")
 
 
 def _case(case, path):

@@ -94,7 +94,8 @@ def _add(root, wanted, files, store, image_size, jobs, progress, options):
             if isinstance(pixels, np.ndarray):
                 add(name, pixels)
             else:
-                skipped.append((file_of[name], name, pixels or f"{file_of[name]}: {cbis_ddsm_files.CRASHED}"))
+                reason = f"{file_of[name]}: {cbis_ddsm_files.CRASHED}" if pixels is None else pixels
+                skipped.append((file_of[name], name, reason))
             bar.update()
     return skipped
 

@@ -1,7 +1,8 @@
 """What the README rests on: `python -m tests.results NAME STUDY` takes a study's figures over into `data/results/`.
 
-Writes NAME.csv (the verdicts) and NAME_trials.csv; NAME_others.csv where test images are near-copies, the verdicts on
-the others; NAME_gap.csv and the picture NAME.png where there is an oracle. Of several studies of phantoms,
+Writes NAME.csv (the verdicts) and NAME_trials.csv; NAME_over_augmentation.csv, the verdicts against the arm
+augmentation, where there is one; NAME_others.csv where test images are near-copies, the verdicts on the others;
+NAME_gap.csv and the picture NAME.png where there is an oracle. Of several studies of phantoms,
 `python -m tests.results NAME STUDY STUDY …`, each with another number of real images of each class, it is NAME_50.csv
 and so on, and one picture of all, NAME.png.
 """
@@ -21,6 +22,8 @@ def take_over(name, found):
     """Copies what the README shows of a study."""
     found.summary().to_csv(RESULTS / f"{name}.csv", index=False)
     found.trials.to_csv(RESULTS / f"{name}_trials.csv", index=False)
+    if "augmentation" in found.scores:
+        found.summary(baseline="augmentation").to_csv(RESULTS / f"{name}_over_augmentation.csv", index=False)
     apart = found.without_near_copies()
     if apart:
         apart.summary().to_csv(RESULTS / f"{name}_others.csv", index=False)
@@ -49,13 +52,13 @@ def draw_gap(found, path):
         xlabel=f"share of the gap in test AUC that is closed, {size} real images a class", ylim=(-0.6, len(gap) - 0.4)
     )
     ax.spines[["top", "right"]].set_visible(False)
-    _show_images(found, right)
+    _show_images(found, found.samples, right)
     fig.savefig(path, dpi=110)
     plt.close(fig)
 
 
 def draw(studies, path):
-    """Draws the test AUC of the arms that all studies have against the number of real images, and some images.
+    """Draws the test AUC of the arms that all studies have against the number of real images, and the middle's images.
 
     Args:
         studies: dict from real images of each class to Results.
@@ -74,23 +77,26 @@ def draw(studies, path):
         for here, row in zip(x, rows, strict=True):
             ax.plot([here, here], [row["low"], row["high"]], color=colors[arm], linewidth=1)
         ends[arm] = rows[-1]["mean"]
-    lowest = -1.0
-    for arm in sorted(ends, key=ends.get):  # names beside the lines' ends, none over another
+    order, heights, lowest = sorted(ends, key=ends.get), [], -1.0
+    for arm in order:  # names beside the lines' ends, none over another
         lowest = max(ends[arm], lowest + 0.014)
+        heights.append(lowest)
+    higher = sum(heights) / len(heights) - sum(ends.values()) / len(ends)
+    for arm, height in zip(order, heights, strict=True):
         what = {"real": "real images only", "oracle": "fresh images (oracle)"}.get(arm, arm)
-        ax.text(len(sizes) - 0.78, lowest, what, color=colors[arm], va="center")
+        ax.text(len(sizes) - 0.78, height - higher, what, color=colors[arm], va="center")
     ax.axhline(0.9, color=plots.BASELINE, linestyle="--", linewidth=1)
     ax.text(-0.25, 0.902, "the best that any classifier can reach", color=plots.BASELINE, va="bottom", fontsize="small")
     ax.set_xticks(range(len(sizes)), [f"{size}" for size in sizes])
     ax.set(xlabel="real training images of each class", ylabel="test AUC", xlim=(-0.3, len(sizes) + 0.3))
     ax.spines[["top", "right"]].set_visible(False)
-    _show_images(max(studies.values(), key=lambda found: len(found.samples)), right)
+    _show_images(studies[sizes[len(sizes) // 2]], shared, right)
     fig.savefig(path, dpi=110)
     plt.close(fig)
 
 
-def _show_images(found, figure):
-    shown = [arm for arm in found.samples if arm not in ("augmentation", "oversample", "shuffled")]
+def _show_images(found, arms, figure):
+    shown = [arm for arm in arms if arm not in ("augmentation", "oversample", "shuffled")]
     for arm, ax in zip(shown, figure.subplots(len(shown), 1), strict=True):
         images = found.samples[arm]
         plots.image_grid(images.images[images.labels == 0][:8], 8, ax)

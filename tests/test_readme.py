@@ -19,11 +19,10 @@ STUDIES = {
     "the same networks on the 98 test images that are no near-copies": "breastmnist_skin_cnn_others",
     "without near-copies in the validation part either": "breastmnist_skin_cnn_apart",
     "mammogram mass crops at 32×32, skin CNN, 300 steps, 5 seeds": "mass_crops_32_fast",
-    "the same at 64×64, 3 seeds": "mass_crops_64_fast",
-    "the same at 64×64, 600 steps, 3 seeds": "mass_crops_64_600_steps",
-    "the same with the simple CNN": "mass_crops_64_simple_cnn",
+    "the same at 64×64, 600 steps": "mass_crops_64",
+    "the same with the simple CNN, 3 seeds": "mass_crops_64_simple_cnn",
 }
-PHANTOMS = {"150": "phantom_150"}  # real images of each class: the study
+PHANTOMS = {"50": "phantom_50", "150": "phantom_150", "500": "phantom_500"}  # real images of each class: the study
 RECIPES = {
     "the benchmark's recipe": "breastmnist_resnet18_medmnist",
     "the MedMNIST study's recipe": "breastmnist_resnet18_medmnist_study",
@@ -70,18 +69,49 @@ def gap_rows(count, name):
         count = ""
 
 
-def answer():
-    """Yields what the README says first."""
-    gap = read("phantom_150_gap").set_index("arm")
-    show = {
-        arm: "{:.0f} % ({:.0f} to {:.0f} %)".format(*100 * gap.loc[arm, ["share", "low", "high"]]) for arm in gap.index
-    }
-    yield f"they close {show['diffusion']} of the gap between real images only and fresh ones"
-    yield f"classical augmentation closes {show['augmentation']} for nothing"
-    areas = read("breastmnist_skin_cnn").query("metric == 'auc'").set_index("arm")["mean"]
+def areas_and_differences(name):
+    return read(name).query("metric == 'auc'").set_index("arm")
+
+
+def on_phantoms():
+    """Yields what the README says of phantoms beside their table."""
+    gaps = {count: read(f"{name}_gap").set_index("arm") for count, name in PHANTOMS.items()}
+
+    def share(count, arm):
+        return "{:.0f} % ({:.0f} to {:.0f} %)".format(*100 * gaps[count].loc[arm, ["share", "low", "high"]])
+
+    yield f"with 50 real images a class they close {share('50', 'diffusion')} of the gap between real images only and"
+    yield f"with 150 they close {share('150', 'diffusion')}"
+    oracle = areas_and_differences("phantom_500").loc["oracle"]
+    yield f"with 500 the gap is next to nothing, {oracle['difference']:.3f} in AUC"
+    yield f"augmentation closes {share('50', 'augmentation')} and {share('150', 'augmentation')} for nothing"
+    yield f"closes {share('150', 'conv_cvae filtered')} of the gap with 150 phantoms a class"
+    shares = 100 * gaps["150"]["share"]
+    low, high = 100 * gaps["150"].loc["diffusion x1", ["low", "high"]]
+    limits = f"{low:.0f} to {high:.0f} %".replace("-", "−")
+    one, five = f"{shares['diffusion x1']:.0f} %", f"{shares['diffusion']:.0f} %"
+    yield f"five a real one ({five}) rather than one ({one}, {limits})"
+    *most, last = (f"{shares[arm]:.0f}".replace("-", "−") for arm in ("cvae", "conv_cvae", "diffusion"))
+    yield f"(cvae, conv_cvae, diffusion: {', '.join(most)} and {last} % of the gap)"
+    yield f"(`conv_cvae filtered`: {shares['conv_cvae']:.0f} to {shares['conv_cvae filtered']:.0f} %)"
+    both, alone = shares["diffusion augmented"], shares["augmentation"]
+    yield f"(`diffusion augmented`: {both:.0f} %, augmentation alone {alone:.0f} %)"
+    versus = [areas_and_differences(f"phantom_{count}_over_augmentation").loc["diffusion"] for count in (50, 150, 500)]
+    assert [row["verdict"] for row in versus] == ["no detectable effect", "equivalent", "equivalent"]
+    ranges = [interval(row["difference_low"], row["difference_high"], signed) for row in versus]
+    yield f"{signed(versus[1]['difference'])} {ranges[1]} and {signed(versus[2]['difference'])} {ranges[2]} in AUC"
+    short = [f"{-versus[0][column]:.3f}" for column in ("difference", "difference_high", "difference_low")]
+    yield f"by {short[0]} ({short[1]} to {short[2]}; p = {versus[0]['p_holm']:.3f} after the correction)"
+
+
+def on_real_images():
+    """Yields what the README says of real images beside their tables."""
+    crops = areas_and_differences("mass_crops_64")["difference"]
+    yield f"as many images of a dense VAE as real ones cost {-crops['cvae x1']:.3f}"
+    areas = areas_and_differences("breastmnist_skin_cnn")["mean"]
     *most, last = (f"{areas[f'diffusion{ratio}']:.3f}" for ratio in (" x0.1", " x0.25", " x1", ""))
     yield f"the test AUC is {', '.join(most)} and {last}, with none {areas['real']:.3f}"
-    row = read("breastmnist_over_augmentation").query("metric == 'auc'").set_index("arm").loc["diffusion x0.1"]
+    row = areas_and_differences("breastmnist_skin_cnn_over_augmentation").loc["diffusion x0.1"]
     limits = f"{signed(row['difference_low'])} to {signed(row['difference_high'])}"
     yield f"above `augmentation` by {signed(row['difference'])} ({limits}; p = {row['p_holm']:.2f} after the correction"
 
@@ -155,7 +185,8 @@ def unwrapped(text):
     [
         *(line for title, name in STUDIES.items() for line in study_rows(title, name)),
         *(line for count, name in PHANTOMS.items() for line in gap_rows(count, name)),
-        *answer(),
+        *on_phantoms(),
+        *on_real_images(),
         *(line for title, name in RECIPES.items() for line in recipe_rows(title, name)),
         *generator_rows(),
         *phantom_labels(),
@@ -201,10 +232,9 @@ def test_every_table_of_results_is_used():
         STABILITY,
         "error_rates",
         "references",
-        "breastmnist_over_augmentation",
         *STUDIES.values(),
         *PHANTOMS.values(),
         *RECIPES.values(),
     }
-    used |= {f"{name}_{kind}" for name in used for kind in ("trials", "gap")}
+    used |= {f"{name}_{kind}" for name in used for kind in ("trials", "gap", "over_augmentation")}
     assert {path.stem for path in RESULTS.glob("*.csv")} <= used

@@ -93,7 +93,7 @@ def on_phantoms():
     yield f"five a real one ({five}) rather than one ({one}, {limits})"
     *most, last = (f"{shares[arm]:.0f}".replace("-", "−") for arm in ("cvae", "conv_cvae", "diffusion"))
     yield f"(cvae, conv_cvae, diffusion: {', '.join(most)} and {last} % of the gap)"
-    yield f"(`conv_cvae filtered`: {shares['conv_cvae']:.0f} to {shares['conv_cvae filtered']:.0f} %)"
+    yield f"(`conv_cvae filtered`: {shares['conv_cvae']:.0f} to {shares['conv_cvae filtered']:.0f} %;"
     both, alone = shares["diffusion augmented"], shares["augmentation"]
     yield f"(`diffusion augmented`: {both:.0f} %, augmentation alone {alone:.0f} %)"
     versus = [areas_and_differences(f"phantom_{count}_over_augmentation").loc["diffusion"] for count in (50, 150, 500)]
@@ -108,6 +108,9 @@ def on_real_images():
     """Yields what the README says of real images beside their tables."""
     crops = areas_and_differences("mass_crops_64")["difference"]
     yield f"as many images of a dense VAE as real ones cost {-crops['cvae x1']:.3f}"
+    row = areas_and_differences("mass_crops_64_over_augmentation").loc["cvae x0.47"]
+    limits = f"{signed(row['difference_low'])} to {signed(row['difference_high'])}"
+    yield f"nor to `augmentation` ({signed(row['difference'])}, {limits})"
     areas = areas_and_differences("breastmnist_skin_cnn")["mean"]
     *most, last = (f"{areas[f'diffusion{ratio}']:.3f}" for ratio in (" x0.1", " x0.25", " x1", ""))
     yield f"the test AUC is {', '.join(most)} and {last}, with none {areas['real']:.3f}"

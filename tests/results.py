@@ -2,15 +2,13 @@
 
 Writes NAME.csv (the verdicts) and NAME_trials.csv; NAME_over_augmentation.csv, the verdicts against the arm
 augmentation, where there is one; NAME_others.csv where test images are near-copies, the verdicts on the others;
-NAME_gap.csv and the picture NAME.png where there is an oracle. Of several studies of phantoms,
-`python -m tests.results NAME STUDY STUDY …`, each with another number of real images of each class, it is NAME_50.csv
-and so on, and one picture of all, NAME.png.
+NAME_gap.csv where there is an oracle. Of several studies of phantoms, `python -m tests.results NAME STUDY STUDY …`,
+each with another number of real images of each class, it is NAME_50.csv and so on, and the picture NAME.png.
 """
 
 import sys
 
 import matplotlib.pyplot as plt
-from matplotlib import ticker
 
 from synthkit import plots, results, statistics
 from tests.conftest import ROOT
@@ -30,31 +28,6 @@ def take_over(name, found):
     if "oracle" in found.scores:
         gap = statistics.gap_closed(found.scores, found.labels, found.patients)
         gap.to_csv(RESULTS / f"{name}_gap.csv", index=False)
-
-
-def draw_gap(found, path):
-    """Draws the share of the gap that every arm closes, but for the shuffled one, far below, and some images."""
-    fig = plt.figure(figsize=(11, 4.2), layout="constrained")
-    left, right = fig.subfigures(1, 2, width_ratios=[1, 1.1])
-    ax, colors = left.subplots(), plots.arm_colors(list(found.scores))
-    gap = statistics.gap_closed(found.scores, found.labels, found.patients)
-    gap = gap[gap["arm"] != "shuffled"].iloc[::-1]
-    for place, row in enumerate(gap.itertuples()):
-        ax.plot([row.low, row.high], [place, place], color=colors[row.arm], linewidth=2)
-        ax.plot(row.share, place, "o", color=colors[row.arm], markersize=7)
-    for share, what in ((0, "real only"), (1, "fresh images from\nthe simulator")):
-        ax.axvline(share, color=plots.BASELINE, linestyle="--", linewidth=1)
-        ax.text(share, len(gap) - 0.4, what, ha="center", va="bottom", fontsize="small", color=plots.BASELINE)
-    ax.set_yticks(range(len(gap)), gap["arm"])
-    ax.xaxis.set_major_formatter(ticker.PercentFormatter(1))
-    size = found.settings["train_per_class"]
-    ax.set(
-        xlabel=f"share of the gap in test AUC that is closed, {size} real images a class", ylim=(-0.6, len(gap) - 0.4)
-    )
-    ax.spines[["top", "right"]].set_visible(False)
-    _show_images(found, found.samples, right)
-    fig.savefig(path, dpi=110)
-    plt.close(fig)
 
 
 def draw(studies, path):
@@ -90,26 +63,20 @@ def draw(studies, path):
     ax.set_xticks(range(len(sizes)), [f"{size}" for size in sizes])
     ax.set(xlabel="real training images of each class", ylabel="test AUC", xlim=(-0.3, len(sizes) + 0.3))
     ax.spines[["top", "right"]].set_visible(False)
-    _show_images(studies[sizes[len(sizes) // 2]], shared, right)
-    fig.savefig(path, dpi=110)
-    plt.close(fig)
-
-
-def _show_images(found, arms, figure):
-    shown = [arm for arm in arms if arm not in ("augmentation", "oversample", "shuffled")]
-    for arm, ax in zip(shown, figure.subplots(len(shown), 1), strict=True):
+    found = studies[sizes[len(sizes) // 2]]
+    shown = [arm for arm in shared if arm not in ("augmentation", "oversample")]
+    for arm, ax in zip(shown, right.subplots(len(shown), 1), strict=True):
         images = found.samples[arm]
         plots.image_grid(images.images[images.labels == 0][:8], 8, ax)
         ax.set_title(f"{arm}, {found.settings['class_names'][0]}", loc="left", fontsize="small")
+    fig.savefig(path, dpi=110)
+    plt.close(fig)
 
 
 if __name__ == "__main__":
     name, *studies = sys.argv[1:]
     if len(studies) == 1:
-        found = results.load(studies[0])
-        take_over(name, found)
-        if "oracle" in found.scores:
-            draw_gap(found, RESULTS / f"{name}.png")
+        take_over(name, results.load(studies[0]))
     else:
         found = sorted(map(results.load, studies), key=lambda found: found.settings["train_per_class"])
         found = {study.settings["train_per_class"]: study for study in found}

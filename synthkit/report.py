@@ -14,17 +14,28 @@ from synthkit.leaks import NEAR_COPY
 from synthkit.statistics import MARGIN, sentence
 
 
-def controls(summary):
-    """Returns what the control arms say of the study itself: a list of sentences."""
+def controls(summary, margin=MARGIN):
+    """Returns what the control arms say of the study itself: a list of sentences.
+
+    Args:
+        summary: DataFrame of `results.summary()`.
+        margin: the one that it was made with.
+    """
     verdicts = summary[summary["metric"] == "auc"].set_index("arm")["verdict"].to_dict()
     said = []
     if "oracle" in verdicts:
         said.append(
-            "The positive control works: fresh images from the simulator help, so this study can find help where "
-            "there is some."
-            if verdicts["oracle"] == "helps"
-            else "The positive control fails: even perfect synthetic images show no help here, so this study is too "
-            "small or too short to judge any others. Run more seeds or steps."
+            {
+                "helps": "The positive control works: fresh images from the simulator help, so this study can find "
+                "help where there is some.",
+                "equivalent": f"The positive control shows that there is nothing to gain: even perfect synthetic "
+                f"images move the AUC by less than {margin:g}. The study is precise enough to say so; with fewer real "
+                f"images there may be more to gain.",
+            }.get(
+                verdicts["oracle"],
+                "The positive control fails: even perfect synthetic images show no help here, so this study is too "
+                "small or too short to judge any others. Run more seeds or steps.",
+            )
         )
     if "shuffled" in verdicts:
         said.append(
@@ -112,7 +123,7 @@ def write(results, path, summary=None, others=None, margin=MARGIN):
     page = environment.get_template("report.html.jinja").render(
         rows=summary.to_dict("records"),
         sentences=[sentence(row) for row in summary[summary["metric"] == "auc"].to_dict("records")],
-        controls=controls(summary),
+        controls=controls(summary, margin),
         power=power(summary, margin),
         near_copies=near_copies(results),
         others=[] if others is None else others[others["metric"] == "auc"].to_dict("records"),

@@ -98,13 +98,14 @@ def test_says_the_verdicts_and_what_failed(page, results):
 
 
 def test_controls_speak_up_when_they_fail():
-    def says(**verdicts):
-        return " ".join(
-            report.controls(pd.DataFrame([{"metric": "auc", "arm": a, "verdict": v} for a, v in verdicts.items()]))
-        )
+    def says(margin=0.05, **verdicts):
+        rows = [{"metric": "auc", "arm": arm, "verdict": verdict} for arm, verdict in verdicts.items()]
+        return " ".join(report.controls(pd.DataFrame(rows), margin))
 
     assert "positive control works" in says(oracle="helps")
     assert "positive control fails" in says(oracle="no detectable effect")
+    assert "positive control fails" in says(oracle="hurts")
+    assert "move the AUC by less than 0.02. The study is precise enough" in says(0.02, oracle="equivalent")
     assert "negative control fails" in says(shuffled="helps")
     assert "negative control works" in says(shuffled="hurts")
     assert says(cvae="helps") == ""

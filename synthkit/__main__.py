@@ -92,6 +92,8 @@ def _study(arguments):
     if arguments.recipe:
         counts = splits.train.class_counts().values()
         recipe = recipes.recipe(arguments.recipe, sum(min(count, per_class or count) for count in counts))
+    if arguments.mixed_precision:
+        recipe["mixed_precision"] = True
     found = study.run(
         splits,
         arms.named(

@@ -238,6 +238,8 @@ def test_another_studys_folder(tiny, tmp_path, capsys):
     capsys.readouterr()
     assert command.main([*options, "--image-size", "24"]) == 2
     assert "holds another study's trials: its images are others" in capsys.readouterr().err
+    assert command.main([*options, "--mixed-precision"]) == 2
+    assert "its mixed_precision is None, here it is True" in capsys.readouterr().err
 
 
 def test_failed_trials_are_counted(tiny, tmp_path, capsys, monkeypatch):

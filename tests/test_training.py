@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -183,22 +184,31 @@ def test_flips_average_over_the_mirror_images(trainer, parts):
     assert np.abs(alone[0] - alone[1]).max() > 1e-4
 
 
-def test_mixed_precision_computes_in_float16_and_answers_in_float32():
+@pytest.mark.parametrize(("devices", "half"), [([], "bfloat16"), ([SimpleNamespace(device_type="GPU")], "float16")])
+def test_mixed_precision_computes_in_half_and_answers_in_float32(monkeypatch, devices, half):
     # Built only: a CPU takes minutes over a convolution in float16.
+    monkeypatch.setattr("tensorflow.config.list_physical_devices", lambda *kind: devices)
     model = Trainer(classifiers.skin_cnn, (20, 20, 1), 2, steps=4, mixed_precision=True)._fresh(0)
-    assert {layer.compute_dtype for layer in model.layers if "conv" in layer.name} == {"float16"}
+    assert {layer.compute_dtype for layer in model.layers if "conv" in layer.name} == {half}
     assert model.output.dtype == "float32"
-    assert type(model.optimizer) is keras.optimizers.LossScaleOptimizer
+    assert (type(model.optimizer) is keras.optimizers.LossScaleOptimizer) == (half == "float16")
     assert keras.config.dtype_policy().name == "float32"
 
 
-def test_scores_of_a_network_that_answers_in_float16_are_float32():
+def test_mixed_precision_learns(parts):
+    trainer = Trainer(classifiers.skin_cnn, (20, 20, 1), 2, steps=30, mixed_precision=True)
+    history = trainer.train(*parts, seed=0)
+    assert history["loss"][-1] < history["loss"][0] / 2
+    assert max(history["val_auc"]) > 0.9
+
+
+def test_scores_of_a_network_that_answers_in_half_precision_are_float32():
     def builder(image_shape, num_classes):
         return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), keras.layers.Dense(num_classes)])
 
     trainer = Trainer(builder, (20, 20, 1), 2, steps=1, mixed_precision=True)
     trainer.model = trainer._fresh(0)
-    assert trainer.model.compute_dtype == "float16"
+    assert trainer.model.compute_dtype in ("bfloat16", "float16")
     assert trainer.predict(make_imageset(4, 0).images).dtype == np.float32
 
 

@@ -22,7 +22,12 @@ STUDIES = {
     "the same at 64×64, 600 steps": "mass_crops_64",
     "the same at 64×64, 600 steps, 8 seeds": "mass_crops_64_8_seeds",
 }
-PHANTOMS = {"50": "phantom_50", "150": "phantom_150", "500": "phantom_500"}  # real images of each class: the study
+PHANTOMS = {  # real images of each class: the study
+    "50": "phantom_50",
+    "150": "phantom_150",
+    "150, the studies' own designs": "phantom_150_designs",
+    "500": "phantom_500",
+}
 RECIPES = {
     "the benchmark's recipe": "breastmnist_resnet18_medmnist",
     "the MedMNIST study's recipe": "breastmnist_resnet18_medmnist_study",
@@ -102,6 +107,21 @@ def on_phantoms():
     yield f"{signed(versus[1]['difference'])} {ranges[1]} and {signed(versus[2]['difference'])} {ranges[2]} in AUC"
     short = [f"{-versus[0][column]:.3f}" for column in ("difference", "difference_high", "difference_low")]
     yield f"by {short[0]} ({short[1]} to {short[2]}; p = {versus[0]['p_holm']:.3f} after the correction)"
+
+
+def on_the_studies_designs():
+    """Yields what the README says of the studies' own generators on phantoms, and of two processors' figures."""
+    rows = areas_and_differences("phantom_150_designs")
+    theirs = ["autoencoder x1", "cvae x1", "cgan x1", "dcgan x0.36"]
+    assert rows.loc[theirs, "verdict"].tolist() == ["no detectable effect", "hurts", "equivalent", "equivalent"]
+    *most, last, fresh = (signed(rows.loc[arm, "difference"]) for arm in [*theirs, "oracle"])
+    yield f"move the AUC by {', '.join(most)} and {last}, fresh images in fives by {fresh}"
+    names = ("phantom_150", "phantom_150_designs")
+    one, other = (read(f"{name}_trials").set_index(["arm", "seed"])["auc"] for name in names)
+    apart = (one - other).dropna()
+    means = apart.groupby("arm").mean()
+    assert sorted(means.index) == ["augmentation", "oracle", "real"]
+    yield f"differ by up to {apart.abs().max():.3f} a trial and {means.abs().max():.3f} in an arm's mean"
 
 
 def on_real_images():
@@ -193,6 +213,7 @@ def unwrapped(text):
         *(line for title, name in STUDIES.items() for line in study_rows(title, name)),
         *(line for count, name in PHANTOMS.items() for line in gap_rows(count, name)),
         *on_phantoms(),
+        *on_the_studies_designs(),
         *on_real_images(),
         *(line for title, name in RECIPES.items() for line in recipe_rows(title, name)),
         *generator_rows(),
@@ -204,6 +225,13 @@ def unwrapped(text):
 )
 def test_line_stands_in_the_readme(line):
     assert unwrapped(line) in unwrapped(README), textwrap.indent(line, "expected: ")
+
+
+@pytest.mark.parametrize("name", [*STUDIES.values(), *PHANTOMS.values()])
+def test_the_studies_generators_helped_nowhere(name):
+    rows = areas_and_differences(name)
+    theirs = rows.index.str.fullmatch(r"(autoencoder|cvae|cgan|conv_cgan|dcgan)( .*)?")
+    assert not (rows.loc[theirs, "verdict"] == "helps").any()
 
 
 OTHERS = "breastmnist_skin_cnn_others"  # its trials are those of another study, scored on fewer images

@@ -18,6 +18,8 @@ STUDIES = {
     "BreastMNIST, skin CNN, 900 steps, 5 seeds": "breastmnist_skin_cnn",
     "the same networks on the 98 test images that are no near-copies": "breastmnist_skin_cnn_others",
     "without near-copies in the validation part either": "breastmnist_skin_cnn_apart",
+    "BreastMNIST, ResNet-18, the benchmark's recipe, 3 seeds": "breastmnist_resnet18",
+    "ResNet-18 on the 98 test images that are no near-copies": "breastmnist_resnet18_others",
     "mammogram mass crops at 32×32, skin CNN, 300 steps, 5 seeds": "mass_crops_32",
     "the same at 64×64, 600 steps": "mass_crops_64",
     "the same at 64×64, 600 steps, 8 seeds": "mass_crops_64_8_seeds",
@@ -138,6 +140,14 @@ def on_real_images():
     yield f"the test AUC is {', '.join(most)} and {last}, with none {areas['real']:.3f}"
     yield f"from {areas['diffusion x1']:.3f} to {areas['diffusion filtered x1']:.3f}, which is as good as nothing"
     yield f"with {areas['conv_cgan']:.3f} (convolutional) and {areas['cgan']:.3f} (the MedMNIST study's)"
+    large, others = (areas_and_differences(f"breastmnist_resnet18{part}") for part in ("", "_others"))
+    assert set(large["verdict"]) == set(others["verdict"]) == {"baseline", "no detectable effect"}
+    assert large.loc[["augmentation", "diffusion x0.25"], "seeds_needed"].tolist() == [float("inf"), 7]
+    yield f"leaves real images only at {large.loc['real', 'mean']:.3f})"
+    lost, gained = -large.loc["augmentation", "difference"], others.loc["augmentation", "difference"]
+    yield f"seem to cost ResNet-18 {lost:.3f}, without them to gain it {gained:.3f}"
+    *most, last = (f"{auc:.3f}" for auc in read("breastmnist_resnet18_trials").query("arm == 'diffusion x0.25'")["auc"])
+    yield f"one to four real ones, are at {', '.join(most)} and {last}, seed by seed"
     row = areas_and_differences("breastmnist_skin_cnn_over_augmentation").loc["diffusion x0.1"]
     limits = f"{signed(row['difference_low'])} to {signed(row['difference_high'])}"
     yield f"above `augmentation` by {signed(row['difference'])} ({limits}; p = {row['p_holm']:.2f} after the correction"
@@ -234,12 +244,13 @@ def test_the_studies_generators_helped_nowhere(name):
     assert not (rows.loc[theirs, "verdict"] == "helps").any()
 
 
-OTHERS = "breastmnist_skin_cnn_others"  # its trials are those of another study, scored on fewer images
-
-
 @pytest.mark.parametrize(
     "name",
-    [name for name in ("default_study", *STUDIES.values(), *PHANTOMS.values(), *RECIPES.values()) if name != OTHERS],
+    [
+        name
+        for name in ("default_study", *STUDIES.values(), *PHANTOMS.values(), *RECIPES.values())
+        if not name.endswith("_others")  # its trials are those of another study, scored on fewer images
+    ],
 )
 def test_means_are_those_of_the_trials(name):
     table = read(name)

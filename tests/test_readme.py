@@ -23,6 +23,7 @@ STUDIES = {
     "mammogram mass crops at 32×32, skin CNN, 300 steps, 5 seeds": "mass_crops_32",
     "the same at 64×64, 600 steps": "mass_crops_64",
     "the same at 64×64, 600 steps, 8 seeds": "mass_crops_64_8_seeds",
+    "the same at 112×112, 600 steps, 1 seed": "mass_crops_112",
 }
 PHANTOMS = {  # real images of each class: the study
     "50": "phantom_50",
@@ -131,6 +132,7 @@ def on_real_images():
     row = areas_and_differences("mass_crops_32").loc["conv_cgan x0.47"]
     limits = f"{signed(row['difference_low'])} to {signed(row['difference_high'])}"
     yield f"change nothing that can be seen at 32×32: {signed(row['difference'])} ({limits})"
+    assert (read("mass_crops_112_trials")["sensitivity"] == 0).all()
     row = areas_and_differences("mass_crops_64_8_seeds_over_augmentation").loc["cvae x0.47"]
     assert row["verdict"] == "equivalent"
     limits = f"{signed(row['difference_low'])} to {signed(row['difference_high'])}"

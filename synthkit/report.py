@@ -120,6 +120,7 @@ def write(results, path, summary=None, others=None, margin=MARGIN):
             "history": _histories(results),
         }
     trials = results.trials
+    done = trials[trials["status"] == "done"]
     page = environment.get_template("report.html.jinja").render(
         rows=summary.to_dict("records"),
         sentences=[sentence(row) for row in summary[summary["metric"] == "auc"].to_dict("records")],
@@ -139,6 +140,7 @@ def write(results, path, summary=None, others=None, margin=MARGIN):
         versions=results.settings.get("versions", {}),
         seeds=results.seeds,
         trials=trials.to_dict("records"),
+        steps=f"{done['steps'].max():.0f}" if len(done) else results.settings["steps"],  # asked for, if none was done
         failed=trials[trials["status"] != "done"].to_dict("records"),
         minutes=trials["seconds"].sum() / 60,
         images=len(results.labels),

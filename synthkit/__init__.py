@@ -1,19 +1,35 @@
 """Would synthetic images help a medical image classifier, and how sure are we?
 
-The words, used alike everywhere:
+The vocabulary, used everywhere:
 
-- **ImageSet**: uint8 images with labels, class names and patients (`synthkit.imageset`).
-- **Splits**: its training, validation and test parts, which share no patient and no image.
-- **generator**: a `keras.Model` that is fitted on images and labels and draws new ones
-  (`synthkit.generators`).
-- **synthesizer**: any `callable(train, labels, seed) → ImageSet`; a generator becomes one through
-  `synthkit.generators.synthesizer`, and so does any other tool's.
+- **ImageSet**: uint8 images with labels, class names and patients.
+- **Splits**: its training, validation and test sets, which share no patient and no image.
+- **generator**: a `keras.Model` that is fitted on images and labels and draws new images.
+- **synthesizer**: any `callable(train, labels, seed) → ImageSet`; `generators.synthesizer` turns a generator into one,
+  and any other tool can be one.
 - **arm**: one way to make the training set: real images only, augmented, with synthetic images added.
-- **trial**: one arm, one seed: train, then score the test part once.
-- **study**: the trials of all arms over all seeds, and the **verdict** on each arm (`synthkit.study`,
-  `synthkit.statistics`, `synthkit.report`).
-- **phantom**: a simulated image whose class, and whose best possible classifier, are known
-  (`synthkit.datasets.phantom`).
+- **trial**: one arm, one seed: train, then score the test set once.
+- **study**: the trials of all arms over all seeds, and the **verdict** on each arm.
+- **phantom**: a simulated image whose class, and whose best possible classifier, are known.
+
+What there is, in the order in which data flow:
+
+- `datasets`: `load`, and a module for each source: phantoms, MedMNIST, folders, CBIS-DDSM.
+- `imageset`: ImageSet and Splits.
+- `splitting`: splits and folds by patient, subsets, near-duplicates.
+- `pipeline`: the tf.data pipeline that feeds a network.
+- `augmentation`: classical augmentation, mixup, cutmix, RandAugment.
+- `generators`: autoencoder, VAEs, GANs, diffusion.
+- `classifiers`: the studies' networks, and transfer learning.
+- `training`: a network, trained as often as asked with the same budget.
+- `selection`: which synthetic images to keep.
+- `study`: arms, trials, results.
+- `statistics`: metrics, intervals, verdicts, and studies whose truth is known.
+- `fidelity`: how real synthetic images look, and whether they are copies.
+- `plots`, `report`: figures and the report page.
+- `catalogue`: what the names on the command line stand for; `register` adds a generator of your own.
+- `tuning`, `explain`, `calibration`: hyperparameters, Grad-CAM, probabilities.
+- `claims`: the published studies, re-read with intervals and tests.
 
 Submodules load on first use; `import synthkit` does not load TensorFlow.
 """
@@ -23,42 +39,34 @@ import importlib
 __version__ = "0.1.0"
 
 __all__ = [
-    "arms",
-    "augmentation",
-    "calibration",
-    "charts",
-    "claims",
-    "classifiers",
     "datasets",
-    "diagnostics",
-    "dicom",
-    "environment",
-    "explain",
-    "fidelity",
-    "files",
-    "generators",
     "imageset",
-    "leaks",
-    "mixing",
-    "options",
-    "plots",
-    "preprocessing",
-    "recipes",
-    "report",
-    "results",
-    "reusable",
-    "scorers",
-    "scratch",
-    "selection",
-    "statistics",
-    "study",
-    "sweeps",
+    "splitting",
+    "pipeline",
+    "augmentation",
+    "generators",
+    "classifiers",
     "training",
-    "trial",
+    "selection",
+    "study",
+    "statistics",
+    "fidelity",
+    "plots",
+    "report",
+    "catalogue",
     "tuning",
-    "warping",
-    "workers",
+    "explain",
+    "calibration",
+    "claims",
+    "check",
 ]
+
+
+def check():
+    """Prints the versions, whether TensorFlow sees a GPU, and what that means for a notebook's profiles."""
+    from synthkit import _environment
+
+    _environment.check()
 
 
 def __getattr__(name):

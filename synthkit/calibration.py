@@ -8,7 +8,6 @@ number, the temperature, found on the validation part, mends most of it and chan
 import numpy as np
 import pandas as pd
 from scipy import optimize, special
-from sklearn import metrics
 
 TEMPERATURES = (0.01, 100.0)  # where the search for one ends
 
@@ -38,29 +37,6 @@ def reliability(labels, scores, positive=None, bins=10):
     means.insert(0, "low", edges[means.index])
     means.insert(1, "high", edges[means.index + 1])
     return means.reset_index(drop=True)
-
-
-def expected_calibration_error(labels, scores, positive=None, bins=15):
-    """Returns the mean distance between predicted probability and observed frequency over a reliability diagram's bins.
-
-    Guo et al., equation 3. Arguments as in `reliability`. It depends on the bins, and few images make it large by
-    chance: with ten images a bin a perfect classifier gets about 0.1.
-    """
-    table = reliability(labels, scores, positive, bins)
-    return float(np.average((table["observed"] - table["predicted"]).abs(), weights=table["images"]))
-
-
-def brier(labels, scores, positive=1):
-    """Returns the Brier score of one class's probability: its mean squared distance to what is true.
-
-    Brier, Monthly Weather Review 78, 1950. A constant 0.5 gets 0.25.
-
-    Args:
-        labels: int `(n,)`.
-        scores: float `(n, classes)`, probabilities.
-        positive: label of the class; with two classes both get the same.
-    """
-    return float(metrics.brier_score_loss(np.asarray(labels) == positive, np.asarray(scores)[:, positive]))
 
 
 def fit_temperature(labels, scores):

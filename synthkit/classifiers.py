@@ -4,7 +4,6 @@ Every network takes float32 images `(batch, height, width, channels)` in [0, 1].
 one sigmoid unit, the probability of class 1, or in a softmax over both; `synthkit.training` understands either.
 """
 
-import functools
 from pathlib import Path
 
 import keras
@@ -18,6 +17,20 @@ BACKBONES = {
     "DenseNet169": ("densenet169_weights_tf_dim_ordering_tf_kernels_notop.h5", "pool4_pool"),
     "EfficientNetV2B0": ("efficientnetv2-b0_notop.h5", "block5e_add"),
 }
+
+
+@keras.saving.register_keras_serializable("synthkit")
+class FusedBatchNormalization(layers.BatchNormalization):
+    """Batch normalisation, trained by TensorFlow's one operation for it instead of Keras's dozen."""
+
+    def call(self, x, training=None, mask=None):
+        if not (training and self.trainable):
+            return super().call(x, training=training, mask=mask)
+        scale, offset = (tf.cast(weight, "float32") for weight in (self.gamma, self.beta))
+        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(x, scale, offset, epsilon=self.epsilon)
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + batch * (1 - self.momentum))
+        return outputs
 
 
 def simple_cnn(image_shape=(224, 224, 3), num_classes=2, *, filters=(32, 64, 128), dense_units=128, dropout=0.5):
@@ -242,23 +255,7 @@ def _convolution_norm(x, filters, size, stride, initializer):
         x = layers.ZeroPadding2D(size // 2)(x)
     padding = "same" if stride == 1 else "valid"
     x = layers.Conv2D(filters, size, stride, padding, use_bias=False, kernel_initializer=initializer())(x)
-    norm = layers.BatchNormalization(momentum=0.9, epsilon=1e-5)
-    norm.call = functools.partial(_fused_call, norm, norm.call)
-    return norm(x)
-
-
-def _fused_call(norm, call, x, training=None, mask=None):
-    """BatchNormalization's `call`, trained by TensorFlow's one operation for it instead of Keras's dozen.
-
-    It replaces a method and not the class, so that a saved network holds Keras's own layers alone.
-    """
-    if not (training and norm.trainable):
-        return call(x, training=training, mask=mask)
-    scale, offset = (tf.cast(weight, "float32") for weight in (norm.gamma, norm.beta))
-    outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(x, scale, offset, epsilon=norm.epsilon)
-    for moving, batch in ((norm.moving_mean, mean), (norm.moving_variance, variance)):
-        moving.assign(moving * norm.momentum + batch * (1 - norm.momentum))
-    return outputs
+    return FusedBatchNormalization(momentum=0.9, epsilon=1e-5)(x)
 
 
 def _pytorch_uniform():

@@ -9,8 +9,6 @@ where the score is what goes into the softmax. For a network that ends in a glob
 these weights are that layer's, divided by the number of places: class activation mapping (Zhou et al., CVPR 2016).
 """
 
-import contextlib
-
 import cv2
 import keras
 import numpy as np
@@ -44,24 +42,24 @@ def grad_cam(model, images, labels=None, *, layer=None, batch_size=32):
         raise ValueError(
             f"images must be uint8 of shape (n, height, width, channels). Received: {images.dtype} {images.shape}"
         )
-    target = _find(model, layer)
+    maps_and_scores = _opened(model, _find(model, layer))
     if labels is not None:
         labels = np.broadcast_to(labels, len(images))
-    parts = [slice(i, i + batch_size) for i in range(0, len(images), batch_size)]
-    heats = [_heat(model, target, images[part], None if labels is None else labels[part]) for part in parts]
+    blocks = [slice(i, i + batch_size) for i in range(0, len(images), batch_size)]
+    heats = [_heat(maps_and_scores, images[rows], None if labels is None else labels[rows]) for rows in blocks]
     return np.concatenate(heats)
 
 
-def _heat(model, target, images, labels):
-    with tf.GradientTape() as tape, _recording(target) as recorded, _without_softmax(model):
+def _heat(maps_and_scores, images, labels):
+    with tf.GradientTape() as tape:
         inputs = tf.cast(images, "float32") / 255
         tape.watch(inputs)
-        scores = tf.cast(model(inputs, training=False), "float32")
-        if scores.shape[1] == 1:  # one sigmoid unit speaks for class 1, its negative for class 0
+        maps, scores = maps_and_scores(inputs, training=False)
+        scores = tf.cast(scores, "float32")
+        if scores.shape[1] == 1:  # one sigmoid unit stands for class 1, its negative for class 0
             scores = tf.concat([-scores, scores], axis=1)
         labels = tf.argmax(scores, axis=1) if labels is None else labels
         score = tf.gather(scores, labels, axis=1, batch_dims=1)
-    (maps,) = recorded
     weights = tf.reduce_mean(tf.cast(tape.gradient(score, maps), "float32"), axis=(1, 2), keepdims=True)
     heat = tf.nn.relu(tf.reduce_sum(weights * tf.cast(maps, "float32"), axis=-1)).numpy()
     height, width = images.shape[1:3]
@@ -71,17 +69,17 @@ def _heat(model, target, images, labels):
 
 
 def _find(model, name):
-    """Returns the layer of this name, or the last one whose maps can be looked at."""
-    found = list(_layers(model))
+    """Returns the layer of this name, or the last one with feature maps to look at."""
+    candidates = list(_layers(model))
     if name is not None:
-        named = [layer for layer in found if layer.name == name]
+        named = [layer for layer in candidates if layer.name == name]
         if not named:
             raise ValueError(f"{model.name} has no layer of this name. Received: layer={name!r}")
         return named[0]
     skip = (keras.layers.InputLayer, *POOLINGS)
-    maps = [layer for layer in found if not isinstance(layer, skip) and len(layer.output.shape) == 4]
+    maps = [layer for layer in candidates if not isinstance(layer, skip) and len(layer.output.shape) == 4]
     if not maps:
-        raise ValueError(f"{model.name} has no layer with height and width, so nothing to look at")
+        raise ValueError(f"{model.name} has no layer with height and width, so there is nothing to look at")
     return maps[-1]
 
 
@@ -94,29 +92,36 @@ def _layers(model):
             yield layer
 
 
-@contextlib.contextmanager
-def _recording(layer):
-    """Keeps what a layer returns meanwhile, wherever in a network it stands."""
-    recorded, call = [], layer.call
+def _opened(model, target):
+    """Returns a model of the same layers that returns the target's feature maps, and scores before the last activation.
 
-    def listening(*args, **kwargs):
-        recorded.append(call(*args, **kwargs))
-        return recorded[-1]
-
-    layer.call = listening
-    try:
-        yield recorded
-    finally:
-        layer.call = call
-
-
-@contextlib.contextmanager
-def _without_softmax(model):
-    """Lets a model return what goes into its last activation."""
+    The layers are called again on a new input, those of models inside the model one by one, so that what the target
+    returns is part of one graph wherever it is.
+    """
     *_, last = _layers(model)
-    activation = last.activation
-    last.activation = keras.activations.linear
-    try:
-        yield
-    finally:
-        last.activation = activation
+    maps = []
+
+    def call(layer, *args, **kwargs):
+        if isinstance(layer, keras.Model):
+            return again(layer, args[0]).output
+        outputs = (_linear(layer) if layer is last else layer)(*args, **kwargs)
+        if layer is target:
+            maps.append(outputs)
+        return outputs
+
+    def again(part, inputs):
+        return keras.models.clone_model(
+            part, input_tensors=inputs, clone_function=lambda layer: layer, call_function=call
+        )
+
+    inputs = keras.Input(model.inputs[0].shape[1:])
+    scores = again(model, inputs).output
+    return keras.Model(inputs, [maps[0], scores])
+
+
+def _linear(layer):
+    """Returns a copy of a layer without its activation."""
+    copy = type(layer).from_config({**layer.get_config(), "activation": "linear"})
+    copy.build(layer.input.shape)
+    copy.set_weights(layer.get_weights())
+    return copy

@@ -3,6 +3,7 @@
 import base64
 import io
 import math
+import textwrap
 from pathlib import Path
 
 import jinja2
@@ -10,99 +11,64 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from synthkit import plots
-from synthkit.leaks import NEAR_COPY
-from synthkit.statistics import MARGIN, sentence
+from synthkit.splitting import NEAR_DUPLICATE
+from synthkit.statistics import MARGIN, sentence, verdicts
 
 
-def controls(summary, margin=MARGIN):
-    """Returns what the control arms say of the study itself: a list of sentences.
-
-    Args:
-        summary: DataFrame of `results.summary()`.
-        margin: the one that it was made with.
-    """
-    verdicts = summary[summary["metric"] == "auc"].set_index("arm")["verdict"].to_dict()
-    said = []
-    if "oracle" in verdicts:
-        said.append(
-            {
-                "helps": "The positive control works: fresh images from the simulator help, so this study can find "
-                "help where there is some.",
-                "equivalent": f"The positive control shows that there is nothing to gain: even perfect synthetic "
-                f"images move the AUC by less than {margin:g}. The study is precise enough to say so; with fewer real "
-                f"images there may be more to gain.",
-            }.get(
-                verdicts["oracle"],
-                "The positive control fails: even perfect synthetic images show no help here, so this study is too "
-                "small or too short to judge any others. Run more seeds or steps.",
-            )
-        )
-    if "shuffled" in verdicts:
-        said.append(
-            "The negative control fails: synthetic images with wrong labels seem to help. What helps here is not what "
-            "the images show."
-            if verdicts["shuffled"] == "helps"
-            else "The negative control works: synthetic images with permuted labels do not help."
-        )
-    return said
-
-
-def power(summary, margin=MARGIN):
-    """Returns what the study could have found: a list of sentences.
+def text(results, summary):
+    """Returns the verdicts and what the controls say, as text for a terminal.
 
     Args:
+        results: study.Results.
         summary: DataFrame of `results.summary()`.
-        margin: the one that it was made with.
     """
-    table = summary[(summary["metric"] == "auc") & summary["detectable"].notna()]
-    if table.empty or table["seeds_needed"].isna().all():
-        return []
-    smallest, largest = table["detectable"].min(), table["detectable"].max()
-    reach = f"{smallest:.3f}" if f"{smallest:.3f}" == f"{largest:.3f}" else f"{smallest:.3f} to {largest:.3f}"
-    said = [
-        f"Power: after the correction this study had an 80 % chance to find a true difference in AUC of {reach}, "
-        f"depending on the arm. Smaller ones it would mostly have missed."
-    ]
-    undecided = table[(table["detectable"] > margin) & (table["verdict"] == "no detectable effect")]
-    needed = [f"{row.arm} {row.seeds_needed:.0f}" for row in undecided.itertuples() if np.isfinite(row.seeds_needed)]
-    if needed:
-        said.append(f"Seeds that it would take to find a difference of {margin:g} as surely: {', '.join(needed)}.")
-    limited = [row.arm for row in undecided.itertuples() if np.isinf(row.seeds_needed)]
-    if limited:
-        said.append(f"No number of seeds would do for {', '.join(limited)}: the test part has too few patients.")
-    return said
+    blocks = [_table(summary), "\n".join(_wrapped(verdicts.controls(summary)))]
+    apart = results.without_near_duplicates()
+    blocks.append("\n".join(_wrapped([_near_duplicates(results, apart)])))
+    if apart:
+        blocks.append(_table(apart.summary()))
+    return "\n\n".join(block for block in blocks if block)
 
 
-def near_copies(results):
-    """Returns what is known of test images that nearly stand in another part as well: a text, or "" without any."""
-    count, images = len(results.settings.get("near_copies", [])), len(results.labels)
-    if not count:
-        return ""
-    apart = "Without them:" if results.without_near_copies() else "Too few others are left to score."
-    return (
-        f"{count} of {images} test images look like copies of training or validation images (a correlation above "
-        f"{NEAR_COPY:g}). If they are, a network that learns by heart does well on them, and what keeps it from that, "
-        f"augmentation or synthetic images, seems to hurt. {apart}"
-    )
+def _wrapped(sentences):
+    return [line for sentence in sentences for line in textwrap.wrap(sentence, 100)]
 
 
-def write(results, path, summary=None, others=None, margin=MARGIN):
+def _table(summary):
+    rows = summary[summary["metric"] == "auc"].to_dict("records")
+    width = max(12, *(len(row["arm"]) for row in rows)) + 2
+    lines = [f"{'arm':{width}}{'AUC':>5}  {'95 %':14}  {'difference':>10}  {'95 %':16}  {'p (Holm)':>8}  verdict"]
+    for row in rows:
+        line = f"{row['arm']:{width}}{row['mean']:.3f}  {row['low']:.3f} to {row['high']:.3f}  "
+        if isinstance(row["verdict"], str) and row["verdict"] != "baseline":
+            interval = f"{row['difference_low']:+.3f} to {row['difference_high']:+.3f}"
+            line += f"{row['difference']:+10.3f}  {interval}  {row['p_holm']:8.2g}  "
+        else:
+            line += " " * 40
+        lines.append(line + (row["verdict"] if isinstance(row["verdict"], str) else "no baseline"))
+    return "\n".join(lines)
+
+
+def _near_duplicates(results, apart):
+    count = len(results.settings.get("near_duplicates", []))
+    return verdicts.near_duplicates(count, len(results.labels), NEAR_DUPLICATE, apart is not None)
+
+
+def write(results, path, summary=None, margin=MARGIN):
     """Writes the page.
 
     Args:
-        results: `results.Results`.
-        path: where to.
-        summary: DataFrame of `results.summary()`; made anew if None.
-        others: DataFrame of `results.without_near_copies().summary()`; made anew if None and there are near-copies.
-        margin: the one that the summary was made with, below which a difference is none.
+        results: study.Results.
+        path: of the HTML file.
+        summary: DataFrame of `results.summary()`; made if None.
+        margin: the one that the summary was made with; a smaller difference is called none.
 
     Returns:
         pathlib.Path.
     """
     summary = results.summary(margin=margin) if summary is None else summary
-    apart = results.without_near_copies()
-    if others is None and apart:
-        others = apart.summary(margin=margin)
+    apart = results.without_near_duplicates()
+    others = apart.summary(margin=margin) if apart else None
     class_names = results.settings["class_names"]
     named = results.settings.get("positive")
     positive = class_names.index(named) if named else len(class_names) - 1
@@ -124,16 +90,16 @@ def write(results, path, summary=None, others=None, margin=MARGIN):
     page = environment.get_template("report.html.jinja").render(
         rows=summary.to_dict("records"),
         sentences=[sentence(row) for row in summary[summary["metric"] == "auc"].to_dict("records")],
-        controls=controls(summary, margin),
-        power=power(summary, margin),
-        near_copies=near_copies(results),
+        controls=verdicts.controls(summary, margin),
+        power=verdicts.power(summary, margin),
+        near_duplicates=_near_duplicates(results, apart),
         others=[] if others is None else others[others["metric"] == "auc"].to_dict("records"),
         margin=margin,
         further=[metric for metric in summary["metric"].unique() if metric not in ("auc", "accuracy")],
         figures=figures,
         positive=class_names[positive],
         settings={
-            key: value for key, value in results.settings.items() if key not in ("versions", "arms", "near_copies")
+            key: value for key, value in results.settings.items() if key not in ("versions", "arms", "near_duplicates")
         },
         arms=results.settings["arms"],
         finished=len(results.scores),
@@ -207,7 +173,7 @@ def _draw_curve(curve, results, positive):
 
     def draw(arm, ax):
         if "real" in results.scores and arm != "real":
-            curve(results.labels, results.scores["real"], positive, color=plots.BASELINE, ax=ax)
+            curve(results.labels, results.scores["real"], positive, color=plots.BASELINE_COLOR, ax=ax)
         curve(results.labels, results.scores[arm], positive, color=colors[arm], ax=ax)
 
     return draw

@@ -5,22 +5,16 @@ does both once and then gives every trial new weights and a new optimizer.
 """
 
 import contextlib
-import glob
-import json
-import math
 import time
-import warnings
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from synthkit.files import replacing
-from synthkit.imageset import to_dataset
-from synthkit.reusable import reusable, state
+from synthkit._reusable import Kept, reusable
+from synthkit.pipeline import to_dataset
+from synthkit.splitting import fold, partition
 from synthkit.statistics import auc
-
-BACKUP_SECONDS = 20  # at least, between two backups: a large network's takes a second
 
 
 def cross_entropy(labels, probabilities):
@@ -111,45 +105,37 @@ class Trainer:
             input_signature=signature,
         )
 
-    def train(self, train, validation=None, *, seed, augment=None, on_step=None, backup=None, first=None, share=0.5):
+    def train(self, train, validation=None, *, seed, augment=None, on_step=None, first=None, share=0.5):
         """Trains from scratch and leaves the weights of the best validation AUC in place.
 
         Args:
             train: ImageSet to learn from.
             validation: ImageSet whose AUC chooses the weights; the earliest of equals wins. None keeps the last.
             seed: int, of the initial weights, the order of the images, dropout and augmentation.
-            augment: callable for `imageset.to_dataset`, or None.
+            augment: callable for `pipeline.to_dataset`, or None.
             on_step: callable `()`, called after every step.
-            backup: path of a file that a training which is killed goes on from, bit for bit, if it is called again with
-                the same arguments; written after a check, at most every `BACKUP_SECONDS`, and removed at the end.
-            first: ImageSet to learn from before, out of the same budget of steps; None for none.
-            share: of the steps that go to `first`.
+            first: ImageSet to learn from first, out of the same budget of steps; None for none.
+            share: fraction of the steps that go to `first`.
 
         Returns:
             dict: lists `step`, `loss` (mean over the steps since the last check) and `val_auc`; `best_step`; and
             `step_seconds` and `scoring_seconds`, the wall time of all gradient steps (their median times their number,
-            so that tracing is not in it) and of validation.
+            which leaves tracing out) and of validation.
 
         Raises:
-            FloatingPointError: if the loss stops being a number.
-            ValueError: if the backup is damaged.
+            FloatingPointError: if the loss is no longer a number.
         """
         self.model = self._fresh(seed)
-        identity = [part.fingerprint() for part in (train, first) if part is not None]
-        watch = _BestValidation(self, validation, on_step, backup, f"{identity} {seed} {self.steps} {share}")
-        done = watch.go_on()
-        before = 0 if first is None else round(share * self.steps)
-        past = done * self.each
+        watch = _BestValidation(self, validation, on_step)
         options = {"shuffle_seed": seed, "augment": augment, "one_hot": True, "repeat": True}
-        data = to_dataset(train, self.batch_size, **options, skip=max(0, past - before))
-        if past < before:
-            early = to_dataset(first, self.batch_size, **options, skip=past).take(before - past)
+        data = to_dataset(train, self.batch_size, **options)
+        if first is not None:
+            early = to_dataset(first, self.batch_size, **options).take(round(share * self.steps))
             data = early.concatenate(data).with_options(data.options())
         counts = np.bincount(train.labels, minlength=len(train.class_names))
         self.model.fit(
             data,
             epochs=self.checks,
-            initial_epoch=done,
             steps_per_epoch=self.each,
             class_weight=dict(enumerate(len(train) / (len(counts) * counts))) if self.class_weights else None,
             callbacks=[watch],
@@ -188,12 +174,11 @@ def _half_precision():
 
 
 class _BestValidation(keras.callbacks.Callback):
-    """Scores the validation part at the end of every epoch; keeps the best weights, and a backup of everything."""
+    """Scores the validation set at the end of every epoch and keeps the best weights."""
 
-    def __init__(self, trainer, validation, on_step, backup, identity):
+    def __init__(self, trainer, validation, on_step):
         super().__init__()
         self.trainer, self.validation, self.on_step = trainer, validation, on_step
-        self.backup, self.identity, self.saved = backup, identity, time.perf_counter()
         self.history = {"step": [], "loss": [], "val_auc": [], "best_step": 0}
         self.durations, self.scoring, self.best = [], 0.0, None
 
@@ -218,58 +203,72 @@ class _BestValidation(keras.callbacks.Callback):
                 self.history["best_step"] = step
                 self.best = self.model.get_weights()
             self.history["val_auc"].append(float(value))
-            late = epoch + 1 - self.history["step"].index(self.history["best_step"]) - 1
+            late = epoch - self.history["step"].index(self.history["best_step"])
             if self.trainer.patience is not None and late >= self.trainer.patience:
                 self.model.stop_training = True
         self.scoring += time.perf_counter() - began
-        if self.backup and time.perf_counter() - self.saved > BACKUP_SECONDS:
-            self._save()
-
-    def _save(self):
-        told = {"history": self.history, "scoring": self.scoring, "identity": self.identity}
-        arrays = {f"state{i}": variable.numpy() for i, variable in enumerate(state(self.model))}
-        arrays |= {f"best{i}": weight for i, weight in enumerate(self.best or [])}
-        try:
-            with replacing(self.backup) as file:
-                np.savez(file, told=json.dumps(told), durations=self.durations, **arrays)
-            self.saved = time.perf_counter()
-        except OSError as error:  # no reason to lose the training
-            warnings.warn(f"the training goes on without a backup: {error}", stacklevel=2)
-            self.saved = math.inf
-
-    def go_on(self):
-        """Takes up the backup, if there is one of this training. Returns the number of checks that it has behind it."""
-        if self.backup is None or not self.backup.exists():
-            return 0
-        try:
-            with open(self.backup, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-                held = dict(file)
-            told = json.loads(str(held["told"]))
-            same = told["identity"] == self.identity
-        except Exception as error:  # damaged bytes fail in many ways
-            raise ValueError(
-                f"{self.backup} is not a training that can be gone on with ({error}); delete it to start that one anew"
-            ) from error
-        if not same:
-            return 0
-        for i, variable in enumerate(state(self.trainer.model)):
-            variable.assign(held[f"state{i}"])
-        count = sum(name.startswith("best") for name in held)
-        self.best = [held[f"best{i}"] for i in range(count)] or None
-        self.history, self.scoring = told["history"], told["scoring"]
-        self.durations = held["durations"].tolist()
-        for _ in self.durations if self.on_step else ():
-            self.on_step()
-        return len(self.history["step"])
 
     def finish(self):
-        """Puts the best weights back and removes the backup. Returns the history."""
+        """Restores the best weights. Returns the history."""
         if self.best is not None:
             self.trainer.model.set_weights(self.best)
-        if self.backup is not None:
-            with contextlib.suppress(OSError):
-                for path in [self.backup, *self.backup.parent.glob(f"{glob.escape(self.backup.name)}.*.part")]:
-                    path.unlink(missing_ok=True)
         self.history["step_seconds"] = float(np.median(self.durations)) * len(self.durations)
         self.history["scoring_seconds"] = self.scoring
         return self.history
+
+
+def cross_validate(trainer, imageset, folds=5, *, seed=0, augment=None):
+    """Scores every image by a network that has seen no image of its patient.
+
+    The skin-lesion study validates on folds of its training part (its section 3.1). Nothing is chosen on a fold: the
+    weights are the last ones.
+
+    Args:
+        trainer: Trainer.
+        imageset: ImageSet, a training part.
+        folds: int, parts of whole patients, classes spread evenly.
+        seed: int, of the folds and of every training.
+        augment: as in `Trainer.train`.
+
+    Returns:
+        float32 `(n, num_classes)`.
+    """
+    number = fold(imageset, folds, seed=seed)
+    scores = np.empty((len(imageset), len(imageset.class_names)), "float32")
+    for i in range(folds):
+        trainer.train(imageset[np.flatnonzero(number != i)], seed=seed, augment=augment)
+        scores[number == i] = trainer.predict(imageset.images[number == i])
+    return scores
+
+
+def scorer(builder, *, steps, held_back=0.25, augment=(None,), **recipe):
+    """Makes a callable that fits a classifier on one set of images, for judging others by.
+
+    Args:
+        builder: as in `Trainer`.
+        steps: gradient steps.
+        held_back: share of the images, by patient, whose AUC chooses the weights.
+        augment: callables for `Trainer.train`, None for no augmentation. With each one network is trained, and the one
+            of the best AUC on the images held back is kept.
+        recipe: further arguments of `Trainer`.
+
+    Returns:
+        callable `(images: ImageSet, seed) → callable (uint8 images) → float32 probabilities (n, num_classes)`. The
+        network is built once; fitting anew changes what an earlier result predicts.
+    """
+    started = Kept()
+
+    def fit(images, seed=0):
+        kind = (images.image_shape, len(images.class_names))
+        if kind not in started:
+            started[kind] = Trainer(builder, *kind, steps=steps, **recipe)
+        trainer = started[kind]
+        train, validation = partition(images, [held_back], seed=seed)
+        fitted = []
+        for way in augment:
+            history = trainer.train(train, validation, seed=seed, augment=way)
+            fitted.append((max(history["val_auc"]), trainer.model.get_weights()))
+        trainer.model.set_weights(max(fitted, key=lambda pair: pair[0])[1])
+        return trainer.predict
+
+    return fit

@@ -10,7 +10,6 @@ seed, the trial's number and these results alone. Every result is a file of its 
 if it had not been. `search_together` gives that up for keras-tuner's own distributed mode.
 """
 
-import json
 import operator
 import os
 import warnings
@@ -23,8 +22,8 @@ from keras_tuner.engine.trial import Trial
 from sklearn.exceptions import ConvergenceWarning
 from tqdm.auto import tqdm
 
+from synthkit._files import claim, locked, read_json, write_json
 from synthkit.classifiers import simple_cnn
-from synthkit.files import locked, write
 from synthkit.training import Trainer
 
 # The smallest and the largest value; the slides give none. Filters and units are powers of two times the smallest.
@@ -72,16 +71,15 @@ def search(train, validation, *, out, trials=30, random_trials=10, space=SPACE, 
     recipe, out = USUAL | recipe, Path(out)
     out.mkdir(parents=True, exist_ok=True)
     with locked(out, "a search"):
-        _claim(out, _identity(train, validation, space, seed, random_trials, recipe, together=False))
+        claim(out / "search.json", _identity(train, validation, space, seed, random_trials, recipe, together=False))
         found = _read(out)
         with tqdm(total=trials, initial=len(found), desc="tuning", unit="trial", disable=not progress) as bar:
             there = {row["trial"] for row in found}
             for number in (number for number in range(trials) if number not in there):
                 before = [row for row in found if row["trial"] < number]
                 values = propose(before, number, space, random_trials, seed)
-                backup = out / f"trial_{number:04}.training"
-                row = {"trial": number} | _run(train, validation, values, seed, recipe, backup)
-                write(out / f"trial_{number:04}.json", json.dumps(row).encode())
+                row = {"trial": number} | _run(train, validation, values, seed, recipe)
+                write_json(out / f"trial_{number:04}.json", row)
                 found = sorted([*found, row], key=operator.itemgetter("trial"))
                 bar.set_postfix(best_val_auc=max(row["val_auc"] or 0 for row in found))
                 bar.update()
@@ -116,15 +114,15 @@ def search_together(
     recipe, out = USUAL | recipe, Path(out)
     out.mkdir(parents=True, exist_ok=True)
     if os.environ["KERASTUNER_TUNER_ID"].startswith("chief"):
-        _claim(out, _identity(train, validation, space, seed, random_trials, recipe, together=True))
+        claim(out / "search.json", _identity(train, validation, space, seed, random_trials, recipe, together=True))
 
     class Tuner(keras_tuner.BayesianOptimization):
         def run_trial(self, trial, **_):
             path = out / f"trial_{int(trial.trial_id):04}.json"
             try:
                 values = trial.hyperparameters.values
-                row = _run(train, validation, values, seed, recipe, path.with_suffix(".training"))
-                write(path, json.dumps({"trial": int(trial.trial_id)} | row).encode())
+                row = _run(train, validation, values, seed, recipe)
+                write_json(path, {"trial": int(trial.trial_id)} | row)
             except Exception as error:  # of any other kind keras-tuner would try the trial again, and say nothing
                 raise keras_tuner.errors.FatalError(f"trial {trial.trial_id}: {error}") from error
             if row["status"] == "FAILED":
@@ -261,12 +259,12 @@ def _declared(space):
     return declared
 
 
-def _run(train, validation, values, seed, recipe, backup):
+def _run(train, validation, values, seed, recipe):
     """Trains one trial's network. Returns its results; a loss that is no number is one, too."""
     recipe = recipe | {"learning_rate": values["learning_rate"]}
     trainer = Trainer(tuned_cnn(values), train.image_shape, len(train.class_names), **recipe)
     try:
-        history = trainer.train(train, validation, seed=seed, backup=backup)
+        history = trainer.train(train, validation, seed=seed)
     except FloatingPointError:
         return {"status": "FAILED", "val_auc": None, "best_step": None, "seconds": None, "values": values}
     seconds = round(history["step_seconds"] + history["scoring_seconds"], 3)
@@ -280,27 +278,5 @@ def _identity(train, validation, space, seed, random_trials, recipe, together):
     return {"data": [train.fingerprint(), validation.fingerprint()]} | settings
 
 
-def _claim(out, identity):
-    """Writes `search.json`, or compares with that of the search that is there."""
-    path, identity = out / "search.json", json.loads(json.dumps(identity))
-    if not path.exists():
-        write(path, json.dumps(identity, indent=1).encode())
-    held = _read_json(path, "choose another folder")
-    differ = [key for key in identity if held.get(key) != identity[key]]
-    if differ:
-        raise ValueError(
-            f"{out} holds another search: its {differ[0]} is {held.get(differ[0])}, here it is {identity[differ[0]]}. "
-            f"Choose another folder, or delete this one"
-        )
-
-
 def _read(out):
-    mend = "delete it to run that trial again"
-    return [_read_json(path, mend) for path in sorted(out.glob("trial_*.json"))]
-
-
-def _read_json(path, mend):
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path} is not of a search ({error}); {mend}") from error
+    return [read_json(path) for path in sorted(out.glob("trial_*.json"))]

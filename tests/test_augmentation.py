@@ -7,10 +7,11 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from synthkit.arms import named
 from synthkit.augmentation import OFF, Augmenter
+from synthkit.catalogue import named
 from synthkit.datasets import phantom
-from synthkit.imageset import ImageSet, Splits, concatenate, to_dataset
+from synthkit.imageset import ImageSet, Splits, concatenate
+from synthkit.pipeline import to_dataset
 
 # The oracle itself, Keras's class of old, reaches SciPy by a name that SciPy means to drop.
 pytestmark = pytest.mark.filterwarnings("ignore:Please import `affine_transform`:DeprecationWarning")
@@ -285,7 +286,7 @@ class TestPipeline:
 import os, threading
 os.cpu_count = lambda: 2
 import numpy as np, tensorflow as tf
-from synthkit import arms, augmentation, imageset
+from synthkit import augmentation, catalogue, imageset
 tf.config.experimental.enable_op_determinism()
 meeting = threading.Barrier(2, timeout=30)
 def meet(image):
@@ -293,7 +294,7 @@ def meet(image):
     return image
 images = imageset.ImageSet(np.zeros((8, 8, 8, 1), "uint8"), [0, 1] * 4, ("a", "b"))
 augment = augmentation.Augmenter(filters=[(meet, 1.0)])
-print(len(list(imageset.to_dataset(images, 1, shuffle_seed=0, augment=augment))))
+print(len(list(pipeline.to_dataset(images, 1, shuffle_seed=0, augment=augment))))
 """
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert done.stdout.strip() == "8", done.stderr[-2000:]

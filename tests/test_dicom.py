@@ -5,8 +5,8 @@ from pydicom import uid
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
 
-from synthkit import dicom
-from synthkit.datasets.phantom_archive import header
+from synthkit.datasets import dicom
+from synthkit.datasets.cbis_ddsm.phantom_archive import header
 from tests.lossless_jpeg import encode
 
 CASE = "Mass-Training_P_00001_LEFT_CC"

@@ -7,17 +7,17 @@ import sys
 from tests.conftest import ROOT
 
 MIRRORED = """
-from synthkit import environment
-tf = environment.import_tensorflow()
+from synthkit import _environment
+tf = _environment.import_tensorflow()
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 import sys
 from synthkit import classifiers, generators, study
 from synthkit.datasets import phantom
-from synthkit.generators import conv_gan
+from synthkit.generators import conv_cgan
 
 splits = phantom.load(20, train=64, validation=40, test=40)
-arms = [study.Arm("real"), study.Arm("conv_cgan", generators.synthesizer(conv_gan.conv_cgan, epochs=1, batch_size=16))]
+arms = [study.Arm("real"), study.Arm("conv_cgan", generators.synthesizer(conv_cgan.conv_cgan, epochs=1, batch_size=16))]
 with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
     found = study.run(
         splits, arms, out=sys.argv[1], classifier=classifiers.skin_cnn, seeds=1, steps=4, batch_size=16, progress=False
@@ -29,17 +29,17 @@ import json, os, sys
 addresses = [f"127.0.0.1:{port}" for port in sys.argv[2:4]]
 task = {"type": "worker", "index": int(sys.argv[1])}
 os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": task})
-from synthkit import environment
-tf = environment.import_tensorflow()
+from synthkit import _environment
+tf = _environment.import_tensorflow()
 strategy = tf.distribute.MultiWorkerMirroredStrategy()
 import keras
 from synthkit import classifiers
 from synthkit.datasets import phantom
-from synthkit.generators import vae
-from synthkit.imageset import to_dataset
+from synthkit.generators import medmnist_cvae
+from synthkit.pipeline import to_dataset
 
 train = phantom.load(20, train=64, validation=40, test=40).train
-for build in (classifiers.skin_cnn, vae.conditional_vae):
+for build in (classifiers.skin_cnn, medmnist_cvae.dense_cvae):
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = build(train.image_shape, 2)

@@ -14,13 +14,14 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
-from synthkit import dicom, files, results, study
-from synthkit.datasets import cbis_ddsm, cbis_ddsm_files, folders, medmnist, phantom, prepared
-from synthkit.files import harmless
-from synthkit.study import Arm
+from synthkit import _files, study
+from synthkit._files import harmless
+from synthkit.datasets import cbis_ddsm, dicom, folders, medmnist, reading
+from synthkit.datasets.cbis_ddsm import files, phantom_archive, prepared
+from synthkit.study import Arm, results
 from tests.datasets.test_medmnist import write
-from tests.fuzzing import trial_files
 from tests.test_study import OPTIONS
+from tests.tools.fuzzing import trial_files
 
 
 def rewrite(path, member, content):
@@ -55,7 +56,7 @@ def test_npz_whose_header_lies_is_not_believed(tmp_path):
 
 
 def test_zip_bomb_is_not_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "BOMB_BYTES", 10**6)
+    monkeypatch.setattr(_files, "BOMB_BYTES", 10**6)
     path = write(tmp_path / "odd.npz")
     rewrite(path, "test_images.npy", npy_header((2000, 28, 28)) + bytes(2000 * 28 * 28))
     with pytest.raises(ValueError, match=r"odd.npz is damaged.*test_images.npy would swell from [\d,]+ to 1,568,128"):
@@ -72,14 +73,14 @@ def test_npz_with_a_billion_classes(tmp_path):
 def test_image_bombs_are_not_unpacked(tmp_path, side):
     path = tmp_path / "bomb.png"
     path.write_bytes(png(side, side))
-    for read in (folders.read_image, cbis_ddsm_files.read_jpeg):
+    for read in (reading.read_image, files.read_grey):
         with pytest.raises(ValueError, match="bomb.png cannot be read as an image"):
             read(path)
 
 
 @pytest.fixture
 def archive(tmp_path):
-    return phantom.write_cbis_ddsm(tmp_path / "archive", 8, 0, height=200)
+    return phantom_archive.write(tmp_path / "archive", 8, 0, height=200)
 
 
 @pytest.mark.filterwarnings("ignore:.*rows have no|.*belong to no row")
@@ -153,7 +154,7 @@ def test_deflated_data_set_is_refused_however_late_its_syntax_stands(tmp_path):
         dicom.read_header(path)
 
 
-@pytest.mark.parametrize("read", [folders.read_image, cbis_ddsm_files.read_jpeg])
+@pytest.mark.parametrize("read", [reading.read_image, files.read_grey])
 def test_other_formats_called_png_start_no_program(tmp_path, monkeypatch, read):
     from PIL import EpsImagePlugin
 
@@ -177,7 +178,7 @@ def test_names_that_are_not_utf8_are_told(tmp_path):
     with pytest.raises(ValueError, match=r"fr\\xfchst\\xfcck.png' is not UTF-8; rename it"):
         folders.load(tmp_path, 8)
     with pytest.raises(ValueError, match=r"fr\\xfchst\\xfcck.png' is not UTF-8; rename it"):
-        cbis_ddsm_files.find(tmp_path)
+        files.find(tmp_path)
 
 
 @pytest.mark.parametrize(

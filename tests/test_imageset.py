@@ -2,18 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from synthkit.imageset import (
-    ImageSet,
-    Splits,
-    concatenate,
-    duplicates,
-    partition,
-    resize,
-    split,
-    subsample,
-    to_dataset,
-    without_copies,
-)
+from synthkit.imageset import ImageSet, Splits, concatenate, duplicates, resize, without_copies
+from synthkit.pipeline import to_dataset
+from synthkit.splitting import partition, split, subsample
 from tests.conftest import make_imageset
 
 
@@ -196,8 +187,6 @@ class TestToDataset:
     def test_cardinality_is_told(self):
         assert to_dataset(numbered(10), 4, shuffle_seed=0).cardinality() == 3
         assert to_dataset(numbered(10), 4, shuffle_seed=0, repeat=True).cardinality() == tf.data.INFINITE_CARDINALITY
-        skipped = to_dataset(numbered(10), 4, shuffle_seed=0, repeat=True, skip=2)
-        assert skipped.cardinality() == tf.data.INFINITE_CARDINALITY
 
     def test_endless_order_does_not_depend_on_earlier_iterations(self):
         data = to_dataset(numbered(10), 5, shuffle_seed=1, repeat=True)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from synthkit import __main__ as command
-from synthkit import arms
+from synthkit import catalogue
 from synthkit.datasets import phantom
 from tests.datasets.test_medmnist import arrays, write
 
@@ -27,7 +27,7 @@ TINY = {
 def tiny(monkeypatch):
     """A profile and phantoms that take seconds."""
     monkeypatch.setattr(command, "PROFILES", {key: {"fast": value, "full": value} for key, value in TINY.items()})
-    monkeypatch.setattr(arms, "GENERATORS", dict.fromkeys(arms.GENERATORS, (2, 32)))
+    monkeypatch.setattr(catalogue, "GENERATORS", dict.fromkeys(catalogue.GENERATORS, (2, 32)))
     load = phantom.load
     monkeypatch.setattr(
         phantom, "load", lambda size, **options: load(size, **options | {"train": 60, "validation": 30, "test": 40})
@@ -37,7 +37,7 @@ def tiny(monkeypatch):
 def test_study_from_end_to_end(tiny, tmp_path, capsys):
     assert command.main(["study", "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr()
-    assert all(arm in printed.out for arm in arms.ARMS)
+    assert all(arm in printed.out for arm in catalogue.ARMS)
     assert "control" in printed.out
     names = {path.name for path in tmp_path.iterdir()} - {".lock"}
     assert names == {"trials", "trials.csv", "scores.npz", "summary.csv", "report.html", "study.json"}
@@ -59,7 +59,7 @@ def test_study_from_end_to_end(tiny, tmp_path, capsys):
 
 def test_long_names_keep_their_distance():
     row = {"metric": "auc", "mean": 0.75, "low": 0.7, "high": 0.8, "difference": 0.01, "difference_low": 0.0}
-    row |= {"difference_high": 0.02, "p_holm": 0.5, "verdict": "no detectable effect"}
+    row |= {"difference_high": 0.02, "p_holm": 0.5, "verdict": "inconclusive"}
     names = ["real", "diffusion filtered x2 augmented"]
     head, *lines = command._table(pd.DataFrame([{"arm": name} | row for name in names]), []).splitlines()
     places = {head.index("AUC"), *(line.index("0.750") for line in lines)}
@@ -80,7 +80,10 @@ def test_epochs_and_kept_generators(tiny, tmp_path, capsys):
     options = ["--arms", "real,cvae", "--seeds", "2", "--epochs", "cvae=1", "--generators", str(tmp_path / "kept")]
     assert command.main(["study", *options, "--out", str(tmp_path / "one")]) == 0
     assert len(list((tmp_path / "kept").iterdir())) == 2
-    assert json.loads((tmp_path / "one" / "study.json").read_text())["arms"]["cvae"] == {"ratio": 1.0, "epochs": 1}
+    assert json.loads((tmp_path / "one" / "study.json").read_text())["arms"]["dense_cvae"] == {
+        "ratio": 1.0,
+        "epochs": 1,
+    }
     assert command.main(["study", *options, "--steps", "4", "--out", str(tmp_path / "two")]) == 0
     assert len(list((tmp_path / "kept").iterdir())) == 2
     same = [np.load(tmp_path / out / "trials" / "cvae-0.npz")["samples"] for out in ("one", "two")]
@@ -127,7 +130,7 @@ def test_near_copies_are_told_or_left_out(tiny, tmp_path, capsys):
     assert "6 of 20 test images look like copies of training or validation images" in " ".join(printed.out.split())
     assert printed.out.count("baseline") == 2
     assert "look like copies" in (tmp_path / "all" / "report.html").read_text(encoding="utf-8")
-    assert json.loads((tmp_path / "all" / "study.json").read_text())["near_copies"] == list(range(6))
+    assert json.loads((tmp_path / "all" / "study.json").read_text())["near_duplicates"] == list(range(6))
     assert command.main([*options, "--drop-near-copies", "--out", str(tmp_path / "apart")]) == 0
     printed = capsys.readouterr()
     assert "6 of 12 validation images and 6 of 20 test images are nearly copies of others" in printed.err
@@ -151,7 +154,7 @@ def test_npz_of_nine_classes_in_colour(tiny, tmp_path, capsys):
     path = write(tmp_path / "pathmnist.npz", **arrays(sizes=(90, 27, 36), classes=9, channels=3))
     options = ["--arms", "real,cgan", "--classifier", "resnet18", "--seeds", "1", "--out", str(tmp_path / "out")]
     assert command.main(["study", "--data", str(path), *options]) == 0
-    assert "cgan" in capsys.readouterr().out
+    assert "dense_cgan" in capsys.readouterr().out
     with np.load(tmp_path / "out" / "scores.npz", allow_pickle=False) as scores:
         assert scores["scores/cgan"].shape == (1, 36, 9)
 

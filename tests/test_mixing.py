@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from synthkit import mixing
-from synthkit.augmentation import Augmenter
-from synthkit.imageset import ImageSet, to_dataset
+from synthkit.augmentation import Augmenter, mixing
+from synthkit.imageset import ImageSet
+from synthkit.pipeline import to_dataset
 from synthkit.training import Trainer, cross_entropy
 
 MAKERS = {"mixup": mixing.mixup, "cutmix": mixing.cutmix, "randaugment": mixing.randaugment}

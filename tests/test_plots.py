@@ -12,7 +12,7 @@ def summary():
     rows = []
     for metric in ("auc", "accuracy"):
         rows.append({"arm": "real", "metric": metric, "verdict": "baseline"})
-        for i, arm in enumerate(("cvae", "oracle")):
+        for i, arm in enumerate(("dense_cvae", "oracle")):
             low, high = -0.1 + i / 5, i / 5
             rows.append(
                 {
@@ -21,7 +21,7 @@ def summary():
                     "difference": (low + high) / 2,
                     "difference_low": low,
                     "difference_high": high,
-                    "verdict": ["no detectable effect", "helps"][i],
+                    "verdict": ["inconclusive", "helps"][i],
                 }
             )
     return pd.DataFrame(rows)
@@ -29,11 +29,11 @@ def summary():
 
 def test_forest_puts_every_arm_where_its_numbers_are(summary):
     ax = plots.forest(summary, "auc", plt.figure().add_subplot())
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["cvae", "oracle"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["dense_cvae", "oracle"]
     drawn = [line.get_xdata() for line in ax.lines]
     assert list(drawn[0]) == pytest.approx([-0.1, 0.0])
     assert list(drawn[3]) == pytest.approx([0.15])
-    assert [text.get_text() for text in ax.texts] == ["no detectable effect", "helps"]
+    assert [text.get_text() for text in ax.texts] == ["inconclusive", "helps"]
 
 
 def test_roc_is_the_curve_of_the_scores():
@@ -88,8 +88,11 @@ def test_losses_count_epochs_from_one():
 
 def test_colors_stay_with_their_arms():
     assert plots.arm_colors(["real", "a", "b"])["b"] == plots.arm_colors(["a", "b"])["b"]
-    few, many = plots.arm_colors(["real", "cvae", "mine"]), plots.arm_colors(["real", "oversample", "x", "cvae"])
-    assert few["cvae"] == many["cvae"]
+    few, many = (
+        plots.arm_colors(["real", "dense_cvae", "mine"]),
+        plots.arm_colors(["real", "oversample", "x", "dense_cvae"]),
+    )
+    assert few["dense_cvae"] == many["dense_cvae"]
     assert len(set(few.values())) == 3
     assert len(set(many.values())) == 4
 

@@ -3,8 +3,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from synthkit import preprocessing
-from synthkit.datasets import phantom_mammogram
+from synthkit.datasets.cbis_ddsm import phantom_mammogram, preprocessing
 
 DTYPES = ["uint8", "uint16"]
 
@@ -66,22 +65,22 @@ def test_clahe_raises_local_contrast_only_as_far_as_its_limit():
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_resize_averages_areas(dtype):
     image = noise((61, 47), dtype)
-    resized = preprocessing.resize(image, 20)
+    resized = preprocessing.resize_image(image, 20)
     assert resized.dtype == dtype
     assert np.abs(resized - area_average(image, (20, 20))).max() <= 0.51
 
 
 def test_resize_keeps_the_aspect_ratio_by_padding():
     image = np.full((40, 20), 200, "uint8")
-    padded = preprocessing.resize(image, 10, keep_aspect=True)
+    padded = preprocessing.resize_image(image, 10, keep_aspect=True)
     assert (padded == 200).sum() == 50
     assert (padded[:, 2:7] == 200).all()
-    assert preprocessing.resize(image, 10).all()
-    assert preprocessing.resize(image.T, 10, keep_aspect=True)[2:7].all()
-    assert preprocessing.resize(image, 80, keep_aspect=True)[:, 20:60].all()
-    assert preprocessing.resize(np.zeros((40, 20, 3), "uint8"), 10, keep_aspect=True).shape == (10, 10, 3)
+    assert preprocessing.resize_image(image, 10).all()
+    assert preprocessing.resize_image(image.T, 10, keep_aspect=True)[2:7].all()
+    assert preprocessing.resize_image(image, 80, keep_aspect=True)[:, 20:60].all()
+    assert preprocessing.resize_image(np.zeros((40, 20, 3), "uint8"), 10, keep_aspect=True).shape == (10, 10, 3)
     with pytest.raises(ValueError, match="image_size=0"):
-        preprocessing.resize(image, 0)
+        preprocessing.resize_image(image, 0)
 
 
 @pytest.mark.parametrize("shape", [(400, 300), (611, 407), (300, 700), (224, 224), (225, 230), (60, 900), (90, 70)])
@@ -90,7 +89,7 @@ def test_resize_keeps_the_aspect_ratio_by_padding():
 def test_one_pass_is_the_two_steps(shape, keep_aspect, kernel_size):
     image = noise(shape)
     blurred = cv2.GaussianBlur(image.astype("float64"), (kernel_size, kernel_size), 0)
-    expected = preprocessing.resize(blurred, keep_aspect=keep_aspect)
+    expected = preprocessing.resize_image(blurred, keep_aspect=keep_aspect)
     once = preprocessing.blur_and_resize(image, kernel_size=kernel_size, keep_aspect=keep_aspect)
     assert once.dtype == "float32"
     assert np.abs(once - expected).max() < 0.1  # of 65,535
@@ -177,7 +176,7 @@ def test_no_breast(image):
 def test_prepare_image_is_the_studys_order():
     image = noise((600, 500), "uint8") // 2 + 60
     steps = preprocessing.gaussian_blur(image)
-    steps = preprocessing.resize(steps, 224)
+    steps = preprocessing.resize_image(steps, 224)
     steps = preprocessing.to_rgb(steps)
     steps = preprocessing.normalize(steps)
     prepared = preprocessing.prepare_image(image)
@@ -203,7 +202,7 @@ def test_options_do_what_they_say():
         assert (other != plain).any(), options
     steps = preprocessing.equalize_histogram(preprocessing.gaussian_blur(image))
     equalized = preprocessing.grey_image(image, 64, equalization="histogram")
-    np.testing.assert_array_equal(equalized, preprocessing.resize(steps, 64))
+    np.testing.assert_array_equal(equalized, preprocessing.resize_image(steps, 64))
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,8 @@ import textwrap
 import pandas as pd
 import pytest
 
-from synthkit import arms, report
-from synthkit.__main__ import _table
-from synthkit.options import parser
+from synthkit import catalogue, report
+from synthkit.__main__ import _table, parser
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -99,13 +98,13 @@ def on_phantoms():
     limits = f"{low:.0f} to {high:.0f} %".replace("-", "−")
     one, five = f"{shares['diffusion x1']:.0f} %", f"{shares['diffusion']:.0f} %"
     yield f"five for each real one ({five}) rather than one ({one}, {limits})"
-    *most, last = (f"{shares[arm]:.0f}".replace("-", "−") for arm in ("cvae", "conv_cvae", "diffusion"))
+    *most, last = (f"{shares[arm]:.0f}".replace("-", "−") for arm in ("dense_cvae", "conv_cvae", "diffusion"))
     yield f"(cvae, conv_cvae, diffusion: {', '.join(most)} and {last} % of the gap)"
     yield f"(`conv_cvae filtered`: {shares['conv_cvae']:.0f} to {shares['conv_cvae filtered']:.0f} %;"
     both, alone = shares["diffusion augmented"], shares["augmentation"]
     yield f"(`diffusion augmented`: {both:.0f} %, augmentation alone {alone:.0f} %, which leaves little to gain)"
     versus = [areas_and_differences(f"phantom_{count}_over_augmentation").loc["diffusion"] for count in (50, 150, 500)]
-    assert [row["verdict"] for row in versus] == ["no detectable effect", "equivalent", "equivalent"]
+    assert [row["verdict"] for row in versus] == ["inconclusive", "equivalent", "equivalent"]
     ranges = [interval(row["difference_low"], row["difference_high"], signed) for row in versus]
     yield f"{signed(versus[1]['difference'])} {ranges[1]} and {signed(versus[2]['difference'])} {ranges[2]} in AUC"
     short = [f"{-versus[0][column]:.3f}" for column in ("difference", "difference_high", "difference_low")]
@@ -115,8 +114,8 @@ def on_phantoms():
 def on_the_studies_designs():
     """Yields what the README says of the studies' own generators on phantoms, and of two processors' figures."""
     rows = areas_and_differences("phantom_150_designs")
-    theirs = ["autoencoder x1", "cvae x1", "cgan x1", "dcgan x0.36"]
-    assert rows.loc[theirs, "verdict"].tolist() == ["no detectable effect", "hurts", "equivalent", "equivalent"]
+    theirs = ["autoencoder x1", "dense_cvae x1", "dense_cgan x1", "dcgan x0.36"]
+    assert rows.loc[theirs, "verdict"].tolist() == ["inconclusive", "hurts", "equivalent", "equivalent"]
     *most, last, fresh = (signed(rows.loc[arm, "difference"]) for arm in [*theirs, "oracle"])
     yield f"move the AUC by {', '.join(most)} and {last}, fresh images in fives by {fresh}"
     names = ("phantom_150", "phantom_150_designs")
@@ -133,7 +132,7 @@ def on_real_images():
     limits = f"{signed(row['difference_low'])} to {signed(row['difference_high'])}"
     yield f"change nothing that can be seen at 32×32: {signed(row['difference'])} ({limits})"
     assert (read("mass_crops_112_trials")["sensitivity"] == 0).all()
-    row = areas_and_differences("mass_crops_64_8_seeds_over_augmentation").loc["cvae x0.47"]
+    row = areas_and_differences("mass_crops_64_8_seeds_over_augmentation").loc["dense_cvae x0.47"]
     assert row["verdict"] == "equivalent"
     limits = f"{signed(row['difference_low'])} to {signed(row['difference_high'])}"
     yield f"equivalent to classical augmentation ({signed(row['difference'])}, {limits})"
@@ -143,7 +142,7 @@ def on_real_images():
     yield f"from {areas['diffusion x1']:.3f} to {areas['diffusion filtered x1']:.3f}, which is as good as nothing"
     yield f"with {areas['conv_cgan']:.3f} (convolutional) and {areas['cgan']:.3f} (the MedMNIST study's)"
     large, others = (areas_and_differences(f"breastmnist_resnet18{part}") for part in ("", "_others"))
-    assert set(large["verdict"]) == set(others["verdict"]) == {"baseline", "no detectable effect"}
+    assert set(large["verdict"]) == set(others["verdict"]) == {"baseline", "inconclusive"}
     assert large.loc[["augmentation", "diffusion x0.25"], "seeds_needed"].tolist() == [float("inf"), 7]
     yield f"leaves real images only at {large.loc['real', 'mean']:.3f})"
     lost, gained = -large.loc["augmentation", "difference"], others.loc["augmentation", "difference"]
@@ -197,7 +196,7 @@ def default_study():
     table = read("default_study")
     yield from filter(None, _table(table, report.controls(table)).splitlines())
     areas = read("default_study_trials").pivot_table(index="seed", columns="arm", values="auc")
-    differences = ", ".join(map(signed, areas["cvae"] - areas["real"]))
+    differences = ", ".join(map(signed, areas["dense_cvae"] - areas["real"]))
     yield f"The seeds' differences between `cvae` and `real` alone were {differences}:"
 
 
@@ -269,7 +268,7 @@ def test_commands_are_understood(arguments):
     parsed = parser().parse_args(shlex.split(arguments))
     named = getattr(parsed, "arms", None)
     if named:
-        arms.check([name.strip() for name in named.split(",")])
+        catalogue.check([name.strip() for name in named.split(",")])
 
 
 def test_every_table_of_results_is_used():

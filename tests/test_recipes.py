@@ -1,7 +1,7 @@
 import keras
 import pytest
 
-from synthkit.recipes import recipe
+from synthkit.catalogue import recipe
 from synthkit.training import Trainer
 from tests.test_training import flat
 

@@ -10,7 +10,7 @@ import pytest
 
 from synthkit import report
 from synthkit.imageset import ImageSet
-from synthkit.results import COLUMNS, Results
+from synthkit.study.results import COLUMNS, Results
 from tests.conftest import make_imageset
 
 HOSTILE = '<script>alert("x")</script>'
@@ -20,7 +20,7 @@ HOSTILE = '<script>alert("x")</script>'
 def results():
     rng = np.random.default_rng(0)
     labels = np.arange(40) % 2
-    arms = ["real", "cvae", HOSTILE]
+    arms = ["real", "dense_cvae", HOSTILE]
     scores = {}
     for i, arm in enumerate(arms):
         one = 1 / (1 + np.exp(-(labels * (1 + i) + rng.normal(size=(3, 40)))))
@@ -104,7 +104,7 @@ def test_controls_speak_up_when_they_fail():
         return " ".join(report.controls(pd.DataFrame(rows), margin))
 
     assert "positive control works" in says(oracle="helps")
-    assert "positive control fails" in says(oracle="no detectable effect")
+    assert "positive control fails" in says(oracle="inconclusive")
     assert "positive control fails" in says(oracle="hurts")
     assert "move the AUC by less than 0.02. The study is precise enough" in says(0.02, oracle="equivalent")
     assert "negative control fails" in says(shuffled="helps")
@@ -114,9 +114,9 @@ def test_controls_speak_up_when_they_fail():
 
 def test_power_names_what_could_be_found_and_what_it_would_take():
     def says(**detectable):
-        needed = {"cvae": 12, "gan": np.inf}
+        needed = {"dense_cvae": 12, "gan": np.inf}
         rows = [
-            {"arm": a, "metric": "auc", "detectable": d, "seeds_needed": needed[a], "verdict": "no detectable effect"}
+            {"arm": a, "metric": "auc", "detectable": d, "seeds_needed": needed[a], "verdict": "inconclusive"}
             for a, d in detectable.items()
         ]
         return " ".join(report.power(pd.DataFrame(rows), margin=0.05))
@@ -133,23 +133,23 @@ def test_the_margin_stands_on_the_page(results, tmp_path):
 
 
 def test_counts_stand_in_the_place_of_a_ratio(results, tmp_path):
-    arms = {"real": {"ratio": 1.0}, "cgan": {"counts": {"malignant": 250, "benign": 300}}}
+    arms = {"real": {"ratio": 1.0}, "dense_cgan": {"counts": {"malignant": 250, "benign": 300}}}
     counted = dataclasses.replace(results, settings=results.settings | {"arms": arms})
     assert "real 1.0, cgan (250 malignant, 300 benign)" in report.write(counted, tmp_path / "c.html").read_text()
 
 
 def test_near_copies_in_the_test_part_are_told(results, tmp_path):
-    results.settings["near_copies"] = list(range(10))
+    results.settings["near_duplicates"] = list(range(10))
     text = report.write(results, tmp_path / "near.html").read_text(encoding="utf-8")
     assert "10 of 40 test images look like copies of training or validation images" in text
-    apart = results.without_near_copies()
+    apart = results.without_near_duplicates()
     assert len(apart.labels) == len(apart.patients) == 30
     for arm, scores in results.scores.items():
         np.testing.assert_array_equal(apart.scores[arm], scores[:, 10:])
     for row in apart.summary().query("metric == 'auc'").itertuples():
         assert f"{row.mean:.3f} ({row.low:.3f} to {row.high:.3f})" in text
-    results.settings["near_copies"] = list(range(37))
-    assert results.without_near_copies() is None
+    results.settings["near_duplicates"] = list(range(37))
+    assert results.without_near_duplicates() is None
     text = report.write(results, tmp_path / "near.html").read_text(encoding="utf-8")
     assert "37 of 40 test images" in text
     assert "Too few others are left to score." in text

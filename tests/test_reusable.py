@@ -5,7 +5,7 @@ import keras
 import numpy as np
 
 from synthkit import classifiers
-from synthkit.reusable import reusable
+from synthkit._reusable import reusable
 
 
 def test_starting_over_restores_weights_optimizer_and_random_state():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from synthkit import classifiers, statistics
-from synthkit.scorers import cross_validate, scorer
+from synthkit.training import cross_validate, scorer
 from tests.conftest import make_imageset
 
 

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthkit import study, trial
+from synthkit import study
 from synthkit.classifiers import skin_cnn
-from synthkit.imageset import ImageSet, subsample
-from synthkit.results import load
-from synthkit.study import Arm
+from synthkit.imageset import ImageSet
+from synthkit.splitting import subsample
+from synthkit.study import Arm, trial
+from synthkit.study.results import load
 from tests.conftest import make_imageset
 
 
@@ -258,7 +259,8 @@ SCRIPT = """
 import sys
 from tests.conftest import make_imageset
 from tests.test_study import ARMS, OPTIONS
-from synthkit import study, trial
+from synthkit import study
+from synthkit.study import trial
 from synthkit.imageset import Splits
 splits = Splits(*(make_imageset(n, s, name=f"toy {s}") for s, n in enumerate((24, 12, 30))))
 study.run(splits, ARMS, out=sys.argv[1], **(OPTIONS | {"progress": True}))

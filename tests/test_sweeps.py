@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from synthkit import study, sweeps
+from synthkit import study
 from synthkit.classifiers import skin_cnn
+from synthkit.study import sweeps
 from tests.conftest import make_imageset
 from tests.test_study import OPTIONS, brighter
 

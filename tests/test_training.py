@@ -1,8 +1,4 @@
 import dataclasses
-import signal
-import subprocess
-import sys
-import time
 from types import SimpleNamespace
 
 import keras
@@ -11,7 +7,7 @@ import pytest
 
 from synthkit import classifiers, statistics, training
 from synthkit.training import Trainer
-from tests.conftest import ROOT, make_imageset
+from tests.conftest import make_imageset
 
 
 @pytest.fixture(scope="module")
@@ -103,18 +99,15 @@ def test_learns_what_can_be_learnt(parts):
     assert statistics.auc(test.labels, trainer.predict(test.images)) > 0.95
 
 
-@pytest.mark.parametrize("done", [0, 1, 2])
-def test_what_comes_first_takes_its_share_of_the_steps(trainer, parts, monkeypatch, done):
+def test_what_comes_first_takes_its_share_of_the_steps(trainer, parts, monkeypatch):
     black = dataclasses.replace(parts[0], images=np.zeros_like(parts[0].images))
     shown = []
     monkeypatch.setattr(
-        keras.Model, "fit", lambda self, data, **_: shown.extend(float(x.numpy().max()) for x, _ in data.take(6))
+        keras.Model, "fit", lambda self, data, **_: shown.extend(float(x.numpy().max()) for x, _ in data.take(12))
     )
-    # Checks of three steps each, some of them done before a kill.
-    monkeypatch.setattr(training._BestValidation, "go_on", lambda watch: done)
     monkeypatch.setattr(training._BestValidation, "finish", lambda watch: None)
     trainer.train(*parts, seed=0, first=black, share=5 / 12)
-    assert [brightest > 0 for brightest in shown] == ([False] * 5 + [True] * 7)[3 * done :][:6]
+    assert [brightest > 0 for brightest in shown] == [False] * 5 + [True] * 7
 
 
 def test_loss_that_is_no_number_raises(parts):
@@ -210,75 +203,3 @@ def test_scores_of_a_network_that_answers_in_half_precision_are_float32():
     trainer.model = trainer._fresh(0)
     assert trainer.model.compute_dtype in ("bfloat16", "float16")
     assert trainer.predict(make_imageset(4, 0).images).dtype == np.float32
-
-
-KILLED = """
-import sys, time
-from pathlib import Path
-import numpy as np
-from synthkit import classifiers, training
-from tests.conftest import make_imageset
-training.BACKUP_SECONDS = 0
-trainer = training.Trainer(classifiers.skin_cnn, (20, 20, 1), 2, steps=40, batch_size=8, checks=10, optimizer="adam")
-slow = (lambda: time.sleep(0.05)) if sys.argv[2] == "slow" else None
-history = trainer.train(make_imageset(40, 1), make_imageset(20, 2), seed=3, on_step=slow, backup=Path(sys.argv[1]))
-scores = trainer.predict(make_imageset(20, 2).images)
-np.savez(sys.argv[3], scores=scores, loss=history["loss"], val_auc=history["val_auc"])
-"""
-
-
-def test_killed_training_goes_on_bit_for_bit(tmp_path):
-    def start(name, pace):
-        command = [sys.executable, "-c", KILLED, str(tmp_path / "backup"), pace, str(tmp_path / name)]
-        return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
-
-    assert start("whole.npz", "fast").wait() == 0
-    assert not (tmp_path / "backup").exists()
-    process = start("never.npz", "slow")
-    give_up = time.time() + 120
-    while time.time() < give_up and not (tmp_path / "backup").exists():
-        time.sleep(0.02)
-    time.sleep(0.3)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (tmp_path / "never.npz").exists()
-    with np.load(tmp_path / "backup") as held:
-        assert 4 <= len(held["durations"]) < 40
-    assert start("resumed.npz", "fast").wait() == 0
-    with np.load(tmp_path / "whole.npz") as whole, np.load(tmp_path / "resumed.npz") as resumed:
-        assert all((whole[key] == resumed[key]).all() for key in whole)
-    assert not (tmp_path / "backup").exists()
-
-
-def test_damaged_backup_is_named(parts, tmp_path):
-    (tmp_path / "backup").write_bytes(b"PK\x03\x04 and no more")
-    trainer = Trainer(classifiers.skin_cnn, (20, 20, 1), 2, steps=4)
-    with pytest.raises(ValueError, match="backup is not a training that can be gone on with .* delete it"):
-        trainer.train(*parts, seed=1, backup=tmp_path / "backup")
-
-
-def test_backup_of_another_training_is_left_alone(parts, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "BACKUP_SECONDS", 0)
-    trainer = Trainer(classifiers.skin_cnn, (20, 20, 1), 2, steps=12, batch_size=8, checks=4)
-    expected = trainer.train(*parts, seed=2)["loss"]
-    monkeypatch.setattr(training._BestValidation, "finish", lambda watch: watch.history)  # as if killed at the end
-    trainer.train(*parts, seed=1, backup=tmp_path / "backup")
-    assert (tmp_path / "backup").exists()
-    assert trainer.train(*parts, seed=2, backup=tmp_path / "backup")["loss"] == expected
-
-
-def test_backup_that_cannot_be_written_costs_no_training(parts, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "BACKUP_SECONDS", 0)
-    trainer = Trainer(classifiers.skin_cnn, (20, 20, 1), 2, steps=12, batch_size=8, checks=4)
-    expected = trainer.train(*parts, seed=1)["loss"]
-    (tmp_path / "file").touch()
-    with pytest.warns(UserWarning, match="goes on without a backup: .*backup cannot be written") as told:
-        assert trainer.train(*parts, seed=1, backup=tmp_path / "file" / "backup")["loss"] == expected
-    assert len(told) == 1
-
-
-def test_what_a_kill_left_of_a_backup_is_removed(parts, tmp_path):
-    trainer = Trainer(classifiers.skin_cnn, (20, 20, 1), 2, steps=4, batch_size=8)
-    (tmp_path / "backup.123.part").touch()
-    trainer.train(*parts, seed=1, backup=tmp_path / "backup")
-    assert not any(tmp_path.iterdir())

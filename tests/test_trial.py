@@ -13,10 +13,10 @@ import pytest
 
 from synthkit import __main__ as command
 from synthkit import study
-from synthkit.files import locked
-from synthkit.results import load
+from synthkit._files import locked
 from synthkit.study import Arm
-from synthkit.trial import pack, run_packed
+from synthkit.study.results import load
+from synthkit.study.trial import pack, run_packed
 from tests.test_study import ARMS, OPTIONS, brighter, finished  # noqa: F401
 
 
@@ -59,19 +59,19 @@ def test_a_trial_that_always_kills_its_worker_has_failed(splits, tmp_path):
     }
 
 
-def test_packed_trials_forget_what_a_process_has_fitted(splits, tmp_path):
+def test_packed_trials_forget_what_a_process_has_fitted(splits):
     from synthkit import classifiers, generators
-    from synthkit.generators.vae import conditional_vae
+    from synthkit.generators.medmnist_cvae import dense_cvae
 
-    synthesize = generators.synthesizer(conditional_vae, epochs=1, batch_size=8)
-    arms = [Arm("cvae", synthesize)]
+    synthesize = generators.synthesizer(dense_cvae, epochs=1, batch_size=8)
+    arms = [Arm("dense_cvae", synthesize)]
     options = {"classifier": classifiers.skin_cnn, "recipe": {"steps": 2, "batch_size": 8}}
     before = pack(splits, arms, **options)
-    first = run_packed(*before, "cvae", 0, tmp_path / "none" / "backup")
+    first = run_packed(*before, "dense_cvae", 0)
     synthesize(splits.train, splits.train.labels, 0)
     after = pack(splits, arms, **options)
     assert abs(len(after[0]) - len(before[0])) < 100
-    assert (run_packed(*after, "cvae", 0, tmp_path / "none" / "backup")["scores"] == first["scores"]).all()
+    assert (run_packed(*after, "dense_cvae", 0)["scores"] == first["scores"]).all()
 
 
 def test_two_studies_in_one_folder_are_kept_apart(finished, tmp_path):  # noqa: F811

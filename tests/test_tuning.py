@@ -12,7 +12,7 @@ import pytest
 from keras import layers
 
 from synthkit import tuning
-from synthkit.files import locked
+from synthkit._files import locked
 from tests.conftest import ROOT, make_imageset
 
 SPACE = tuning.SPACE | {"layers": (1, 2), "filters": (4, 8), "dense_units": (4, 8)}

@@ -6,7 +6,7 @@ import signal
 import joblib
 import pytest
 
-from synthkit import workers
+from synthkit import _workers
 
 
 class NoGenerator(joblib.parallel.LokyBackend):
@@ -37,7 +37,7 @@ def deadly_once(name, number, died):
 
 
 def test_one_process_is_this_one():
-    found = dict(workers.run(twice, TASKS, 1))
+    found = dict(_workers.run(twice, TASKS, 1))
     assert {pid for pid, _ in found.values()} == {os.getpid()}
     assert list(found) == list(TASKS)
 
@@ -45,20 +45,20 @@ def test_one_process_is_this_one():
 @pytest.mark.parametrize("backend", ["loky", "no generator"])
 def test_every_task_is_done_once(backend):
     with joblib.parallel_config(backend=backend):
-        found = list(workers.run(twice, TASKS, 2))
+        found = list(_workers.run(twice, TASKS, 2))
     assert sorted((key, result) for key, (_, result) in found) == [(name, 2 * i) for name, i in TASKS.values()]
     assert os.getpid() not in {pid for _, (pid, _) in found}
 
 
 @pytest.mark.parametrize("batch_size", [1, "auto"])
 def test_a_death_costs_the_task_that_died_twice(batch_size):
-    found = dict(workers.run(deadly, TASKS, 2, batch_size=batch_size))
+    found = dict(_workers.run(deadly, TASKS, 2, batch_size=batch_size))
     assert found == {name: None if name == "f" else 2 * i for name, i in TASKS.values()}
 
 
 def test_a_death_costs_nothing_where_the_task_lives_the_second_time(tmp_path):
     tasks = {name: (*task, str(tmp_path / "died")) for name, task in TASKS.items()}
-    assert dict(workers.run(deadly_once, tasks, 2)) == {name: 2 * i for name, i in TASKS.values()}
+    assert dict(_workers.run(deadly_once, tasks, 2)) == {name: 2 * i for name, i in TASKS.values()}
 
 
 def test_a_cluster_of_one_is_not_this_process():
@@ -67,9 +67,9 @@ def test_a_cluster_of_one_is_not_this_process():
             return 1
 
     joblib.register_parallel_backend("cluster of one", Cluster)
-    assert workers.here(None)
+    assert _workers.here(None)
     with joblib.parallel_config(backend="cluster of one"):
-        assert not workers.here(None)
+        assert not _workers.here(None)
 
 
 def test_ray_runs_tasks_in_its_own_processes_and_survives_a_death(tmp_path):
@@ -80,9 +80,9 @@ def test_ray_runs_tasks_in_its_own_processes_and_survives_a_death(tmp_path):
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
         with joblib.parallel_config(backend="ray"):
-            found = dict(workers.run(twice, TASKS, None))
+            found = dict(_workers.run(twice, TASKS, None))
             assert os.getpid() not in {pid for pid, _ in found.values()}
             tasks = {name: (*task, str(tmp_path / "died")) for name, task in TASKS.items()}
-            assert dict(workers.run(deadly_once, tasks, None)) == {name: 2 * i for name, i in TASKS.values()}
+            assert dict(_workers.run(deadly_once, tasks, None)) == {name: 2 * i for name, i in TASKS.values()}
     finally:
         ray.shutdown()

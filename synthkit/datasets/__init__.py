@@ -1,1 +1,51 @@
-"""Where images come from. Every module returns ImageSets."""
+"""Where images come from: `load` takes whatever `--data` takes; each module returns ImageSets or Splits.
+
+- `phantom`: simulated masses whose best possible classifier is known.
+- `medmnist`: the 2D sets of MedMNIST v2, and npz files in its format.
+- `folders`: a folder for each class.
+- `cbis_ddsm`: the mammograms of CBIS-DDSM, from tables and DICOM files to small images.
+- `reading`, `dicom`: the readers of image files.
+"""
+
+from pathlib import Path
+
+from synthkit.imageset import Splits, resize
+
+
+def load(source, image_size=None, *, patients=None, train=1000, progress=False):
+    """Loads a data set, split into a training, a validation and a test set.
+
+    Args:
+        source: "phantom"; the name of a MedMNIST set, which is downloaded; the path of an npz file in MedMNIST's
+            format; a folder with a folder of images for each class; or a folder that `cbis_ddsm.prepare` wrote.
+        image_size: pixels a side; None keeps an npz file's and a prepared folder's own, and takes 28 for others.
+        patients: for folders, as in `folders.load`.
+        train: phantoms in the training set.
+        progress: whether to show a bar.
+
+    Returns:
+        Splits.
+
+    Raises:
+        ValueError: if there is no such source, or it cannot be used; names the file.
+    """
+    from synthkit.datasets import cbis_ddsm, folders, medmnist, phantom
+
+    source, path = str(source), Path(source)
+    prepared = (path / "prepare.json").exists()
+    if patients and (prepared or not path.is_dir()):
+        raise ValueError("--patients is for folders of images")
+    if source == "phantom":
+        return phantom.load(image_size or 28, train=train)
+    if path.is_dir() and not prepared:
+        return folders.load(path, image_size or 28, patients=patients, progress=progress)
+    if not prepared and source.lower() not in medmnist.INFO and path.suffix != ".npz":
+        raise ValueError(
+            f"{source} is neither a file, a folder nor the name of a data set; expected phantom, an npz file, a folder "
+            f"of class folders, or one of {', '.join(medmnist.INFO)}"
+        )
+    splits = cbis_ddsm.load(path) if prepared else medmnist.load(source)
+    return Splits(*(resize(imageset, image_size) for imageset in splits)) if image_size else splits
+
+
+__all__ = ["load"]

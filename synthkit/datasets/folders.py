@@ -7,14 +7,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
 from tqdm.auto import tqdm
 
-from synthkit.dicom import MAX_PIXELS
-from synthkit.files import check_name, read_csv
-from synthkit.imageset import ImageSet, Splits, partition, split, without_copies
+from synthkit._files import check_name, read_csv
+from synthkit.datasets.reading import SUFFIXES, read_image
+from synthkit.imageset import ImageSet, Splits, resize_image, without_copies
+from synthkit.splitting import partition, split
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
 GIVEN = {"validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
 
 
@@ -44,7 +43,7 @@ def load(
         patients: how to know a file's patient. A CSV file's path with the columns `file` (relative to `root`, with
             forward slashes) and `patient`; or a regular expression, whose groups, searched for in that relative path,
             together name the patient. None takes every file for a patient of its own, with a warning.
-        validation, test: as in `imageset.split`, of all the images.
+        validation, test: as in `splitting.split`, of all the images.
         seed: int, of the split.
         progress: whether to show a bar over the files.
 
@@ -83,7 +82,7 @@ def load(
             for i, (file, name) in enumerate(found):
                 if name not in class_names:
                     raise ValueError(f"{file} lies in the folder {name}; expected one of {', '.join(class_names)}")
-                images[i], labels[i] = fit(read_image(file), image_size, color), class_names.index(name)
+                images[i], labels[i] = _fit(read_image(file), image_size, color), class_names.index(name)
                 bar.update()
             owners = [patient_of[file] for file, _ in found]
             sets[part] = ImageSet(images, labels, class_names, owners, f"{root.name} {part}")
@@ -164,36 +163,12 @@ def _patients(root, files, patients):
     return {file: "-".join(group or "" for group in match.groups()) for file, match in found.items()}
 
 
-def read_image(file):
-    """Reads a jpg or png of 8 or 16 bits.
-
-    Returns:
-        uint8 `(height, width)` or `(height, width, 3)`, RGB; 16 bits are scaled to 8, transparency is dropped.
-
-    Raises:
-        ValueError: if the file is damaged, too large or no image; names it.
-    """
-    try:
-        with Image.open(file, formats=("JPEG", "PNG")) as image:  # others may start programs
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise ValueError(f"it claims {height}×{width} pixels, more than {MAX_PIXELS:,}")
-            image = ImageOps.exif_transpose(image)
-            if image.mode.startswith("I"):
-                return (np.asarray(image).astype("uint32") // 257).astype("uint8")
-            return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
-    except Exception as error:  # damaged bytes fail in many ways
-        raise ValueError(f"{file} cannot be read as an image ({error}). Replace it or take it out") from error
-
-
-def fit(image, image_size, color):
-    """Resizes an image as `read_image` returns it to uint8 `(image_size, image_size, 3 or 1)`."""
-    if color != (image.ndim == 3):
-        image = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if color else cv2.COLOR_RGB2GRAY)
-    how = cv2.INTER_AREA if image_size < max(image.shape) else cv2.INTER_LINEAR
-    image = cv2.resize(image, (image_size, image_size), interpolation=how)
-    return image.reshape(image_size, image_size, -1)
-
-
 def _has_color(image):
     return image.ndim == 3 and np.ptp(image, axis=2).max() > 16
+
+
+def _fit(image, image_size, color):
+    """Returns an image as uint8 `(image_size, image_size, 3 or 1)`."""
+    if color != (image.ndim == 3):
+        image = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if color else cv2.COLOR_RGB2GRAY)
+    return resize_image(image, image_size).reshape(image_size, image_size, -1)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from synthkit.files import read_member
-from synthkit.imageset import ImageSet, Splits, subsample, without_copies
+from synthkit._files import read_member
+from synthkit.imageset import ImageSet, Splits, without_copies
+from synthkit.splitting import subsample
 
 URL = "https://zenodo.org/records/10519652/files/{name}.npz?download=1"
 MAX_CLASSES = 1000

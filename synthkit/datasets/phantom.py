@@ -17,6 +17,7 @@ from scipy import ndimage, stats
 from synthkit.imageset import ImageSet, Splits
 
 CLASS_NAMES = ("malignant", "benign")
+BEST_AUC = 0.90  # the best AUC that any classifier of single images can reach, unless told otherwise
 CHUNK = 256  # images rendered at once; part of the random stream, so not a tuning knob
 PATIENT_SHARE = 0.6  # share of the score's variance that images of one patient have in common
 
@@ -28,7 +29,7 @@ def separation(best_auc):
     return float(np.sqrt(2) * stats.norm.ppf(best_auc))
 
 
-def draw_malignancy(labels, patients=None, *, best_auc=0.90, seed=0):
+def draw_malignancy(labels, patients=None, *, best_auc=BEST_AUC, seed=0):
     """Draws a malignancy score for every image.
 
     Args:
@@ -175,7 +176,7 @@ def _stretch(density, rng):
     return np.round(255 * scaled**gamma).astype("uint8")
 
 
-def simulate(images, image_size=32, *, best_auc=0.90, seed=0, name="phantom"):
+def simulate(images, image_size=32, *, best_auc=BEST_AUC, seed=0, name="phantom"):
     """Simulates patients of one to four images each, half of them malignant.
 
     Args:
@@ -196,7 +197,7 @@ def simulate(images, image_size=32, *, best_auc=0.90, seed=0, name="phantom"):
     return draw(labels, image_size, patients=patients, best_auc=best_auc, seed=seed, name=name)
 
 
-def draw(labels, image_size=32, *, patients=None, best_auc=0.90, seed=0, name="phantom"):
+def draw(labels, image_size=32, *, patients=None, best_auc=BEST_AUC, seed=0, name="phantom"):
     """Draws an image for every label: `draw_malignancy`, then `render`.
 
     Returns:
@@ -207,7 +208,7 @@ def draw(labels, image_size=32, *, patients=None, best_auc=0.90, seed=0, name="p
     return ImageSet(render(malignancy, image_size, seed=pictures), labels, CLASS_NAMES, patients, name)
 
 
-def load(image_size=32, *, train=1000, validation=200, test=1000, best_auc=0.90, seed=0):
+def load(image_size=32, *, train=1000, validation=200, test=1000, best_auc=BEST_AUC, seed=0):
     """Simulates a whole data set: three parts of different patients.
 
     Args:
@@ -230,25 +231,7 @@ def load(image_size=32, *, train=1000, validation=200, test=1000, best_auc=0.90,
     )
 
 
-def write_cbis_ddsm(folder, patients=12, seed=0, **options):
-    """Writes a simulated CBIS-DDSM: case tables, full mammograms, crops and masks, in the archive's layout.
-
-    Args:
-        folder: folder to write to, made if missing.
-        patients: int, how many; each has one or two mammograms, or three.
-        seed: int; everything follows from it.
-        options: `height` of the full mammograms in rows (1000), `layout` ("descriptive" as the archive's download tool
-            names folders, "identifiers", or "jpeg" for the one with JPEG files), `best_auc` (0.90), `progress` (False).
-
-    Returns:
-        Path of the folder, for `cbis_ddsm.index` and `prepared.prepare`.
-    """
-    from synthkit.datasets import phantom_archive
-
-    return phantom_archive.write(folder, patients, seed, **options)
-
-
-def oracle(best_auc=0.90):
+def oracle(best_auc=BEST_AUC):
     """Makes the synthesizer of the "oracle" control: fresh patients from the simulator that made the data.
 
     No generator can do better than this on phantoms.

@@ -1,20 +1,24 @@
 """How real synthetic images look, and whether they are copies.
 
 - `spaces`: what images are compared by: pixels after a PCA, a classifier's last features, InceptionV3's.
-- `distances`: KID, and FID where there are enough images.
-- `neighbourhoods`: precision, recall, density and coverage; how alike the images of a class are.
-- `copies`: whether a generator returns its training images, and what that gives away.
-- `transfer`: can a classifier tell them from real ones, can it learn from them.
+- `distances`: KID, FID where there are enough images; precision, recall, density and coverage; similarity within a
+  class; can a classifier tell them from real images, can it learn from them.
+- `copies`: whether a generator returns its training images, and what that reveals.
 
-Figures take feature vectors and visit pairs of them strip by strip, in memory that does not grow with the pairs.
+Metrics take feature vectors and visit pairs of them block by block, in memory that does not grow with the pairs.
 """
 
 from synthkit.fidelity.copies import closest_pairs, copy_test, membership, nearest
-from synthkit.fidelity.distances import fid, kid
-from synthkit.fidelity.neighbourhoods import neighbourhoods, similarity
+from synthkit.fidelity.distances import (
+    cross_training,
+    fid,
+    kid,
+    measure,
+    neighbourhoods,
+    similarity,
+    two_sample_test,
+)
 from synthkit.fidelity.spaces import FeatureSpace, inception, penultimate, pixels
-from synthkit.fidelity.summary import measure
-from synthkit.fidelity.transfer import cross_training, two_sample_test
 
 __all__ = [
     "FeatureSpace",

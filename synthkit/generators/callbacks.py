@@ -7,8 +7,8 @@ import keras
 import numpy as np
 from PIL import Image
 
-from synthkit.files import replacing
-from synthkit.reusable import state
+from synthkit._files import replacing
+from synthkit._reusable import state
 
 
 class SampleGrid(keras.callbacks.Callback):
@@ -196,13 +196,14 @@ class Checkpoint(keras.callbacks.Callback):
         super().__init__()
         self.path, self.every = Path(path), every
 
-    def on_train_begin(self, logs=None):
-        if self.path.exists():
-            epoch, _, values = _read(self.path)
-            for variable, value in zip(state(self.model), values, strict=True):
-                variable.assign(value)
-            # What BackupAndRestore does, too: fit reads the epoch to start with after this.
-            self.model._initial_epoch = epoch
+    def resume(self, model):
+        """Puts a generator back to where its last checkpoint was. Returns the number of epochs behind it."""
+        if not self.path.exists():
+            return 0
+        epoch, _, values = _read(self.path)
+        for variable, value in zip(state(model), values, strict=True):
+            variable.assign(value)
+        return epoch
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every == 0:
@@ -214,8 +215,7 @@ class Checkpoint(keras.callbacks.Callback):
 
 def _write(path, epoch, value, arrays):
     """Writes arrays so that a kill leaves either the old file or the new one."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as file:
+    with replacing(path) as part, open(part, "wb") as file:
         np.savez(file, *arrays, epoch=epoch, value=value)
 
 

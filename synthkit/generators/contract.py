@@ -67,8 +67,10 @@ class Generator(keras.Model):
                 an image.
         """
         check_data(x, y, self.image_shape, self.num_classes, kwargs.get("steps_per_epoch"))
+        checkpoints = [callback for callback in kwargs.get("callbacks") or () if hasattr(callback, "resume")]
+        epoch = max((checkpoint.resume(self) for checkpoint in checkpoints), default=0)
         # Keras warns that it does not shuffle data sets; they come shuffled.
-        return super().fit(x, y, **{"shuffle": y is not None} | kwargs)
+        return super().fit(x, y, **{"shuffle": y is not None, "initial_epoch": epoch} | kwargs)
 
     def train_step(self, data):
         images, labels = data
@@ -174,5 +176,5 @@ def _check_images(images, image_shape):
     if images.dtype != np.float32 or not (images.min() >= 0 and images.max() <= 1):
         raise ValueError(
             f"images must be float32 in [0, 1]. Received: {images.dtype}, {images.min()} to {images.max()}; "
-            "synthkit.imageset.to_dataset makes such batches"
+            "synthkit.pipeline.to_dataset makes such batches"
         )

@@ -6,7 +6,7 @@ import tensorflow as tf
 from keras import layers
 
 from synthkit.generators.contract import Generator
-from synthkit.generators.mirroring import mirror
+from synthkit.generators.layers import follow, halvings, mirror, moving_average
 
 OFFSET = 0.008  # of the cosine schedule, which keeps the first steps from being too small
 
@@ -77,20 +77,15 @@ class Diffusion(Generator):
         self.width, self.guidance, self.sampling_steps = width, guidance, sampling_steps
         self.decay, self.flips = decay, flips
         self.network = unet(self.image_shape, num_classes + 1, width)
-        self.average = keras.models.clone_model(self.network)
-        self.average.set_weights(self.network.get_weights())
-        self.average.trainable = False
+        self.average = moving_average(self.network)
         self.seed_generator = keras.random.SeedGenerator()
         self.built = True
 
-    @property
-    def guidance(self):
-        return self._guidance
-
-    @guidance.setter
-    def guidance(self, scale):
-        self._guidance = scale
-        vars(self).pop("_draw_function", None)  # it was traced with the scale before
+    def with_guidance(self, scale):
+        """Returns a copy whose samples are guided by another scale."""
+        copy = type(self).from_config({**self.get_config(), "guidance": scale})
+        copy.set_weights(self.get_weights())
+        return copy
 
     def get_config(self):
         own = ("width", "guidance", "sampling_steps", "decay", "flips")
@@ -125,10 +120,7 @@ class Diffusion(Generator):
             loss = self.loss_of(images, labels, noise, time)
         weights = self.network.trainable_variables
         self.optimizer.apply(tape.gradient(loss, weights), weights)
-        steps = tf.cast(self.steps, "float32")
-        decay = tf.minimum(self.decay, (1 + steps) / (10 + steps))
-        for mean, weight in zip(self.average.weights, self.network.weights, strict=True):
-            mean.assign(decay * mean + (1 - decay) * weight)
+        follow(self.average, self.network, self.steps, self.decay)
         return {"loss": loss}
 
     def draw(self, noise, labels):
@@ -184,9 +176,7 @@ def unet(image_shape, num_labels, width):
     waves = layers.Concatenate()([keras.ops.sin(angles), keras.ops.cos(angles)])
     condition = layers.Add()([layers.Dense(4 * width)(waves), layers.Dense(4 * width, use_bias=False)(label)])
     condition = layers.Dense(4 * width, activation="swish")(layers.Activation("swish")(condition))
-    side, widths = min(image_shape[:2]), [width]
-    while side > 8 and not any(edge % 2 ** len(widths) for edge in image_shape[:2]):
-        side, widths = side // 2, [*widths, min(2 * widths[-1], 8 * width)]
+    widths = [width * min(2**level, 8) for level in range(halvings(image_shape) + 1)]
     x = layers.Conv2D(width, 3, padding="same")(noisy)
     skips = []
     for filters in widths[:-1]:

@@ -3,8 +3,9 @@
 import keras
 import tensorflow as tf
 
+from synthkit.generators import losses
 from synthkit.generators.contract import Generator
-from synthkit.generators.mirroring import mirror
+from synthkit.generators.layers import follow, mirror, moving_average
 
 NETWORKS = ("generator", "discriminator", "augment")
 FUNCTIONS = ("generator_loss", "discriminator_loss", "penalty")
@@ -23,8 +24,8 @@ class GAN(Generator):
             in [0, 1]. Labels are one-hot.
         discriminator: keras.Model of `[image, label]`, or of `[image]` alone, to scores `(batch, 1)`; or to
             `[scores, logits of the classes]`, an auxiliary classifier (Odena, Olah and Shlens 2017).
-        generator_loss, discriminator_loss: functions of `gan_losses`.
-        penalty: function of `gan_losses` on the discriminator's slope, or None.
+        generator_loss, discriminator_loss: functions of `losses`.
+        penalty: function of `losses` on the discriminator's slope, or None.
         penalty_weight: what it is multiplied by.
         penalty_every: steps from one penalty to the next; it then weighs as much more (Karras et al. 2020).
         critic_steps: the discriminator's updates for each of the generator's.
@@ -40,8 +41,8 @@ class GAN(Generator):
         generator,
         discriminator,
         *,
-        generator_loss,
-        discriminator_loss,
+        generator_loss=losses.cross_entropy_generator,
+        discriminator_loss=losses.cross_entropy_discriminator,
         penalty=None,
         penalty_weight=1.0,
         penalty_every=1,
@@ -58,11 +59,7 @@ class GAN(Generator):
         self.generator_loss, self.discriminator_loss = generator_loss, discriminator_loss
         self.penalty, self.penalty_weight, self.penalty_every = penalty, penalty_weight, penalty_every
         self.critic_steps, self.flips, self.decay = critic_steps, flips, decay
-        self.average = None
-        if decay:
-            self.average = keras.models.clone_model(generator)
-            self.average.set_weights(generator.get_weights())
-            self.average.trainable = False
+        self.average = moving_average(generator) if decay else None
         self.seed_generator = keras.random.SeedGenerator()
         self.built = True
 
@@ -104,18 +101,18 @@ class GAN(Generator):
             self._update_discriminator(images, self._generate(label), label)
         with tf.GradientTape() as making:
             made = self._generate(label)
-        losses = self._update_discriminator(images, tf.stop_gradient(made), label)
+        values = self._update_discriminator(images, tf.stop_gradient(made), label)
         with tf.GradientTape() as judging:
             judging.watch(made)
             score, logits = self.judge(made, label, untouched=True)
-            losses["generator_loss"] = self.generator_loss(score)
-            total = losses["generator_loss"] + _class_loss(label, logits)
+            values["generator_loss"] = self.generator_loss(score)
+            total = values["generator_loss"] + _class_loss(label, logits)
         variables = self.generator.trainable_variables
         gradients = making.gradient(made, variables, output_gradients=judging.gradient(total, made))
         self.optimizer.apply(gradients, variables)
         if self.average is not None:
-            self._follow()
-        return losses
+            follow(self.average, self.generator, self.steps, self.decay)
+        return values
 
     def _generate(self, label):
         noise = keras.random.normal((tf.shape(label)[0], *self.noise_shape), seed=self.seed_generator)
@@ -163,13 +160,6 @@ class GAN(Generator):
         if self.penalty_every == 1:
             return weighted()
         return tf.cond(self.steps % self.penalty_every == 0, weighted, lambda: 0.0)
-
-    def _follow(self):
-        """Moves the average towards the generator's weights, faster at first, when they are far from good."""
-        step = tf.cast(self.steps, "float32")
-        decay = tf.minimum(self.decay, (1 + step) / (10 + step))
-        for mean, weight in zip(self.average.weights, self.generator.weights, strict=True):
-            mean.assign(decay * mean + (1 - decay) * weight)
 
     def draw(self, noise, labels):
         network = self.generator if self.average is None else self.average

@@ -116,20 +116,35 @@ def _shift(side, by):
     return tf.cast(place[None, :, None] - place[None, None, :] == by, "float32")
 
 
+def halvings(image_shape, smallest=5):
+    """Returns how often an image can be halved before a side is odd or would fall below `smallest` pixels.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        smallest: int, pixels.
+
+    Returns:
+        int.
+    """
+    sides, count = image_shape[:2], 0
+    while min(sides) >> count >= 2 * smallest and not any(side % 2 ** (count + 1) for side in sides):
+        count += 1
+    return count
+
+
 def doublings(image_shape, smallest):
-    """Returns how small an image starts and how often its sides double: `(start, times)`.
+    """Returns the side that a generator starts from and how often it doubles: `(start, times)`.
 
     Args:
         image_shape: `(height, width, channels)`.
         smallest: least side to start from; the start is less than twice that.
 
     Raises:
-        ValueError: if the image is not square, or its side not such a start times a power of two of at least 4.
+        ValueError: if the image is not square, or its side is not such a start times a power of two of at least 4.
     """
     height, width, _ = image_shape
-    start, times = height, 0
-    while start >= 2 * smallest and start % 2 == 0:
-        start, times = start // 2, times + 1
+    times = halvings(image_shape, smallest)
+    start = height >> times
     if height != width or not smallest <= start < 2 * smallest or times < 2:
         sides = [first * 2**n for n in range(2, 6) for first in range(smallest, 2 * smallest)]
         raise ValueError(
@@ -137,3 +152,46 @@ def doublings(image_shape, smallest):
             f"Received: {height}×{width}; synthkit.imageset.resize changes the size"
         )
     return start, times
+
+
+def moving_average(network):
+    """Returns a copy of a network that is not trained; `follow` moves its weights."""
+    average = keras.models.clone_model(network)
+    average.set_weights(network.get_weights())
+    average.trainable = False
+    return average
+
+
+def follow(average, network, steps, decay):
+    """Moves an exponential moving average towards a network's weights, inside a graph; faster during the first steps.
+
+    Args:
+        average: keras.Model of `moving_average`.
+        network: keras.Model that is being trained.
+        steps: int64 scalar, gradient steps so far.
+        decay: float, the fraction of the average that is kept at each step.
+    """
+    step = tf.cast(steps, "float32")
+    decay = tf.minimum(decay, (1 + step) / (10 + step))
+    for mean, weight in zip(average.weights, network.weights, strict=True):
+        mean.assign(decay * mean + (1 - decay) * weight)
+
+
+def mirror(images, labels, classes, seed):
+    """Mirrors half of the images left to right, drawn at random, inside a graph.
+
+    Args:
+        images: float32 `(batch, height, width, channels)`.
+        labels: int64 `(batch,)`.
+        classes: labels of the classes whose images may be mirrored, or None for all. A left kidney mirrored is a right
+            one: leave such classes out.
+        seed: keras.random.SeedGenerator.
+
+    Returns:
+        float32 `(batch, height, width, channels)`.
+    """
+    turned = keras.random.uniform((tf.shape(images)[0],), seed=seed) < 0.5
+    if classes is not None:
+        allowed = tf.constant(list(classes), "int64", shape=(1, len(classes)))
+        turned &= tf.reduce_any(labels[:, None] == allowed, axis=1)
+    return tf.where(turned[:, None, None, None], tf.reverse(images, axis=[2]), images)

@@ -22,9 +22,13 @@ noise of single images twice and the variance between a few seeds short.
 import dataclasses
 
 import numpy as np
-from scipy import stats
+import pandas as pd
+from scipy import optimize, stats
+
+from synthkit.statistics.scores import auc
 
 MARGIN = 0.05  # of AUC or share: what reader studies often take as the smallest difference that matters
+FAR = 20.0  # shares of the gap; an end that lies further out is called infinite
 
 
 def patient_weights(patients, draws, seed=0):
@@ -47,32 +51,6 @@ def patient_weights(patients, draws, seed=0):
         chosen = rng.integers(count, size=rows.shape) + count * np.arange(len(rows))[:, None]
         rows[:] = np.bincount(chosen.ravel(), minlength=rows.size).reshape(rows.shape)
     return counts if count == len(patient) and (patient == np.arange(count)).all() else counts[:, patient]
-
-
-def bootstrap(measure, labels, arms, patients, draws=10_000, seed=0):
-    """Draws a figure of several arms on samples of patients and of seeds at once, the same samples for every arm.
-
-    For any figure and any difference; the verdict of `summarize` does not rest on it, see the module's docstring.
-
-    Args:
-        measure: a function of `statistics.scores`, or another with its first three arguments.
-        labels: int `(n,)`.
-        arms: list of float `(seeds, n, classes)`, the same seeds in the same order.
-        patients: `(n,)`.
-        draws: int, how many samples.
-        seed: int.
-
-    Returns:
-        float64 `(draws, arms)`, means over the seeds drawn.
-    """
-    rng, seeds, found = np.random.default_rng(seed), len(arms[0]), []
-    block = max(1, 2**23 // len(labels))
-    for start in range(0, draws, block):
-        weights = patient_weights(patients, min(block, draws - start), rng)
-        drawn = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=len(weights)) / seeds
-        values = [np.stack([measure(labels, scores, weights) for scores in arm], axis=1) for arm in arms]
-        found.append(np.stack([(value * drawn).sum(1) for value in values], axis=1))
-    return np.concatenate(found)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,3 +147,57 @@ def estimate(values, draws, patients=np.inf, classes=1):
     shared = max(0.0, (covariance.sum() - np.trace(covariance)) / (seeds * (seeds - 1)))
     error, freedom = _error(between, shared, seeds, patients)
     return Estimate(float(values.mean()), float(error), float(freedom), seeds, float(between), patients)
+
+
+def gap_closed(scores, labels, patients, baseline="real", ceiling="oracle", draws=2000, seed=0):
+    """Measures which share of the gap in AUC between a baseline and a ceiling every other arm closes.
+
+    With fresh images from the simulator for a ceiling, 1 is what no generator can pass but by luck, and 0 is no better
+    than without synthetic images. The interval is Fieller's (Journal of the Royal Statistical Society B 16, 1954): all
+    shares g for which (arm − baseline) − g (ceiling − baseline) may be zero by `estimates`.
+
+    Args:
+        scores, labels, patients: as in `summarize`.
+        baseline, ceiling: the arms at 0 and at 1.
+        draws: bootstrap samples of the patients.
+        seed: int.
+
+    Returns:
+        pandas.DataFrame, a row for every other arm: arm, share, low, high; the interval is at 95 %. Where the ceiling
+        cannot be told from the baseline, both ends are infinite.
+
+    Raises:
+        ValueError: if the baseline or the ceiling is none of the arms.
+    """
+    missing = {baseline, ceiling} - set(scores)
+    if missing:
+        raise ValueError(f"there is no arm {' and no '.join(sorted(missing))}; expected two of {', '.join(scores)}")
+    weights = patient_weights(patients, draws, seed)
+    design = len(np.unique(patients)), len(np.unique(labels))
+    above = {}  # values `(seeds,)` and draws `(draws, seeds)`, less the baseline's
+    for arm, of_seeds in scores.items():
+        values = np.array([auc(labels, s) for s in of_seeds])
+        above[arm] = values, np.stack([auc(labels, s, weights) for s in of_seeds], axis=1)
+    ground = above.pop(baseline)
+    above = {arm: (values - ground[0], drawn - ground[1]) for arm, (values, drawn) in above.items()}
+    top = above.pop(ceiling)
+    found = estimate(*top, *design)
+    known = found.p_value() < 0.05
+    rows = []
+    for arm, (values, drawn) in above.items():
+
+        def excess(share, values=values, drawn=drawn):
+            """How far zero lies outside of the interval of what is left of the arm's gain."""
+            left = estimate(values - share * top[0], drawn - share * top[1], *design)
+            low, high = left.interval()
+            return abs(left.value) - (high - low) / 2
+
+        share = values.mean() / found.value
+        ends = [_root(excess, share, share + side * FAR) if known else side * np.inf for side in (-1, 1)]
+        rows.append({"arm": arm, "share": share, "low": ends[0], "high": ends[1]})
+    return pd.DataFrame(rows, columns=["arm", "share", "low", "high"])
+
+
+def _root(excess, inside, outside):
+    """Returns where `excess` passes zero between two shares, or infinity if it does not."""
+    return optimize.brentq(excess, inside, outside) if excess(outside) > 0 else np.sign(outside - inside) * np.inf

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from synthkit.statistics.counts import wilson
+from synthkit.statistics.intervals import wilson
 from synthkit.statistics.verdicts import summarize
 
 

@@ -13,6 +13,8 @@ import pandas as pd
 from synthkit.statistics.estimates import MARGIN, estimate, patient_weights
 from synthkit.statistics.scores import MEASURES
 
+INCONCLUSIVE = "inconclusive"  # neither a difference nor equivalence is shown
+
 
 def holm(p_values):
     """Returns Holm's adjusted p-values, in the order given."""
@@ -35,13 +37,13 @@ def verdict(difference, p_holm, seeds, p_equivalent=1.0, level=0.05):
         level: below which a p-value counts.
 
     Returns:
-        "helps", "hurts", "equivalent", "no detectable effect" or, for a single seed, "one seed: no verdict".
+        "helps", "hurts", "equivalent", "inconclusive" or, for a single seed, "one seed: no verdict".
     """
     if seeds == 1:
         return "one seed: no verdict"
     if p_holm < level:
         return "helps" if difference > 0 else "hurts"
-    return "equivalent" if p_equivalent < level else "no detectable effect"
+    return "equivalent" if p_equivalent < level else INCONCLUSIVE
 
 
 def summarize(
@@ -148,6 +150,86 @@ def sentence(row):
     else:
         verb = f"{row['arm']} {found}" if found in ("helps", "hurts") else f"{row['arm']}: {found}"
         text = f"{verb}: {metric} {difference}, p = {row['p_holm']:.2g} after Holm's correction"
-        if found == "no detectable effect":
+        if found == INCONCLUSIVE:
             text += f"; a true difference of {row['detectable']:.3f} would have been found four times in five"
     return re.sub(r"-(?=\d+\.\d{3})", "−", text)
+
+
+def controls(summary, margin=MARGIN):
+    """Returns what the control arms say about the study itself: a list of sentences.
+
+    Args:
+        summary: DataFrame of `summarize`.
+        margin: the one that it was made with.
+    """
+    verdicts = summary[summary["metric"] == "auc"].set_index("arm")["verdict"].to_dict()
+    sentences = []
+    if "oracle" in verdicts:
+        sentences.append(
+            {
+                "helps": "The positive control works: fresh images from the simulator help, so this study can detect "
+                "help.",
+                "equivalent": f"The positive control shows that there is nothing to gain: even perfect synthetic "
+                f"images change the AUC by less than {margin:g}. The study is precise enough to show that; with fewer "
+                f"real images there may be more to gain.",
+            }.get(
+                verdicts["oracle"],
+                "The positive control fails: even perfect synthetic images show no help here, so this study is too "
+                "small or too short to judge any others. Run more seeds or steps.",
+            )
+        )
+    if "shuffled" in verdicts:
+        sentences.append(
+            "The negative control fails: synthetic images with wrong labels seem to help, so the help does not come "
+            "from what the images show."
+            if verdicts["shuffled"] == "helps"
+            else "The negative control works: synthetic images with permuted labels do not help."
+        )
+    return sentences
+
+
+def power(summary, margin=MARGIN):
+    """Returns which differences the study could have detected: a list of sentences.
+
+    Args:
+        summary: DataFrame of `summarize`.
+        margin: the one that it was made with.
+    """
+    table = summary[(summary["metric"] == "auc") & summary["detectable"].notna()]
+    if table.empty or table["seeds_needed"].isna().all():
+        return []
+    smallest, largest = table["detectable"].min(), table["detectable"].max()
+    reach = f"{smallest:.3f}" if f"{smallest:.3f}" == f"{largest:.3f}" else f"{smallest:.3f} to {largest:.3f}"
+    sentences = [
+        f"Power: after correction, this study had an 80 % chance to detect a true difference in AUC of {reach}, "
+        f"depending on the arm. It would have missed most smaller ones."
+    ]
+    undecided = table[(table["detectable"] > margin) & (table["verdict"] == INCONCLUSIVE)]
+    needed = [f"{row.arm} {row.seeds_needed:.0f}" for row in undecided.itertuples() if np.isfinite(row.seeds_needed)]
+    if needed:
+        sentences.append(f"Seeds needed to detect a difference of {margin:g} with that chance: {', '.join(needed)}.")
+    limited = [row.arm for row in undecided.itertuples() if np.isinf(row.seeds_needed)]
+    if limited:
+        sentences.append(
+            f"No number of seeds is enough for {', '.join(limited)}: there are too few patients in the test set."
+        )
+    return sentences
+
+
+def near_duplicates(count, images, correlation, scored_apart):
+    """Returns what near-duplicates in the test set may do to the results: a text, or "" if there are none.
+
+    Args:
+        count: test images that look like training or validation images.
+        images: test images.
+        correlation: above which two images are called near-duplicates.
+        scored_apart: whether results without them follow.
+    """
+    if not count:
+        return ""
+    return (
+        f"{count} of {images} test images look like copies of training or validation images (a correlation above "
+        f"{correlation:g}). If they are, a network that memorises does well on them, and whatever keeps it from "
+        f"memorising, augmentation or synthetic images, seems to hurt. "
+        f"{'Without them:' if scored_apart else 'Too few others are left to score.'}"
+    )

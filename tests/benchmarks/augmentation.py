@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from synthkit.augmentation import Augmenter
 from synthkit.datasets import phantom
-from synthkit.imageset import to_dataset
+from synthkit.pipeline import to_dataset
 
 ROUNDS = 7
 SECONDS = 1.0  # of each peer in each round

@@ -17,20 +17,20 @@ import numpy as np
 import pandas as pd
 
 from synthkit import classifiers, fidelity, generators, plots
-from synthkit.arms import GENERATORS
+from synthkit.catalogue import GENERATORS
 from synthkit.datasets import medmnist, phantom
-from synthkit.generators.cgan import dense_cgan
-from synthkit.generators.conv_gan import conv_cgan
-from synthkit.generators.convolutional_vae import convolutional_vae
+from synthkit.generators.conv_cgan import conv_cgan
+from synthkit.generators.conv_cvae import conv_cvae
 from synthkit.generators.diffusion import diffusion
-from synthkit.generators.vae import conditional_vae
+from synthkit.generators.medmnist_cgan import dense_cgan
+from synthkit.generators.medmnist_cvae import dense_cvae
 from synthkit.statistics import auc
 from synthkit.training import Trainer
 
 BUILDERS = {
-    "cvae": conditional_vae,
-    "cgan": dense_cgan,
-    "conv_cvae": convolutional_vae,
+    "dense_cvae": dense_cvae,
+    "dense_cgan": dense_cgan,
+    "conv_cvae": conv_cvae,
     "conv_cgan": conv_cgan,
     "diffusion": diffusion,
 }

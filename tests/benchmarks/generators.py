@@ -22,7 +22,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from synthkit.generators import cgan, dcgan
+from synthkit.generators import mammography_cgan, medmnist_cgan, skin_dcgan
 
 BATCH = 128
 ROUNDS = 5
@@ -64,7 +64,7 @@ def with_fit(model):
     labels = labels % model.num_classes
     data = tf.data.Dataset.from_tensors((images, labels)).repeat()
     options = tf.data.Options()
-    options.autotune.enabled = False  # its thread keeps every iterator open for seconds, as in `imageset.to_dataset`
+    options.autotune.enabled = False  # its thread keeps every iterator open for seconds, as in `pipeline.to_dataset`
     data = data.with_options(options)
 
     def train(steps):
@@ -170,9 +170,16 @@ def main():
         print("PyTorch is not installed: the figures that compare with it are left out")
     ratios = {}
     for name, build, shape, classes, others, steps in (
-        ("dcgan_training_vs_pytorch", lambda *_: dcgan.dcgan((32, 32, 3), True), (32, 32, 3), 1, peers, 12),
-        ("cgan_training_vs_pytorch", cgan.mammography_cgan, (64, 64, 3), 2, peers, 4),
-        ("cgan_training_vs_train_on_batch", cgan.dense_cgan, (28, 28, 1), 2, {"loop": with_train_on_batch}, 20),
+        ("dcgan_training_vs_pytorch", lambda *_: skin_dcgan.dcgan((32, 32, 3), True), (32, 32, 3), 1, peers, 12),
+        ("cgan_training_vs_pytorch", mammography_cgan.mammography_cgan, (64, 64, 3), 2, peers, 4),
+        (
+            "cgan_training_vs_train_on_batch",
+            medmnist_cgan.dense_cgan,
+            (28, 28, 1),
+            2,
+            {"loop": with_train_on_batch},
+            20,
+        ),
     ):
         model = build(shape, classes)
         contestants = {"synthkit": with_fit(model)} | {label: make(model) for label, make in others.items()}

@@ -26,7 +26,8 @@ import numpy as np
 import pandas as pd
 import pydicom
 
-from synthkit.datasets import cbis_ddsm, phantom_archive, phantom_mammogram, prepared
+from synthkit.datasets import cbis_ddsm
+from synthkit.datasets.cbis_ddsm import phantom_archive, phantom_mammogram, prepared
 
 FILMS, IMAGES, LOOPED, ROUNDS, HEIGHT = 12, 1000, 40, 5, 4400
 

@@ -55,12 +55,13 @@ def make(path, count, size):
 
 def measure(what, path, count):
     """Prints seconds and MB of one kind of work on the images of a file."""
-    from synthkit.environment import import_tensorflow
+    from synthkit._environment import import_tensorflow
 
     import_tensorflow()
     from synthkit import fidelity
-    from synthkit.imageset import ImageSet, Splits, image_digests, subsample, to_dataset
-    from synthkit.leaks import near_copies
+    from synthkit.imageset import ImageSet, Splits, image_digests
+    from synthkit.pipeline import to_dataset
+    from synthkit.splitting import near_duplicates, subsample
 
     images = np.load(path, mmap_mode="r")
     whole = ImageSet(images, np.arange(count) % 2, ("a", "b"))
@@ -81,7 +82,7 @@ def measure(what, path, count):
             splits = Splits(*parts)
             assert len(set(image_digests(splits.test))) == len(splits.test)
             assert len(subsample(splits.train, 150)) == 300
-            assert not near_copies(splits.test, splits.train, splits.validation).any()
+            assert not near_duplicates(splits.test, splits.train, splits.validation).any()
         else:
             features = np.random.default_rng(1).standard_normal((2, count, 64)).astype("float32")
             fidelity.kid(*features)

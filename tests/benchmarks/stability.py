@@ -17,8 +17,8 @@ import pandas as pd
 from synthkit import fidelity, plots
 from synthkit.datasets import folders
 from synthkit.generators import callbacks
-from synthkit.generators.conv_gan import conv_cgan
-from synthkit.imageset import to_dataset
+from synthkit.generators.conv_cgan import conv_cgan
+from synthkit.pipeline import to_dataset
 
 BATCH_SIZE = 32
 

@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 
-from synthkit import results
+from synthkit.study import results
 
 
 def import_seconds(repeats=7):

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from synthkit.datasets import cbis_ddsm, cbis_ddsm_files, phantom, phantom_archive
+from synthkit.datasets import cbis_ddsm
+from synthkit.datasets.cbis_ddsm import files, phantom_archive
 
 LAYOUTS = ("descriptive", "identifiers", "jpeg")
 KINDS = {"full": "image_file_path", "crop": "cropped_image_file_path", "mask": "roi_mask_file_path"}
@@ -22,7 +23,7 @@ def archive(tmp_path_factory):
     def make(layout="descriptive"):
         if layout not in made:
             folder = tmp_path_factory.mktemp(layout)
-            made[layout] = phantom.write_cbis_ddsm(folder, 10, seed=1, height=200, layout=layout)
+            made[layout] = phantom_archive.write(folder, 10, seed=1, height=200, layout=layout)
         return made[layout]
 
     return make
@@ -207,7 +208,7 @@ def test_every_row_of_the_real_tables_joins(real_data, tables, tmp_path, layout)
 def test_simulated_archives_join(archive, layout):
     root = archive(layout)
     table, files = cbis_ddsm.index(root)
-    assert (files["kind"] == files["description"].map(cbis_ddsm_files.DESCRIPTIONS)).all()
+    assert (files["kind"] == files["description"].map(files.DESCRIPTIONS)).all()
     for row in table.itertuples():
         for path in (row.full_file, row.crop_file, row.mask_file):
             assert (root / path).exists()
@@ -273,7 +274,7 @@ def test_content_wins_over_the_description(archive, tmp_path):
 def test_a_crop_of_two_grey_levels_is_a_crop_unless_it_is_as_large_as_the_mammogram():
     def kind(size, description):
         file = pd.Series({"case": "M_1", "two_levels": True, "rows": size, "columns": size, "description": description})
-        return cbis_ddsm_files._kind(file, {"M"}, {"M": (9, 9)})
+        return files._kind(file, {"M"}, {"M": (9, 9)})
 
     assert kind(9, "cropped images") == "mask"
     assert kind(5, "cropped images") == "crop"

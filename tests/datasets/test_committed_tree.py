@@ -1,6 +1,7 @@
 import numpy as np
 
-from synthkit.datasets import cbis_ddsm, phantom
+from synthkit.datasets import cbis_ddsm
+from synthkit.datasets.cbis_ddsm import phantom_archive
 from tests.conftest import ROOT
 
 TREE = ROOT / "data" / "phantom_cbis_ddsm"
@@ -15,7 +16,7 @@ def test_the_tree_in_data_is_small_and_whole():
 
 
 def test_the_tree_is_what_its_page_says_it_was_written_by(tmp_path):
-    phantom.write_cbis_ddsm(tmp_path, 5, seed=0, height=340)
+    phantom_archive.write(tmp_path, 5, seed=0, height=340)
     ours = {path.relative_to(TREE): path.read_bytes() for path in TREE.rglob("*") if path.is_file()}
     again = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert ours.keys() == again.keys()

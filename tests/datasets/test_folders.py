@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from synthkit.datasets import folders
+from synthkit.datasets import folders, reading
 
 
 def picture(path, seed, size=(30, 40), mode="L"):
@@ -88,12 +88,12 @@ class TestSplitting:
 class TestReading:
     def test_grey_values_survive(self, tmp_path):
         picture(tmp_path / "a.png", 1, (24, 24))
-        read = folders.read_image(tmp_path / "a.png")
-        assert (folders.fit(read, 24, False)[..., 0] == np.random.default_rng(1).integers(0, 256, (24, 24))).all()
+        read = reading.read_image(tmp_path / "a.png")
+        assert (folders._fit(read, 24, False)[..., 0] == np.random.default_rng(1).integers(0, 256, (24, 24))).all()
 
     def test_sixteen_bits_become_eight(self, tmp_path):
         picture(tmp_path / "a.png", 1, (24, 24), "I;16")
-        assert (folders.read_image(tmp_path / "a.png") == np.random.default_rng(1).integers(0, 256, (24, 24))).all()
+        assert (reading.read_image(tmp_path / "a.png") == np.random.default_rng(1).integers(0, 256, (24, 24))).all()
 
     def test_colour_is_found(self, root):
         for i, file in enumerate(sorted(root.rglob("*.png"))):

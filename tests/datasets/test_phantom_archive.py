@@ -5,13 +5,13 @@ import pydicom
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from synthkit import dicom
-from synthkit.datasets import cbis_ddsm, phantom, phantom_archive, phantom_mammogram
+from synthkit.datasets import cbis_ddsm, dicom
+from synthkit.datasets.cbis_ddsm import phantom_archive, phantom_mammogram
 
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
-    return phantom.write_cbis_ddsm(tmp_path_factory.mktemp("archive"), 20, seed=0, height=240)
+    return phantom_archive.write(tmp_path_factory.mktemp("archive"), 20, seed=0, height=240)
 
 
 def test_tables_have_the_real_tables_columns(archive, real_data):
@@ -84,7 +84,7 @@ def test_crops_and_masks_belong_to_their_mammograms(archive):
 
 def test_same_seed_same_bytes(tmp_path):
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
-        phantom.write_cbis_ddsm(tmp_path / name, 2, seed, height=200)
+        phantom_archive.write(tmp_path / name, 2, seed, height=200)
     trees = [
         {p.relative_to(tmp_path / n): p.read_bytes() for p in (tmp_path / n).rglob("*.*") if p.is_file()} for n in "abc"
     ]
@@ -134,4 +134,4 @@ def test_mammograms_show_what_they_should(view):
 )
 def test_errors(tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
-        phantom.write_cbis_ddsm(tmp_path, **options)
+        phantom_archive.write(tmp_path, **options)

@@ -14,14 +14,13 @@ import pydicom
 import pytest
 
 from synthkit import __main__ as command
-from synthkit import preprocessing
-from synthkit.datasets import cbis_ddsm_files, phantom, prepared
+from synthkit.datasets.cbis_ddsm import phantom_archive, prepared, preprocessing
 from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
-    return phantom.write_cbis_ddsm(tmp_path_factory.mktemp("archive"), 24, seed=2, height=200)
+    return phantom_archive.write(tmp_path_factory.mktemp("archive"), 24, seed=2, height=200)
 
 
 def plain_loop(path):
@@ -158,7 +157,7 @@ def test_broken_files_are_listed_and_tried_again(archive, tmp_path):
 
 
 def test_jpeg_layout(tmp_path):
-    root = phantom.write_cbis_ddsm(tmp_path / "jpeg", 6, seed=3, height=240, layout="jpeg")
+    root = phantom_archive.write(tmp_path / "jpeg", 6, seed=3, height=240, layout="jpeg")
     index, skipped = prepared.prepare(root, tmp_path / "out", image="full", image_size=32, jobs=1)
     assert not len(skipped)
     images = prepared.open_images(tmp_path / "out").images
@@ -236,7 +235,10 @@ def test_what_is_prepared_stays_though_a_part_of_the_collection_is_away(archive,
 
 @pytest.mark.parametrize("where", ["scan", "prepare"])
 def test_a_decoder_that_crashes_costs_its_file(archive, tmp_path, monkeypatch, where):
-    module, name = {"scan": (cbis_ddsm_files, "describe"), "prepare": (prepared, "_prepare_file")}[where]
+    module, name = {
+        "scan": (sys.modules["synthkit.datasets.cbis_ddsm.files"], "describe"),
+        "prepare": (prepared, "_prepare_file"),
+    }[where]
     index, _ = prepared.prepare(archive, tmp_path / "fine", image_size=16, jobs=1)
     original, bad = getattr(module, name), index["file"][5]
 

@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from synthkit._reusable import state
 from synthkit.generators import callbacks
 from synthkit.generators.contract import Generator
-from synthkit.reusable import state
 from tests.conftest import ROOT, make_imageset
 
 REAL = make_imageset(40, 1, size=8)

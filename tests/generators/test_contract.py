@@ -69,7 +69,7 @@ def test_labels_asked_for_out_of_range():
         (lambda x, y: (x * 255, y), r"float32 in \[0, 1\]. Received: float32, 63.75 to 191.25"),
         (lambda x, y: (x - 0.5, y), r"Received: float32, -0.25 to 0.25"),
         (lambda x, y: (x * np.float32("nan"), y), "Received: float32, nan to nan"),
-        (lambda x, y: ((x * 255).astype("uint8"), y), "Received: uint8, 63 to 191; synthkit.imageset.to_dataset"),
+        (lambda x, y: ((x * 255).astype("uint8"), y), "Received: uint8, 63 to 191; synthkit.pipeline.to_dataset"),
         (lambda x, y: (x, y + 1), "labels must lie between 0 and 1. Received: 1 to 2"),
         (lambda x, y: (x, y - 1), "Received: -1 to 0"),
         (lambda x, y: (x, np.eye(2)[y]), r"8 integers, one an image. Received: float64 \(8, 2\)"),

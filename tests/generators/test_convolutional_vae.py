@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from synthkit.generators.convolutional_vae import ConvolutionalVAE, bands, convolutional_vae
-from synthkit.imageset import to_dataset
+from synthkit.generators.conv_cvae import ConvCVAE, bands, conv_cvae
+from synthkit.pipeline import to_dataset
 from tests.conftest import make_imageset
 
 
 def small(**kwargs):
     keras.utils.set_random_seed(0)
-    model = ConvolutionalVAE((16, 16, 1), 2, width=8, latent_size=4, **kwargs)
+    model = ConvCVAE((16, 16, 1), 2, width=8, latent_size=4, **kwargs)
     model.compile(keras.optimizers.Adam(3e-3), jit_compile=False)
     model.optimizer.build(model.trainable_variables)
     return model
@@ -88,17 +88,17 @@ def test_saves_and_loads_in_a_fresh_process(fitted, tmp_path):
     fitted.save(tmp_path / "model.keras")
     np.save(tmp_path / "here.npy", fitted.sample([0, 1, 1], seed=5))
     code = (
-        "import sys, keras, numpy as np, synthkit.generators.convolutional_vae\n"
+        "import sys, keras, numpy as np, synthkit.generators.conv_cvae\n"
         "model = keras.saving.load_model(sys.argv[1] + '/model.keras')\n"
         "np.testing.assert_array_equal(model.sample([0, 1, 1], seed=5), np.load(sys.argv[1] + '/here.npy'))\n"
         "print(type(model).__name__, model.optimizer.iterations.numpy())"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "ConvolutionalVAE 100", done.stderr
+    assert done.stdout.strip() == "ConvCVAE 100", done.stderr
 
 
 @pytest.mark.parametrize(("size", "lowest"), [(28, 7), (32, 8), (64, 8), (21, 21)])
 def test_works_at_other_sizes(size, lowest):
-    model = convolutional_vae((size, size, 3), 2)
+    model = conv_cvae((size, size, 3), 2)
     assert size >> model.halvings == lowest
     assert model.decoder.output_shape == (None, size, size, 3)

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from synthkit.generators.diffusion import Diffusion, ddim_step, diffusion, schedule, unet
-from synthkit.generators.mirroring import mirror
-from synthkit.imageset import to_dataset
+from synthkit.generators.layers import mirror
+from synthkit.pipeline import to_dataset
 from tests.conftest import make_imageset
 
 

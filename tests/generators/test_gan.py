@@ -6,18 +6,26 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from synthkit.generators import autoencoder, cgan, conv_gan, dcgan, gan_losses, synthesizer
+from synthkit.generators import (
+    conv_cgan,
+    losses,
+    mammography_cgan,
+    medmnist_autoencoder,
+    medmnist_cgan,
+    skin_dcgan,
+    synthesizer,
+)
 from synthkit.generators.layers import DiffAugment, LabelPlanes, doublings
 from tests.conftest import ROOT, make_imageset
 
 BUILDERS = {
-    "autoencoder": autoencoder.autoencoder,
-    "dense_cgan": cgan.dense_cgan,
-    "mammography_cgan": cgan.mammography_cgan,
-    "per_class_dcgan": dcgan.per_class_dcgan,
-    "conv_cgan": conv_gan.conv_cgan,
-    "acgan": conv_gan.acgan,
-    "wgan_gp": conv_gan.wgan_gp,
+    "autoencoder": medmnist_autoencoder.autoencoder,
+    "dense_cgan": medmnist_cgan.dense_cgan,
+    "mammography_cgan": mammography_cgan.mammography_cgan,
+    "per_class_dcgan": skin_dcgan.per_class_dcgan,
+    "conv_cgan": conv_cgan.conv_cgan,
+    "acgan": conv_cgan.acgan,
+    "wgan_gp": conv_cgan.wgan_gp,
 }
 
 
@@ -33,23 +41,23 @@ def trainable(model):
 class TestAsReported:
     def test_dcgan_has_the_reports_parameters(self):
         # The skin-lesion study's appendix, "Full structure of GAN".
-        assert trainable(dcgan.dcgan_generator()) == 370_624
-        assert trainable(dcgan.dcgan_discriminator()) == 167_872
-        model = dcgan.dcgan()
+        assert trainable(skin_dcgan.dcgan_generator()) == 370_624
+        assert trainable(skin_dcgan.dcgan_discriminator()) == 167_872
+        model = skin_dcgan.dcgan()
         for optimizer in (model.optimizer, model.discriminator_optimizer):
             assert (float(optimizer.learning_rate), optimizer.beta_1) == (pytest.approx(2e-4), 0.5)
         kernels = [w for w in model.generator.trainable_weights if "kernel" in w.path]
         assert [float(np.std(kernel)) for kernel in kernels] == pytest.approx([0.02] * len(kernels), rel=0.1)
 
     def test_dense_networks_have_three_hidden_layers_each(self):
-        model = cgan.dense_cgan((28, 28, 1), 2)
+        model = medmnist_cgan.dense_cgan((28, 28, 1), 2)
         for network in (model.generator, model.discriminator):
             assert sum(isinstance(layer, keras.layers.Dense) for layer in network.layers) == 4
         assert float(model.optimizer.learning_rate) == pytest.approx(1e-4)
 
     @pytest.mark.parametrize(("size", "blocks"), [(224, 5), (112, 4), (56, 3), (28, 2), (64, 3), (32, 2)])
     def test_mammography_generator_doubles_seven_or_eight_pixels(self, size, blocks):
-        network = cgan.convolutional_generator((size, size, 3), 2)
+        network = medmnist_cgan.convolutional_generator((size, size, 3), 2)
         convolutions = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2DTranspose)]
         start = 8 if size in (64, 32) else 7
         reshaped = next(layer for layer in network.layers if isinstance(layer, keras.layers.Reshape))
@@ -58,7 +66,7 @@ class TestAsReported:
         assert network.output_shape == (None, size, size, 3)
 
     def test_autoencoder_has_four_hidden_layers_each(self):
-        model = autoencoder.autoencoder((28, 28, 1), 2)
+        model = medmnist_autoencoder.autoencoder((28, 28, 1), 2)
         for network in (model.encoder, model.decoder):
             assert sum(isinstance(layer, keras.layers.Dense) for layer in network.layers) == 5
 
@@ -105,14 +113,14 @@ class TestContract:
         assert set(done.stdout.split()) == set(BUILDERS)
 
     def test_wrong_sizes_are_named(self):
-        for build in (conv_gan.conv_cgan, cgan.mammography_cgan, dcgan.per_class_dcgan):
+        for build in (conv_cgan.conv_cgan, mammography_cgan.mammography_cgan, skin_dcgan.per_class_dcgan):
             with pytest.raises(ValueError, match="square images of .* pixels a side. Received: 30×28"):
                 build((30, 28, 1), 2)
         assert doublings((224, 224, 3), 5) == (7, 5)
 
     def test_an_arm_of_a_study(self):
         train = make_imageset(24, 1, size=20)
-        made = synthesizer(conv_gan.conv_cgan, epochs=2, batch_size=8)(train, np.array([0, 1, 1]), 0)
+        made = synthesizer(conv_cgan.conv_cgan, epochs=2, batch_size=8)(train, np.array([0, 1, 1]), 0)
         assert made.images.shape == (3, 20, 20, 1)
         assert made.labels.tolist() == [0, 1, 1]
 
@@ -124,7 +132,7 @@ def changed(before, model):
 @pytest.mark.parametrize("name", ["dense_cgan", "conv_cgan", "acgan", "wgan_gp", "dcgan"])
 def test_either_update_moves_its_own_network_only(name):
     images, labels = data()
-    model = dcgan.dcgan((20, 20, 1)) if name == "dcgan" else BUILDERS[name]((20, 20, 1), 2)
+    model = skin_dcgan.dcgan((20, 20, 1)) if name == "dcgan" else BUILDERS[name]((20, 20, 1), 2)
     label = tf.one_hot(labels[:8], 2)
     before = model.generator.get_weights(), model.discriminator.get_weights()
     model._update_discriminator(tf.constant(images[:8]), model._generate(label), label)
@@ -146,7 +154,7 @@ def test_either_update_moves_its_own_network_only(name):
 
 def test_the_average_follows_the_generator():
     images, labels = data()
-    model = conv_gan.conv_cgan((20, 20, 1), 2)
+    model = conv_cgan.conv_cgan((20, 20, 1), 2)
     start = [weight.numpy() for weight in model.generator.weights]
     model.steps.assign(10**6)
     model.update(tf.constant(images[:8]), tf.constant(labels[:8]))
@@ -161,11 +169,11 @@ class TestLosses:
     def test_by_hand(self):
         softplus = lambda x: np.log1p(np.exp(x))  # noqa: E731
         expected = softplus(-self.real).mean() + softplus(self.fake).mean()
-        assert float(gan_losses.cross_entropy_discriminator(self.real, self.fake)) == pytest.approx(expected, rel=1e-6)
-        assert float(gan_losses.cross_entropy_generator(self.fake)) == pytest.approx(softplus(-self.fake).mean())
-        assert float(gan_losses.hinge_discriminator(self.real, self.fake)) == (0 + 1.5) / 2 + (0 + 1.25) / 2
-        assert float(gan_losses.wasserstein_discriminator(self.real, self.fake)) == (-3 + 0.25) / 2 - (2 - 0.5) / 2
-        assert float(gan_losses.raise_scores(self.fake)) == (3 - 0.25) / 2
+        assert float(losses.cross_entropy_discriminator(self.real, self.fake)) == pytest.approx(expected, rel=1e-6)
+        assert float(losses.cross_entropy_generator(self.fake)) == pytest.approx(softplus(-self.fake).mean())
+        assert float(losses.hinge_discriminator(self.real, self.fake)) == (0 + 1.5) / 2 + (0 + 1.25) / 2
+        assert float(losses.wasserstein_discriminator(self.real, self.fake)) == (-3 + 0.25) / 2 - (2 - 0.5) / 2
+        assert float(losses.raise_scores(self.fake)) == (3 - 0.25) / 2
 
     def test_slopes_of_a_plane_and_of_a_bowl(self):
         seed = keras.random.SeedGenerator(0)
@@ -178,11 +186,11 @@ class TestLosses:
         def bowl(images):
             return tf.reduce_sum(images**2, (1, 2, 3))[:, None]
 
-        assert float(gan_losses.r1(flat, x, x, seed)) == pytest.approx(25)
-        assert float(gan_losses.gradient_penalty(flat, x, 0 * x, seed)) == pytest.approx(16)
+        assert float(losses.r1(flat, x, x, seed)) == pytest.approx(25)
+        assert float(losses.gradient_penalty(flat, x, 0 * x, seed)) == pytest.approx(16)
         squares = (4 * x.numpy() ** 2).sum((1, 2, 3))
-        assert float(gan_losses.r1(bowl, x, 0 * x, seed)) == pytest.approx(squares.mean(), rel=1e-5)
-        assert float(gan_losses.gradient_penalty(bowl, x, x, seed)) == pytest.approx(
+        assert float(losses.r1(bowl, x, 0 * x, seed)) == pytest.approx(squares.mean(), rel=1e-5)
+        assert float(losses.gradient_penalty(bowl, x, x, seed)) == pytest.approx(
             ((np.sqrt(squares) - 1) ** 2).mean(), rel=1e-4
         )
 
@@ -246,7 +254,7 @@ class TestDiffAugment:
 
 def test_autoencoder_can_be_asked_while_it_is_trained():
     images, labels = data()
-    model, shapes = autoencoder.autoencoder((20, 20, 1), 2), []
+    model, shapes = medmnist_autoencoder.autoencoder((20, 20, 1), 2), []
     look = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: shapes.append(model.sample([0, 1], 0).shape))
     model.fit(images, labels, epochs=2, verbose=0, callbacks=[look])
     assert shapes == [(2, 20, 20, 1)] * 2
@@ -254,7 +262,7 @@ def test_autoencoder_can_be_asked_while_it_is_trained():
 
 def test_autoencoder_reconstructs_images_of_the_class_without_repeats():
     images, labels = data(count=20)
-    model = autoencoder.autoencoder((20, 20, 1), 2)
+    model = medmnist_autoencoder.autoencoder((20, 20, 1), 2)
     model.fit(images, labels, epochs=1, verbose=0)
     own = images[labels == 1]
     made = model.sample([1] * len(own), 0)
@@ -268,7 +276,7 @@ def test_per_class_networks_see_their_class_alone():
     images, labels = data(count=32)
     images = np.where(labels[:, None, None, None] == 1, 1.0, 0.0).astype("float32") * np.ones_like(images)
     seen = []
-    model = dcgan.per_class_dcgan((20, 20, 1), 2)
+    model = skin_dcgan.per_class_dcgan((20, 20, 1), 2)
     for label, network in enumerate(model.networks):
         original = network.update
 

@@ -5,9 +5,9 @@ import keras
 import numpy as np
 import pytest
 
-from synthkit import arms, augmentation, generators
+from synthkit import augmentation, catalogue, generators
 from synthkit.generators.contract import Generator
-from synthkit.generators.vae import conditional_vae
+from synthkit.generators.medmnist_cvae import dense_cvae
 from tests.conftest import make_imageset
 
 LABELS = np.array([0, 1, 1, 0, 1])
@@ -26,7 +26,7 @@ def test_fits_once_for_a_training_set_and_seed():
 
     def build(image_shape, num_classes):
         starts.append(image_shape)
-        return conditional_vae(image_shape, num_classes)
+        return dense_cvae(image_shape, num_classes)
 
     synthesize = generators.synthesizer(build, epochs=2)
     train, labels = make_imageset(20, 1), np.array([1, 0, 0])
@@ -44,7 +44,7 @@ def test_fits_once_for_a_training_set_and_seed():
 
 def test_diverged_training_is_an_error():
     def build(image_shape, num_classes):
-        model = conditional_vae(image_shape, num_classes)
+        model = dense_cvae(image_shape, num_classes)
         model.optimizer.learning_rate = float("nan")
         return model
 
@@ -54,11 +54,11 @@ def test_diverged_training_is_an_error():
 
 @pytest.mark.parametrize("name", ["autoencoder", "dcgan", "conv_cgan"])
 def test_kept_generator_makes_the_same_images(name, no_fit, tmp_path, monkeypatch):
-    monkeypatch.setattr(arms, "GENERATORS", dict.fromkeys(arms.GENERATORS, (1, 8)))
+    monkeypatch.setattr(catalogue, "GENERATORS", dict.fromkeys(catalogue.GENERATORS, (1, 8)))
     train = make_imageset(24, size=32 if name == "dcgan" else 28)
-    before = arms.named([name], keep=tmp_path)[0].synthesizer(train, LABELS, 3)
+    before = catalogue.arms([name], keep=tmp_path)[0].synthesizer(train, LABELS, 3)
     no_fit()
-    after = arms.named([name], keep=tmp_path)[0].synthesizer(train, LABELS, 3)
+    after = catalogue.arms([name], keep=tmp_path)[0].synthesizer(train, LABELS, 3)
     np.testing.assert_array_equal(after.images, before.images)
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -67,9 +67,9 @@ def test_another_process_takes_it_up(tmp_path):
     script = (
         "import sys, numpy as np\n"
         "from synthkit import generators\n"
-        "from synthkit.generators.vae import conditional_vae\n"
+        "from synthkit.generators.vae import dense_cvae\n"
         "from tests.conftest import make_imageset\n"
-        "synthesize = generators.synthesizer(conditional_vae, epochs=1, batch_size=8, keep=sys.argv[1])\n"
+        "synthesize = generators.synthesizer(dense_cvae, epochs=1, batch_size=8, keep=sys.argv[1])\n"
         "np.save(sys.argv[2], synthesize(make_imageset(24, size=28), np.array([0, 1, 1]), 3).images)\n"
     )
     for name in ("first.npy", "second.npy"):
@@ -80,15 +80,15 @@ def test_another_process_takes_it_up(tmp_path):
 
 def test_whatever_decides_the_fit_is_told_apart(tmp_path):
     train, options = make_imageset(12), {"epochs": 1, "batch_size": 8, "keep": tmp_path}
-    one = generators.synthesizer(conditional_vae, **options)
+    one = generators.synthesizer(dense_cvae, **options)
     one(train, LABELS, 1)
     one(train, LABELS, 2)
     one(train[np.arange(10)], LABELS, 1)
     for other in ({"epochs": 2}, {"batch_size": 12}, {"augment": augmentation.Augmenter()}):
-        generators.synthesizer(conditional_vae, **options | other)(train, LABELS, 1)
+        generators.synthesizer(dense_cvae, **options | other)(train, LABELS, 1)
 
     def slower(*kind):
-        model = conditional_vae(*kind)
+        model = dense_cvae(*kind)
         model.compile(keras.optimizers.Adam(1e-4))
         return model
 
@@ -99,16 +99,16 @@ def test_whatever_decides_the_fit_is_told_apart(tmp_path):
 def test_damaged_file_is_named(tmp_path):
     train = make_imageset(12)
     options = {"epochs": 1, "batch_size": 8, "keep": tmp_path}
-    generators.synthesizer(conditional_vae, **options)(train, LABELS, 1)
+    generators.synthesizer(dense_cvae, **options)(train, LABELS, 1)
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:-200])
     with pytest.raises(ValueError, match=rf"{file.name} holds no generator that can be read .*; delete it to fit anew"):
-        generators.synthesizer(conditional_vae, **options)(train, LABELS, 1)
+        generators.synthesizer(dense_cvae, **options)(train, LABELS, 1)
 
 
 def test_folder_that_cannot_be_written_costs_no_second_fit(no_fit, tmp_path):
     (tmp_path / "file").touch()
-    synthesize = generators.synthesizer(conditional_vae, epochs=1, batch_size=8, keep=tmp_path / "file" / "kept")
+    synthesize = generators.synthesizer(dense_cvae, epochs=1, batch_size=8, keep=tmp_path / "file" / "kept")
     with pytest.raises(OSError, match=r"kept.*\.keras cannot be written"):
         synthesize(make_imageset(12), LABELS, 1)
     no_fit()
@@ -117,6 +117,6 @@ def test_folder_that_cannot_be_written_costs_no_second_fit(no_fit, tmp_path):
 
 def test_generator_is_fitted_on_augmented_images():
     train = make_imageset(12)
-    plain = generators.synthesizer(conditional_vae, epochs=2, batch_size=8)(train, LABELS, 1)
-    turned = generators.synthesizer(conditional_vae, epochs=2, batch_size=8, augment=augmentation.Augmenter())
+    plain = generators.synthesizer(dense_cvae, epochs=2, batch_size=8)(train, LABELS, 1)
+    turned = generators.synthesizer(dense_cvae, epochs=2, batch_size=8, augment=augmentation.Augmenter())
     assert (turned(train, LABELS, 1).images != plain.images).any()

@@ -5,14 +5,14 @@ import keras
 import numpy as np
 import pytest
 
-from synthkit.generators.vae import ConditionalVAE, conditional_vae
-from synthkit.imageset import to_dataset
+from synthkit.generators.medmnist_cvae import DenseCVAE, dense_cvae
+from synthkit.pipeline import to_dataset
 from tests.conftest import make_imageset
 
 
 def test_layers_are_the_reports():
     # The MedMNIST study: two hidden fully connected layers each in encoder and decoder.
-    model = conditional_vae((28, 28, 1), 11)
+    model = dense_cvae((28, 28, 1), 11)
     for part in (model.encoder, model.decoder):
         hidden = [layer for layer in part.layers if isinstance(layer, keras.layers.Dense)][:-1]
         assert len(hidden) == 2
@@ -24,7 +24,7 @@ def test_layers_are_the_reports():
 
 
 def test_losses_agree_with_the_formula_by_hand():
-    model = ConditionalVAE((2, 2, 1), 2, hidden=(3, 3), latent_size=2)
+    model = DenseCVAE((2, 2, 1), 2, hidden=(3, 3), latent_size=2)
     rng = np.random.default_rng(0)
     images, labels = rng.random((5, 2, 2, 1), "float32"), np.array([0, 1, 1, 0, 1])
     noise = rng.standard_normal((5, 2)).astype("float32")
@@ -49,7 +49,7 @@ def test_losses_agree_with_the_formula_by_hand():
 @pytest.fixture(scope="module")
 def fitted():
     keras.utils.set_random_seed(0)
-    model = conditional_vae((20, 20, 1), 2)
+    model = dense_cvae((20, 20, 1), 2)
     data = to_dataset(make_imageset(64, 1), 64, shuffle_seed=0)
     history = model.fit(data, epochs=60, verbose=0, shuffle=False)
     return model, history.history
@@ -90,4 +90,4 @@ def test_saves_and_loads_in_a_fresh_process(fitted, tmp_path):
         "print(type(model).__name__, model.optimizer.iterations.numpy())"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "ConditionalVAE 60", done.stderr
+    assert done.stdout.strip() == "DenseCVAE 60", done.stderr

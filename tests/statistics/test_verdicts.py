@@ -53,7 +53,7 @@ class TestVerdict:
     def test_words(self):
         assert statistics.verdict(0.1, 0.01, 5) == "helps"
         assert statistics.verdict(-0.1, 0.01, 5) == "hurts"
-        assert statistics.verdict(0.1, 0.06, 5) == "no detectable effect"
+        assert statistics.verdict(0.1, 0.06, 5) == "inconclusive"
         assert statistics.verdict(0.01, 0.06, 5, p_equivalent=0.01) == "equivalent"
         assert statistics.verdict(0.01, 0.03, 5, p_equivalent=0.01) == "helps"
         assert statistics.verdict(0.1, 0.001, 1) == "one seed: no verdict"
@@ -90,6 +90,6 @@ class TestVerdict:
 
     def test_without_a_baseline_there_is_no_comparison(self):
         scores, labels, owners = simulate(np.random.default_rng(3))
-        table = statistics.summarize({"cvae": scores["arm 1"]}, labels, owners, draws=50)
+        table = statistics.summarize({"dense_cvae": scores["arm 1"]}, labels, owners, draws=50)
         assert table["verdict"].isna().all()
         assert "no baseline" in statistics.sentence(table.iloc[0].to_dict())

@@ -1,0 +1,200 @@
+"""The files of a CBIS-DDSM download: what each one shows, told from its header and its pixels, and whose it is.
+
+Whose: the header's Patient ID (0010,0020), which holds the collection's name of the case; failing that the Series
+Instance UID (0020,000E), which the case tables' paths hold; failing that a folder's name, wherever in the path it
+stands. What: a mammogram if the case has no abnormality's number; else a mask if the pixels have at most two grey
+levels, and a crop if they have more, whatever the folder or the table says.
+"""
+
+import os
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from synthkit import _workers
+from synthkit._files import check_name, read_csv
+from synthkit.datasets import dicom
+from synthkit.datasets.reading import SUFFIXES, read_image, read_size
+
+CASE = re.compile(r"(?:Mass|Calc)-(?:Training|Test)_P_\d{5}_(?:LEFT|RIGHT)_(?:CC|MLO)(?:_\d{1,2})?")
+SERIES = re.compile(r"\d+(?:\.\d+){5,}")
+DICOM = (".dcm", ".dicom")
+DESCRIPTIONS = {"full mammogram images": "full", "cropped images": "crop", "ROI mask images": "mask"}
+PATHS = {"full": "image_file_path", "crop": "cropped_image_file_path", "mask": "roi_mask_file_path"}
+CRASHED = "its decoder crashed or ran out of memory, twice. Replace it or take it out"
+SAMPLES = 64  # rows looked at to tell a mask from a crop
+
+
+def scan(root, table, below, *, jobs=1, progress=False):
+    """Looks into every image file below a folder.
+
+    Args:
+        root: folder.
+        table: DataFrame of `cbis_ddsm.merge`.
+        below: the files there, as `find` lists them.
+        jobs: processes, -1 for as many as there are cores.
+        progress: whether to show a bar.
+
+    Returns:
+        DataFrame, a row per file in the order of their paths: `file` (relative to `root`), `case` (joined to; empty if
+        to none), `kind` (full, crop, mask or empty), `description` (the header's own), `rows`, `columns`, `problem`
+        (empty for files that are joined), `pixels` (`dicom.Rows` of files that need no decoding, so that nobody has to
+        parse their headers again, or None).
+    """
+    paths = [path for path in below if path.lower().endswith(DICOM + SUFFIXES)]
+    listed = _listed([Path(root) / path for path in below if path.endswith("dicom_info.csv")])
+    tasks = {path: (root, path, listed.get(path.split("/jpeg/")[-1].removeprefix("jpeg/"))) for path in paths}
+    found = {}
+    with tqdm(total=len(paths), desc="looking into files", unit="file", disable=not progress) as bar:
+        for path, told in _workers.run(describe, tasks, jobs, batch_size="auto"):
+            found[path] = told or _undescribed(path, f"{path}: {CRASHED}")
+            bar.update()
+    columns = ["file", "case", "series", "description", "rows", "columns", "two_levels", "problem", "pixels"]
+    return _assign(pd.DataFrame([found[path] for path in paths], columns=columns), table)
+
+
+def find(root):
+    """Returns the paths of all files below a folder, relative to it, in their order, without hidden ones."""
+    paths, start = [], len(os.path.join(root, ""))
+    for folder, _, names in os.walk(root):
+        paths += [os.path.join(folder, name)[start:].replace(os.sep, "/") for name in names if name[0] != "."]
+    for path in paths:
+        check_name(path)
+    return sorted(paths)
+
+
+def describe(root, path, listed=None):
+    """Returns what one file says of itself: the columns of `scan` with `series` and `two_levels` instead of `kind`.
+
+    Args:
+        root: folder.
+        path: str, relative to it.
+        listed: `(Patient ID, description)` that `dicom_info.csv` gives for a JPEG file, or None.
+    """
+    case = description = problem = ""
+    series = _series(path)
+    rows = columns = 0
+    two_levels = pixels = None
+    try:
+        if path.lower().endswith(DICOM):
+            header = dicom.read_header(Path(root) / path)
+            case = dicom.text(header, "PatientID") or dicom.text(header, "PatientName")
+            series = dicom.text(header, "SeriesInstanceUID") or series
+            description = dicom.text(header, "SeriesDescription")
+            rows, columns = dicom.size(header)
+            pixels = dicom.open_pixels(Path(root) / path, header, decode=not _is_mammogram(case, path))
+            if not _is_mammogram(case, path):
+                sample = pixels[:: max(1, rows // SAMPLES)]
+                two_levels = bool(((sample == sample.min()) | (sample == sample.max())).all())
+        else:
+            case, description = listed or ("", "")
+            rows, columns = read_size(Path(root) / path)
+            if not _is_mammogram(case, path):
+                # Compression blurs a mask's edges: two levels, give or take a fiftieth of the pixels.
+                pixels = read_grey(Path(root) / path)
+                two_levels = bool(np.mean((pixels > 32) & (pixels < 223)) < 0.02)
+    except (ValueError, OSError) as error:
+        problem = str(error)
+    if getattr(pixels, "grey", None) is not dicom.as_stored:
+        pixels = None
+    return path, _case(case, path), series, description, rows, columns, two_levels, problem, pixels
+
+
+def _undescribed(path, problem):
+    """Returns what `describe` does for a file that says nothing but its path."""
+    return path, _case("", path), _series(path), "", 0, 0, None, problem, None
+
+
+def _series(path):
+    """Returns the last Series Instance UID in a path, or nothing."""
+    return next(iter(SERIES.findall(path)[::-1]), "")
+
+
+def _case(case, path):
+    """Returns the case that a header names, or else the last folder in the path that names one, or nothing."""
+    match = CASE.fullmatch(case) or next(iter(list(CASE.finditer(path))[::-1]), None)
+    return match[0] if match else ""
+
+
+def _is_mammogram(case, path):
+    case = _case(case, path)
+    return bool(case) and not case.rpartition("_")[2].isdigit()
+
+
+def read_grey(path):
+    """Reads a JPEG or PNG file as uint8 grey levels `(height, width)`; errors as `read_image`."""
+    image = read_image(path)
+    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
+
+
+def _listed(found):
+    """Reads `dicom_info.csv` of the layout with JPEG files: dict from `series/file` to (Patient ID, description)."""
+    if not found:
+        return {}
+    table = read_csv(found[0]).fillna("")
+    columns = ["image_path", "PatientID", "SeriesDescription"]
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise ValueError(f"{found[0]} must have the columns {', '.join(columns)}; it lacks {', '.join(missing)}")
+    paths = table["image_path"].str.split("/jpeg/").str[-1]
+    return dict(zip(paths, zip(table["PatientID"], table["SeriesDescription"], strict=True), strict=True))
+
+
+def _assign(files, table):
+    """Decides every file's case and kind; says in `problem` why a file has none."""
+    cases = set(table["case"])
+    mammograms = set(table["mammogram"])
+    by_series = {}
+    for kind, column in PATHS.items():
+        name = table["mammogram" if kind == "full" else "case"]
+        series = table[column].fillna("").str.findall(SERIES).str[-1]
+        by_series |= {uid: case for uid, case in zip(series, name, strict=True) if isinstance(uid, str)}
+    known = [case in cases or case in mammograms for case in files["case"]]
+    files["case"] = files["case"].where(known, files["series"].map(by_series).fillna(""))
+    full = files["case"].isin(mammograms)
+    sizes = dict(zip(files["case"][full], zip(files["rows"][full], files["columns"][full], strict=True), strict=True))
+    kinds, problems, taken = [], [], {}
+    for row in files.itertuples():
+        kind, problem = _kind(row, mammograms, sizes), row.problem
+        if not row.case:
+            problem = problem or "neither its header nor its path names a case of the tables"
+        elif not kind:
+            problem = problem or "neither its pixels nor its header tell whether it is a crop or a mask"
+        elif (row.case, kind) in taken:
+            problem = f"{taken[row.case, kind]} is the {kind} image of {row.case} already"
+        else:
+            problem = "" if kind == "full" or row.two_levels is not None else problem
+            taken[row.case, kind] = row.file
+        kinds.append(kind)
+        problems.append(problem)
+    files = files.assign(kind=kinds, problem=problems)
+    files.loc[files["problem"] != "", "case"] = ""
+    return files[["file", "case", "kind", "description", "rows", "columns", "problem", "pixels"]]
+
+
+def _kind(file, mammograms, sizes):
+    """Returns full, crop, mask, or nothing where that cannot be told."""
+    described = DESCRIPTIONS.get(file.description, "")
+    if file.case in mammograms:
+        return "full"
+    if file.two_levels is None:
+        return described if described != "full" else ""
+    if not file.two_levels:
+        return "crop"
+    # A crop of two grey levels is no mask unless it is as large as the mammogram.
+    same_size = sizes.get(file.case.rpartition("_")[0]) == (file.rows, file.columns)
+    return "crop" if described == "crop" and not same_size else "mask"
+
+
+def join(table, files):
+    """Adds `full_file`, `crop_file` and `mask_file` to the table: what `scan` found for each row, else missing."""
+    for kind in ("full", "crop", "mask"):
+        joined = files[(files["kind"] == kind) & (files["problem"] == "")]
+        file_of = dict(zip(joined["case"], joined["file"], strict=True))
+        name = table["mammogram" if kind == "full" else "case"]
+        table = table.assign(**{f"{kind}_file": name.map(file_of).astype(object)})
+    return table

@@ -1,0 +1,124 @@
+"""Convolutional conditional GANs for a few hundred images."""
+
+import keras
+from keras import layers
+
+from synthkit.generators import losses
+from synthkit.generators.gan import GAN
+from synthkit.generators.layers import DiffAugment, doublings
+
+# architecture
+LATENT_SIZE = 64
+SMALLEST = 5  # pixels a side that the generator starts from: 7 for 28 pixels, 8 for 32 and 64
+WIDTH = 32  # channels at full resolution; they double as the size halves
+WIDEST = 128
+
+
+def generator(image_shape, num_classes):
+    """Builds a generator that doubles the size by repeating pixels, which leaves no checkerboard behind.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        num_classes: int.
+
+    Returns:
+        keras.Model from noise `(batch, 64)` and one-hot labels to float32 images in [0, 1].
+    """
+    start, times = doublings(image_shape, SMALLEST)
+    noise, label = keras.Input((LATENT_SIZE,), name="noise"), keras.Input((num_classes,), name="label")
+    # A label as long as the noise, so that the first layer hears both alike.
+    x = layers.Concatenate()([noise, layers.Dense(LATENT_SIZE, use_bias=False)(label)])
+    x = layers.Dense(start * start * _width(times), use_bias=False)(x)
+    x = layers.Reshape((start, start, _width(times)))(x)
+    x = layers.ReLU()(_normalization()(x))
+    for n in reversed(range(times)):
+        x = layers.UpSampling2D()(x)
+        x = layers.Conv2D(_width(n), 3, padding="same", use_bias=False)(x)
+        x = layers.ReLU()(_normalization()(x))
+    x = layers.Conv2D(image_shape[-1], 3, padding="same", activation="sigmoid")(x)
+    return keras.Model([noise, label], x, name="generator")
+
+
+def discriminator(image_shape, num_classes, head="projection"):
+    """Builds a discriminator of strided convolutions, without normalisation, which would mix the images of a batch.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        num_classes: int.
+        head: "projection" adds the inner product of features and the label's vector to the score (Miyato and Koyama,
+            "cGANs with projection discriminator", ICLR 2018); "auxiliary" tells the class beside the score (Odena,
+            Olah and Shlens, "Conditional image synthesis with auxiliary classifier GANs", ICML 2017).
+
+    Returns:
+        keras.Model from `[image, label]` to scores `(batch, 1)`, or from `[image]` to scores and logits of the classes.
+    """
+    _, times = doublings(image_shape, SMALLEST)
+    image, label = keras.Input(image_shape, name="image"), keras.Input((num_classes,), name="label")
+    x = layers.Rescaling(2.0, offset=-1.0)(image)
+    for n in range(times):
+        x = layers.Conv2D(_width(n), 3, padding="same")(x)
+        x = layers.LeakyReLU(0.2)(x)
+        x = layers.Conv2D(_width(n + 1), 4, 2, "same")(x)
+        x = layers.LeakyReLU(0.2)(x)
+    features = layers.Dense(_width(times))(layers.Flatten()(x))
+    features = layers.LeakyReLU(0.2)(features)
+    score = layers.Dense(1)(features)
+    if head == "auxiliary":
+        return keras.Model([image], [score, layers.Dense(num_classes)(features)], name="discriminator")
+    direction = layers.Dense(_width(times), use_bias=False)(label)
+    match = layers.Dot(-1)([features, direction])
+    return keras.Model([image, label], layers.Add()([score, match]), name="discriminator")
+
+
+def _width(halvings):
+    return min(WIDTH << halvings, WIDEST)
+
+
+def _normalization():
+    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5)
+
+
+def _gan(name, image_shape, num_classes, head="projection", *, flips=(), learning_rate=2e-4, beta_1=0.5, **options):
+    model = GAN(
+        image_shape,
+        num_classes,
+        generator(image_shape, num_classes),
+        discriminator(image_shape, num_classes, head),
+        augment=DiffAugment(),
+        flips=flips,
+        decay=0.998,
+        name=name,
+        **options,
+    )
+    adam = {"learning_rate": learning_rate, "beta_1": beta_1, "beta_2": 0.99}
+    model.compile(keras.optimizers.Adam(**adam), keras.optimizers.Adam(**adam))
+    return model
+
+
+R1 = {"penalty": losses.r1, "penalty_weight": 0.5, "penalty_every": 4}
+
+
+def conv_cgan(image_shape, num_classes, flips=None):
+    """Builds a conditional GAN for a few hundred images."""
+    return _gan("conv_cgan", image_shape, num_classes, flips=flips, **R1)
+
+
+def acgan(image_shape, num_classes, flips=None):
+    """Builds the same with an auxiliary classifier instead of a conditional discriminator."""
+    return _gan("acgan", image_shape, num_classes, "auxiliary", flips=flips, **R1)
+
+
+def wgan_gp(image_shape, num_classes, flips=None):
+    """Builds the same with Wasserstein's loss and a gradient penalty."""
+    return _gan(
+        "wgan_gp",
+        image_shape,
+        num_classes,
+        flips=flips,
+        beta_1=0.0,
+        generator_loss=losses.raise_scores,
+        discriminator_loss=losses.wasserstein_discriminator,
+        penalty=losses.gradient_penalty,
+        penalty_weight=10.0,
+        critic_steps=3,
+    )

@@ -1,0 +1,75 @@
+"""The mammography study's conditional GAN."""
+
+import keras
+from keras import layers
+
+from synthkit.generators.gan import GAN
+from synthkit.generators.layers import LabelPlanes, doublings
+
+LATENT_SIZE = 100
+SMALLEST = 5  # pixels a side that the generator starts from; 224 and 28 then start from 7, 64 from 8
+FILTERS = 128  # of the first transposed convolution; they halve as the size doubles
+
+
+def generator(image_shape, num_classes):
+    """Builds the mammography study's generator (its slides, "Generator Architecture").
+
+    Noise and label become 7×7×128; five transposed convolutions double that to 224×224×3. Smaller images take fewer
+    of them. The slides leave kernels and widths open.
+
+    Args:
+        image_shape: `(height, width, channels)`; 28, 32, 56, 64, 112 or 224 pixels a side, for example.
+        num_classes: int.
+
+    Returns:
+        keras.Model from noise `(batch, 100)` and one-hot labels `(batch, num_classes)` to float32 images in [0, 1].
+    """
+    start, times = doublings(image_shape, SMALLEST)
+    noise, label = keras.Input((LATENT_SIZE,), name="noise"), keras.Input((num_classes,), name="label")
+    x = layers.Concatenate()([noise, label])
+    x = layers.LeakyReLU(0.2)(layers.Dense(start * start * FILTERS)(x))
+    x = layers.Reshape((start, start, FILTERS))(x)
+    for n in range(times - 1):
+        x = layers.Conv2DTranspose(FILTERS >> n, 4, 2, "same")(x)
+        x = layers.LeakyReLU(0.2)(x)
+    x = layers.Conv2DTranspose(image_shape[-1], 4, 2, "same", activation="tanh")(x)
+    return keras.Model([noise, label], layers.Rescaling(0.5, offset=0.5)(x), name="generator")
+
+
+def discriminator(image_shape, num_classes):
+    """Builds the mammography study's discriminator, which takes image and label (its slides).
+
+    As many strided convolutions as the generator has transposed ones, on the image with a plane for each class.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        num_classes: int.
+
+    Returns:
+        keras.Model from images and one-hot labels to scores `(batch, 1)`.
+    """
+    _, times = doublings(image_shape, SMALLEST)
+    image, label = keras.Input(image_shape, name="image"), keras.Input((num_classes,), name="label")
+    x = layers.Rescaling(2.0, offset=-1.0)(image)
+    x = layers.Concatenate()([x, LabelPlanes(*image_shape[:2])(label)])
+    for n in reversed(range(times)):
+        x = layers.Conv2D(FILTERS >> n, 4, 2, "same")(x)
+        x = layers.LeakyReLU(0.2)(x)
+    x = layers.Dropout(0.4)(layers.Flatten()(x))
+    return keras.Model([image, label], layers.Dense(1)(x), name="discriminator")
+
+
+def mammography_cgan(image_shape=(224, 224, 3), num_classes=2, jit_compile=False):
+    """Builds the mammography study's conditional GAN. The slides name no optimizer: Adam, 2e-4, β₁ 0.5, is usual.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        num_classes: int.
+        jit_compile: whether XLA compiles the step.
+    """
+    networks = generator(image_shape, num_classes), discriminator(image_shape, num_classes)
+    model = GAN(image_shape, num_classes, *networks, name="mammography_cgan")
+    model.compile(
+        keras.optimizers.Adam(2e-4, beta_1=0.5), keras.optimizers.Adam(2e-4, beta_1=0.5), jit_compile=jit_compile
+    )
+    return model

@@ -1,0 +1,197 @@
+"""The skin-lesion study's deep convolutional GAN, and one network for each class."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import initializers, layers
+
+from synthkit.generators.contract import Generator, check_data
+from synthkit.generators.gan import GAN
+from synthkit.generators.layers import doublings
+
+LATENT_SIZE = 100
+WIDTH = 32  # channels at half the image's size; they double as the size halves
+SMALLEST = 4  # pixels a side that the generator starts from
+
+
+def dcgan_generator(image_shape=(32, 32, 3)):
+    """Builds the skin-lesion study's generator (its appendix, "Full structure of GAN").
+
+    Four transposed convolutions at 32×32, 370,624 trainable parameters; other sizes start from 4 to 7 pixels and take
+    more or fewer.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+
+    Returns:
+        keras.Model from noise `(batch, 100)` to float32 images in [0, 1].
+    """
+    start, times = doublings(image_shape, SMALLEST)
+    noise = keras.Input((LATENT_SIZE,), name="noise")
+    x = layers.Reshape((1, 1, LATENT_SIZE))(noise)
+    x = layers.Conv2DTranspose(WIDTH << (times - 1), start, **_plain())(x)
+    for n in reversed(range(times - 1)):
+        x = layers.ReLU()(_normalization()(x))
+        x = layers.Conv2DTranspose(WIDTH << n, 4, 2, "same", **_plain())(x)
+    x = layers.ReLU()(_normalization()(x))
+    x = layers.Conv2DTranspose(image_shape[-1], 4, 2, "same", **_plain())(x)
+    x = layers.Activation("tanh")(x)
+    return keras.Model([noise], layers.Rescaling(0.5, offset=0.5)(x), name="dcgan_generator")
+
+
+def dcgan_discriminator(image_shape=(32, 32, 3)):
+    """Builds the skin-lesion study's discriminator (its appendix): 167,872 trainable parameters at 32×32.
+
+    The sigmoid at its end is in the loss, where it keeps its digits.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+
+    Returns:
+        keras.Model from float32 images in [0, 1] to scores `(batch, 1)`.
+    """
+    start, times = doublings(image_shape, SMALLEST)
+    image = keras.Input(image_shape, name="image")
+    x = layers.Rescaling(2.0, offset=-1.0)(image)
+    for n in range(times):
+        x = layers.Conv2D(WIDTH << n, 4, 2, "same", **_plain())(x)
+        x = layers.LeakyReLU(0.2)(_normalization()(x))
+    x = layers.Conv2D(1, start, **_plain())(x)
+    return keras.Model([image], layers.Flatten()(x), name="dcgan_discriminator")
+
+
+def _plain():
+    return {"use_bias": False, "kernel_initializer": initializers.RandomNormal(0.0, 0.02)}
+
+
+def _normalization():
+    # PyTorch's momentum of 0.1 is 0.9 here. The tutorial that the study took its code from starts scales around 1.
+    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, gamma_initializer=initializers.RandomNormal(1.0, 0.02))
+
+
+def dcgan(image_shape=(32, 32, 3), jit_compile=False):
+    """Builds the skin-lesion study's DCGAN of one class, compiled as it trained it: Adam, 2e-4, β₁ 0.5.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        jit_compile: whether XLA compiles the step.
+
+    Returns:
+        GAN with one class.
+    """
+    model = GAN(image_shape, 1, dcgan_generator(image_shape), dcgan_discriminator(image_shape), name="dcgan")
+    model.compile(
+        keras.optimizers.Adam(2e-4, beta_1=0.5), keras.optimizers.Adam(2e-4, beta_1=0.5), jit_compile=jit_compile
+    )
+    return model
+
+
+@keras.saving.register_keras_serializable("synthkit")
+class PerClass(Generator):
+    """One network for each class (the skin-lesion study's section 3.2), each trained on batches of its class alone.
+
+    Args:
+        networks: compiled generators of one class each, in the order of the labels.
+    """
+
+    def __init__(self, networks, **kwargs):
+        first = networks[0]
+        super().__init__(
+            first.image_shape,
+            len(networks),
+            noise_shape=first.noise_shape,
+            loss_names=[f"{name}_{label}" for label in range(len(networks)) for name in first.loss_names],
+            **kwargs,
+        )
+        self.networks = list(networks)
+        self.built = True
+
+    def get_config(self):
+        config = keras.Model.get_config(self)
+        return {**config, "networks": [keras.saving.serialize_keras_object(network) for network in self.networks]}
+
+    @classmethod
+    def from_config(cls, config):
+        networks = [keras.saving.deserialize_keras_object(network) for network in config.pop("networks")]
+        return cls(networks, **config)
+
+    def compile(self, jit_compile=False):
+        """Makes ready to train; the networks bring their optimizers."""
+        super().compile(None, jit_compile=jit_compile)
+
+    def get_compile_config(self):
+        return {"jit_compile": self.jit_compile}
+
+    def compile_from_config(self, config):
+        self.compile(**config)
+
+    def fit(self, x, y=None, **kwargs):
+        """Trains as `Generator.fit` does, on the same images sorted into batches of one class."""
+        check_data(x, y, self.image_shape, self.num_classes, kwargs.get("steps_per_epoch"))
+        if y is not None:
+            count = kwargs.pop("batch_size", None) or 128
+            x = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(y)).batch(count)
+        return keras.Model.fit(self, one_class_batches(x), **{"shuffle": False} | kwargs)
+
+    def train_step(self, data):
+        images, labels = data
+
+        def train(label):
+            network = self.networks[label]
+            losses = network.update(images, tf.zeros_like(labels, "int64"))
+            network.steps.assign_add(1)
+            for name in network.loss_names:
+                self.trackers[self.loss_names.index(f"{name}_{label}")].update_state(losses[name])
+            return network.steps
+
+        tf.switch_case(tf.cast(labels[0], "int32"), [lambda n=n: train(n) for n in range(self.num_classes)])
+        self.steps.assign_add(1)
+        return {tracker.name: tracker.result() for tracker in self.trackers}
+
+    def draw(self, noise, labels):
+        labels = tf.cast(labels, "int32")
+        places = tf.dynamic_partition(tf.range(tf.size(labels)), labels, self.num_classes)
+        parts = [
+            network.draw(tf.gather(noise, place), tf.zeros_like(place, "int64"))
+            for network, place in zip(self.networks, places, strict=True)
+        ]
+        return tf.dynamic_stitch(places, parts)
+
+
+def one_class_batches(dataset):
+    """Sorts the images of a data set into batches of one class each, as many images a batch as before.
+
+    Args:
+        dataset: tf.data.Dataset of `(images, labels)` batches.
+
+    Returns:
+        tf.data.Dataset of such batches; the last of each class are smaller, unless the data set goes round for ever.
+    """
+    size = len(next(iter(dataset))[1])
+    sorted_out = dataset.unbatch().group_by_window(
+        lambda image, label: tf.cast(label, "int64"), lambda _, group: group.batch(size), size
+    )
+    if dataset.cardinality() != tf.data.INFINITE_CARDINALITY:
+        counts = np.bincount(np.concatenate(list(dataset.map(lambda images, labels: labels).as_numpy_iterator())))
+        # Keras takes a data set of unknown length for one that broke off.
+        sorted_out = sorted_out.apply(tf.data.experimental.assert_cardinality(int(np.ceil(counts / size).sum())))
+    return sorted_out.prefetch(2)
+
+
+def per_class_dcgan(image_shape, num_classes, jit_compile=False):
+    """Builds the skin-lesion study's generator: a DCGAN for every class.
+
+    Example:
+
+    >>> from synthkit.generators.skin_dcgan import per_class_dcgan
+    >>> per_class_dcgan((32, 32, 3), 2).networks[0].generator.count_params()
+    371072
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        num_classes: int.
+        jit_compile: whether XLA compiles the step.
+    """
+    model = PerClass([dcgan(image_shape) for _ in range(num_classes)], name="per_class_dcgan")
+    model.compile(jit_compile=jit_compile)
+    return model

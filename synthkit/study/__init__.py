@@ -1,0 +1,14 @@
+"""A study: arms × seeds → trials with the same budget, and the verdict on each arm.
+
+- `arms`: `Arm`, and the synthesizers of the control arms.
+- `trial`: one arm, one seed: train, then score the test set once.
+- `grid`: `run`, which runs all the trials of a study and resumes one that was stopped.
+- `results`: `load` and `Results`, what a study's folder holds.
+- `sweeps`: arms for how many synthetic and how many real images.
+"""
+
+from synthkit.study.arms import Arm, oversample, shuffled
+from synthkit.study.grid import run
+from synthkit.study.results import Results, load
+
+__all__ = ["Arm", "Results", "load", "oversample", "run", "shuffled"]

@@ -1,0 +1,158 @@
+"""One trial: an arm's training set, a network trained on it, and the test set scored once; in any process."""
+
+import dataclasses
+import json
+import threading
+import time
+
+import cloudpickle
+import numpy as np
+
+from synthkit import _environment
+from synthkit.imageset import ImageSet, Splits, concatenate, image_digests
+from synthkit.pipeline import to_dataset
+from synthkit.splitting import partition, subsample
+from synthkit.statistics import accuracy, score
+from synthkit.study.arms import synthesize
+from synthkit.study.results import COLUMNS
+
+SAMPLES = 8  # images of each class kept from every trial, to look at
+
+
+class Trials:
+    """Runs a study's trials, one after the other; the network is built and traced once.
+
+    Args:
+        splits: Splits.
+        classifier: callable `(image_shape, num_classes) → keras.Model`.
+        recipe: dict, arguments of `training.Trainer`.
+        train_per_class: as in `study.run`.
+        positive: label of the positive class; None for the mean over classes.
+    """
+
+    def __init__(self, splits, classifier, recipe, train_per_class=None, positive=None):
+        from synthkit.training import Trainer
+
+        self.splits, self.train_per_class, self.positive = splits, train_per_class, positive
+        self.trainer = Trainer(classifier, splits.train.image_shape, len(splits.train.class_names), **recipe)
+        self.held_out = set(image_digests(splits.validation)) | set(image_digests(splits.test))
+
+    def run(self, arm, seed, on_stage=None, on_step=None):
+        """Runs one trial.
+
+        Args:
+            arm: Arm.
+            seed: int.
+            on_stage: callable `(name of the stage)`, called as each begins, or None.
+            on_step: callable `()`, called after every gradient step, or None.
+
+        Returns:
+            dict, the contents of the trial's file: `row` and `history` as JSON, test scores, labels, patients, samples.
+        """
+        began = time.perf_counter()
+        on_stage = on_stage or (lambda stage: None)
+        splits, trainer = self.splits, self.trainer
+        subset_seed, synthesis_seed, network_seed = np.random.SeedSequence(seed).generate_state(3).tolist()
+        real = subsample(splits.train, self.train_per_class, seed=subset_seed) if self.train_per_class else splits.train
+        if arm.real_share < 1:
+            real = partition(real, [1 - arm.real_share], seed=subset_seed)[0]
+        row = dict.fromkeys(COLUMNS, np.nan) | {"arm": arm.name, "seed": seed, "n_real": len(real), "n_synthetic": 0}
+        row |= {"steps": trainer.steps, "status": "done"}
+        contents = {"labels": splits.test.labels, "patients": splits.test.patients}
+        try:
+            train, synthetic, pretraining = real, real, {}
+            if arm.synthesizer is not None:
+                on_stage("synthesizing")
+                synthetic = synthesize(arm, real, synthesis_seed, self.held_out)
+                row["n_synthetic"] = len(synthetic)
+                if arm.pretrain:
+                    pretraining = {"first": synthetic, "share": arm.pretrain}
+                else:
+                    train = concatenate([real, synthetic], arm.name)
+            synthesized = time.perf_counter()
+            on_stage("training")
+            options = {"augment": arm.augment, "on_step": on_step, **pretraining}
+            history = trainer.train(train, splits.validation, seed=network_seed, **options)
+            scoring = time.perf_counter()
+            scores = trainer.predict(splits.test.images)
+            history["train_accuracy"] = accuracy(train.labels, trainer.predict(train.images))
+            history["synthesis_seconds"] = synthesized - began
+            history["scoring_seconds"] += time.perf_counter() - scoring
+            row |= score(splits.test.labels, scores, self.positive)
+            samples = subsample(synthetic, SAMPLES)
+            if arm.augment is not None:
+                samples = _augmented(samples, arm.augment, network_seed)
+            contents |= {"scores": scores, "samples": samples.images, "sample_labels": samples.labels}
+            contents["history"] = json.dumps(history)
+        except Exception as error:  # a synthesizer may be anybody's code: its trial fails, the study continues
+            row["status"] = f"failed: {_reason(error)}"
+        row["seconds"] = round(time.perf_counter() - began, 3)
+        return contents | {"row": json.dumps(row)}
+
+
+def _augmented(samples, augment, seed):
+    """Returns samples as the classifier sees them in an arm with augmentation."""
+    batch = to_dataset(samples, len(samples), shuffle_seed=seed, augment=augment, one_hot=True)
+    images, labels = (tensor.numpy() for tensor in next(iter(batch)))
+    images = np.round(images * 255).astype("uint8")
+    return dataclasses.replace(samples, images=images, labels=labels.argmax(1), patients=None)
+
+
+def failure(arm, seed, reason):
+    """Returns the contents of the file of a trial that ended before it could report anything."""
+    row = dict.fromkeys(COLUMNS, np.nan) | {"arm": arm, "seed": seed, "status": f"failed: {reason}"}
+    return {"row": json.dumps(row)}
+
+
+def _reason(error):
+    """Returns why a trial failed, on one line."""
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return f"out of memory; take smaller images or batches, or fewer trials at a time ({text[:200]})"
+    return f"{type(error).__name__}: {text[:500]}"
+
+
+def pack(splits, arms, **options):
+    """Packs what `run_packed` needs to run any of a study's trials.
+
+    Args:
+        splits: Splits.
+        arms: list of Arm.
+        options: further arguments of `Trials`.
+
+    Returns:
+        list: bytes, and the images of the three sets. The images are separate so that joblib's back ends send them once
+        to each process, or not at all where it can map the same file.
+    """
+    fields = [field.name for field in dataclasses.fields(ImageSet) if field.name != "images"]
+    sets = [{name: getattr(imageset, name) for name in fields} for imageset in splits]
+    plan = cloudpickle.dumps({"sets": sets, "arms": {arm.name: arm for arm in arms}, **options})
+    return [plan, *(imageset.images for imageset in splits)]
+
+
+_one_at_a_time = threading.Lock()  # a worker may have several threads, but only one network and Keras random state
+_unpacked = {}  # the plan that this process worked on last: (Trials, arms by name)
+
+
+def run_packed(plan, train, validation, test, arm, seed):
+    """Runs one trial of `pack`'s plan, in whatever process this is.
+
+    Args:
+        plan, train, validation, test: as `pack` returns them.
+        arm: its name.
+        seed: int.
+
+    Returns:
+        dict, as `Trials.run`.
+    """
+    with _one_at_a_time:
+        if plan not in _unpacked:
+            _environment.import_tensorflow()
+            options = cloudpickle.loads(plan)
+            sets = zip((train, validation, test), options.pop("sets"), strict=True)
+            splits = Splits(*(ImageSet(images, **fields) for images, fields in sets))
+            arms = options.pop("arms")
+            _unpacked.clear()
+            _unpacked[plan] = Trials(splits, **options), arms
+        trials, arms = _unpacked[plan]
+        return trials.run(arms[arm], seed)

@@ -1,0 +1,306 @@
+"""Mutated files of every kind that synthkit reads: each loads or ends in a ValueError that names the file or folder.
+
+`python -m tests.tools.fuzzing 10000` runs as many of every kind, within 4 GB of address space beyond what the libraries take
+and 20 seconds each, and prints what came of them; it fails at the first that ends otherwise.
+`python -m tests.tools.fuzzing 2000 7 dicom npz` takes seed 7 and two kinds.
+"""
+
+import collections
+import dataclasses
+import io
+import json
+import resource
+import signal
+import sys
+import tempfile
+import time
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from PIL import Image
+from pydicom import uid
+from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate
+
+from synthkit import _environment
+from synthkit.datasets import cbis_ddsm, dicom, folders, medmnist, reading
+from synthkit.datasets.cbis_ddsm import files, phantom_archive, prepared
+from synthkit.study import results
+from tests.lossless_jpeg import encode
+
+SHIPPED = (
+    *("MR_small.dcm", "MR_small_RLE.dcm", "MR_small_bigendian.dcm", "MR_small_expb.dcm", "CT_small.dcm"),
+    *("MR_small_jp2klossless.dcm", "MR_small_jpeg_ls_lossless.dcm", "image_dfl.dcm", "MR_truncated.dcm"),
+)
+TAGS = (b"\x28\x00\x10\x00", b"\x28\x00\x11\x00", b"\x28\x00\x00\x01", b"\x28\x00\x01\x01", b"\xe0\x7f\x10\x00")
+
+
+@dataclasses.dataclass
+class Kind:
+    """Files to mutate and how to load one.
+
+    Args:
+        files: list of (name below the kind's folder, bytes).
+        load: callable `(path of the mutated file, the kind's folder)`.
+        named: what a message may name: "file", or "folder" where the file is one of several in it.
+        kept: bytes at the beginning that are mostly left alone.
+    """
+
+    files: list
+    load: Callable
+    named: str = "file"
+    kept: int = 0
+
+
+def dicoms():
+    """Returns DICOM files as bytes: uncompressed, RLE, JPEG, JPEG-LS, JPEG 2000; with a window."""
+    pixels = np.random.default_rng(0).integers(0, 65536, (40, 30), dtype="uint16")
+    plain = phantom_archive.header("Mass-Training_P_00001_LEFT_CC_1", "1.2.3.4.5.6.7", "1.2.3.4.5.6.8", 1, "x", pixels)
+    windowed = phantom_archive.header(
+        "Calc-Test_P_00001_LEFT_CC_1", "1.2.3.4.5.6.7", "1.2.3.4.5.6.9", 1, "", pixels >> 4
+    )
+    windowed.BitsStored, windowed.HighBit, windowed.WindowCenter, windowed.WindowWidth = 12, 11, 2000, 3000
+    windowed.RescaleSlope, windowed.RescaleIntercept = 2, -5
+    jpeg = phantom_archive.header("Mass-Test_P_00001_LEFT_CC", "1.2.3.4.5.6.7", "1.2.3.4.5.6.8", 1, "x", pixels)
+    jpeg.PixelData = encapsulate([encode(pixels)])
+    jpeg["PixelData"].VR, jpeg["PixelData"].is_undefined_length = "OB", True
+    jpeg.file_meta.TransferSyntaxUID = uid.JPEGLosslessSV1
+    contents = []
+    for ds in (plain, windowed, jpeg):
+        buffer = io.BytesIO()
+        ds.save_as(buffer, enforce_file_format=True)
+        contents.append(buffer.getvalue())
+    return contents + [Path(get_testdata_file(name)).read_bytes() for name in SHIPPED]
+
+
+def load_dicom(path, folder):
+    files.describe(folder, path.name)
+    pixels = dicom.read_pixels(path)
+    assert pixels.ndim == 2
+    assert pixels.dtype in (np.uint8, np.uint16)
+    assert pixels.size <= dicom.MAX_PIXELS
+
+
+def images():
+    """Returns JPEG and PNG files as bytes: grey, colour, 16 bits, palette, with transparency."""
+    rng = np.random.default_rng(0)
+    grey, color = rng.integers(0, 256, (20, 24), "uint8"), rng.integers(0, 256, (20, 24, 3), "uint8")
+    pictures = [Image.fromarray(grey), Image.fromarray(color), Image.fromarray(grey.astype("uint16") * 257)]
+    pictures += [pictures[1].quantize(16), pictures[1].convert("RGBA"), pictures[0].convert("1")]
+    contents = []
+    for picture in pictures:
+        for suffix in ("png", "jpeg"):
+            if suffix == "png" or picture.mode in ("L", "RGB"):
+                buffer = io.BytesIO()
+                picture.save(buffer, suffix)
+                contents.append(buffer.getvalue())
+    return contents
+
+
+def load_image(path, folder):
+    assert folders._fit(reading.read_image(path), 16, True).shape == (16, 16, 3)
+    grey = files.read_grey(path)
+    assert (grey.ndim, grey.dtype) == (2, np.uint8)
+
+
+def npz():
+    """Returns files of MedMNIST's format as bytes, compressed and not."""
+    rng, contents = np.random.default_rng(0), []
+    arrays = {}
+    for part in ("train", "val", "test"):
+        arrays[f"{part}_images"] = rng.integers(0, 256, (6, 8, 8), "uint8")
+        arrays[f"{part}_labels"] = (np.arange(6) % 2)[:, None].astype("uint8")
+    for save in (np.savez, np.savez_compressed):
+        buffer = io.BytesIO()
+        save(buffer, **arrays)
+        contents.append(buffer.getvalue())
+    return contents
+
+
+def load_npz(path, folder):
+    for part in medmnist.load(path):
+        assert part.images.nbytes < 10_000
+
+
+def load_patients(path, folder):
+    files = [folder / "a" / f"{i}.png" for i in range(4)]
+    assert len(folders._patients(folder, files, str(path))) == 4
+
+
+def patients():
+    return [("file,patient\n" + "".join(f"a/{i}.png,P{i // 2}\n" for i in range(4))).encode()]
+
+
+def trial_files():
+    """Returns a study's folder's files: `study.json` and the trials of two arms."""
+    rng, files = np.random.default_rng(0), []
+    settings = {"arms": {"real": {}, "dense_cvae": {}}, "class_names": ["malignant", "benign"], "positive": "malignant"}
+    files.append(("study.json", json.dumps(settings).encode()))
+    labels = np.arange(20) % 2
+    for arm in settings["arms"]:
+        for seed in range(2):
+            scores = rng.random((20, 1))
+            row = dict.fromkeys(results.COLUMNS, 0.5) | {"arm": arm, "seed": seed, "status": "done"}
+            buffer = io.BytesIO()
+            np.savez_compressed(
+                buffer,
+                row=json.dumps(row),
+                history=json.dumps({"step": [1], "loss": [1.0], "val_auc": [0.5]}),
+                scores=np.hstack([scores, 1 - scores]).astype("float32"),
+                labels=labels,
+                patients=np.array([f"P{i // 2}" for i in range(20)]),
+                samples=rng.integers(0, 256, (4, 8, 8, 1), "uint8"),
+                sample_labels=labels[:4],
+            )
+            files.append((f"trials/{arm}-{seed}.npz", buffer.getvalue()))
+    return files
+
+
+def load_study(path, folder):
+    found = results.load(folder)
+    if found.seeds:
+        found.summary(draws=20)
+
+
+def load_prepared(path, folder):
+    splits = prepared.load(folder)
+    assert sum(part.images.sum(dtype=int) for part in splits) >= 0
+
+
+def kept():
+    """Returns a Kind of what `generators.synthesizer(keep=…)` keeps: a generator's weights, in a file of Keras's."""
+    _environment.import_tensorflow()
+    from synthkit import generators
+    from synthkit.generators import medmnist_cvae
+
+    model = medmnist_cvae.DenseCVAE((4, 4, 1), 2, hidden=(4, 4), latent_size=2)
+    shapes = [weight.shape for weight in model.weights]
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(Path(folder) / "model.keras")
+        content = (Path(folder) / "model.keras").read_bytes()
+
+    def load(path, folder):
+        generators._read(path, model)
+        assert [weight.shape for weight in model.weights] == shapes
+
+    return Kind([("model.keras", content)], load)
+
+
+def kinds(folder):
+    """Makes the files below a folder. Returns a dict from a kind's name to a Kind."""
+    archive = phantom_archive.write(folder / "archive", 24, 0, height=200)
+    prepared.prepare(archive, folder / "ready", image_size=16, jobs=1)
+    ready = [(file.name, file.read_bytes()) for file in sorted((folder / "ready").iterdir()) if file.name[0] != "."]
+    tables = [(path.name, path.read_bytes()) for path in sorted((archive / "csv").iterdir())]
+    listed = [(f"{i}.png", content) for i, content in enumerate(images())]
+    return {
+        "dicom": Kind([(f"{i}.dcm", content) for i, content in enumerate(dicoms())], load_dicom, kept=200),
+        "table": Kind(tables, lambda path, folder: cbis_ddsm.read_table(path)),
+        "image": Kind(listed, load_image),
+        "npz": Kind([(f"{i}.npz", content) for i, content in enumerate(npz())], load_npz),
+        "patients": Kind([("patients.csv", content) for content in patients()], load_patients),
+        "prepared": Kind(ready, load_prepared, "folder"),
+        "study": Kind(trial_files(), load_study, "folder"),
+        "generator": kept(),
+    }
+
+
+def mutate(content, rng, kept=0):
+    """Changes a few places of some bytes, mostly near the beginning, where headers are.
+
+    Of a zip file half of the times a member instead, so that its checksum is right and its contents are not.
+    """
+    if content[:2] == b"PK" and rng.random() < 0.5:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        name, buffer = rng.choice(list(members)), io.BytesIO()
+        members[name] = mutate(members[name], rng)
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, member in members.items():
+                archive.writestr(name, member)
+        return buffer.getvalue()
+    content = bytearray(content)
+    for _ in range(rng.integers(1, 4)):
+        reach = len(content) if rng.random() < 0.3 else min(len(content), kept + 1800)
+        place = int(rng.integers(min(kept, reach // 2), max(1, reach)))
+        size = int(rng.integers(1, 40))
+        kind = rng.integers(10)
+        if kind in (0, 7, 8, 9):
+            content[place : place + 1] = bytes([rng.integers(256)])
+        elif kind == 1:
+            content[place : place + 4] = rng.choice([b"\xff\xff\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\x7f"])
+        elif kind == 2:
+            del content[place : place + size]
+        elif kind == 3:
+            content[place:place] = rng.bytes(size)
+        elif kind == 4:
+            content[place:place] = content[place : place + size]
+        elif kind == 5 and rng.random() < 0.3:
+            del content[place:]
+        elif kind == 6 and TAGS[0] not in content:
+            digits = [i for i in range(len(content)) if chr(content[i]).isdigit()]
+            if digits:  # a number in a header, a table or a JSON text grows
+                at = int(rng.choice(digits))
+                content[at:at] = rng.choice([b"9", b"-", b"99999999", b"."])
+        else:
+            tag = content.find(rng.choice(TAGS))
+            if tag >= 0:
+                at = tag + 4 + int(rng.integers(8))
+                content[at : at + 2] = rng.choice([b"\xff\xff", b"\0\0", b"\1\0", rng.bytes(2)])
+    return bytes(content)
+
+
+def attempt(kind, path, folder):
+    """Returns "loaded" or "refused"; anything but a ValueError that names the file is let through."""
+    try:
+        kind.load(path, folder)
+    except ValueError as error:
+        if str(path if kind.named == "file" else folder) in str(error):
+            return "refused"
+        raise AssertionError(f"the message does not name the file: {error}") from error
+    return "loaded"
+
+
+def run(count, seed=0, names=()):
+    """Runs `count` mutations of every kind. Returns a Counter of outcomes and the longest time in seconds."""
+    outcomes, longest = collections.Counter(), 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        for name, kind in kinds(Path(folder)).items():
+            if names and name not in names:
+                continue
+            rng, home = np.random.default_rng(seed), Path(folder) / name
+            for file, content in kind.files:
+                (home / file).parent.mkdir(parents=True, exist_ok=True)
+                (home / file).write_bytes(content)
+            for file, _ in kind.files:
+                if name != "dicom":  # some need decoders that may not be there
+                    assert attempt(kind, home / file, home) == "loaded"
+            for number in range(count):
+                file, original = kind.files[rng.integers(len(kind.files))]
+                content = mutate(original, rng, kind.kept)
+                (home / file).write_bytes(content)
+                began = time.perf_counter()
+                signal.alarm(20)
+                try:
+                    outcomes[f"{name} {attempt(kind, home / file, home)}"] += 1
+                except BaseException:
+                    sys.stderr.write(f"{name} {number} of seed {seed}, {file}: {content[:300]!r} … {len(content)}\n")
+                    raise
+                signal.alarm(0)
+                longest = max(longest, time.perf_counter() - began)
+                (home / file).write_bytes(original)
+    return outcomes, longest
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    pydicom.config.logger.setLevel("ERROR")
+    _environment.import_tensorflow()
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + (4 << 30), used + (4 << 30)))
+    outcomes, longest = run(int(sys.argv[1]), *map(int, sys.argv[2:3]), sys.argv[3:])
+    print(dict(sorted(outcomes.items())), f"longest {longest:.2f} s")

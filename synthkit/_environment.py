@@ -1,4 +1,4 @@
-"""The machine and the versions that numbers depend on."""
+"""The machine and the package versions that results depend on."""
 
 import importlib.metadata
 import os
@@ -7,10 +7,10 @@ import sys
 
 
 def import_tensorflow():
-    """Imports TensorFlow without the lines that it writes to stderr before it can be told not to.
+    """Imports TensorFlow without the lines that it writes to stderr while it is imported.
 
-    It asks for oneDNN's kernels, which TensorFlow itself leaves off on processors without AVX-512: ResNet-18 trains at
-    almost twice the speed with them. TF_ENABLE_ONEDNN_OPTS=0 in the environment turns them off.
+    oneDNN's kernels are turned on, which TensorFlow itself does not use on processors without AVX-512: ResNet-18 trains
+    almost twice as fast with them. TF_ENABLE_ONEDNN_OPTS=0 in the environment turns them off.
 
     Returns:
         the module.
@@ -19,8 +19,8 @@ def import_tensorflow():
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     sys.stderr.flush()
     stderr = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
+    with open(os.devnull, "w") as devnull:
+        os.dup2(devnull.fileno(), 2)
         try:
             import tensorflow
         finally:
@@ -30,19 +30,19 @@ def import_tensorflow():
 
 
 def versions():
-    """Returns the versions of Python and of the packages that a study's numbers depend on, by name."""
+    """Returns the versions of Python and of the packages that results depend on, as a dict from their names."""
     packages = ("synthkit", "tensorflow", "keras", "numpy", "pandas")
     return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
 
 
 def check():
-    """Prints the versions and whether TensorFlow sees a GPU, and what that means for a notebook's profiles."""
+    """Prints the versions, whether TensorFlow sees a GPU, and what that means for a notebook's profiles."""
     tensorflow = import_tensorflow()
     print(", ".join(f"{name} {version}" for name, version in versions().items()))
     if tensorflow.config.list_physical_devices("GPU"):
-        print("A GPU is there: both profiles run.")
+        print("TensorFlow uses a GPU: both profiles are practical.")
     else:
         print(
-            "No GPU is there: the fast profile is made for that, the full one takes hours. "
-            "On Colab, choose one at Runtime → Change runtime type."
+            "TensorFlow sees no GPU: use the fast profile; the full one takes hours. "
+            "On Colab, choose a GPU at Runtime → Change runtime type."
         )

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: a kill loses nothing."""
+"""Files that are either complete or absent, also after a kill; locks on folders; files that may come from anywhere."""
 
 import contextlib
 import json
@@ -12,15 +12,17 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
-# An array that is larger than the one and compressed better than the other is a zip bomb: images halve, at best.
+# An array that is larger than this many bytes and compressed by more than this ratio is a zip bomb: images are
+# compressed to a half at best.
 BOMB_BYTES, BOMB_RATIO = 2**28, 100
 
 
 @contextlib.contextmanager
 def replacing(path):
-    """Yields a temporary path beside `path`, which it replaces once it is complete and on the disk.
+    """Yields a temporary path in the folder of `path`; once the file there is complete and on disk, it replaces `path`.
 
-    The folder is made if it is missing. A process that is killed leaves the old file, or none.
+    The folder is made if it is missing. A process that is killed leaves the old file, or none, and perhaps a folder
+    named `.part-…`, which nothing reads.
 
     Raises:
         OSError: if the file cannot be written; the old one is still there.
@@ -28,11 +30,11 @@ def replacing(path):
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # A folder of its own: other processes and other machines may be writing the same file.
+        # In a folder of its own, because other processes and machines may be writing the same file.
         with tempfile.TemporaryDirectory(prefix=".part-", dir=path.parent, ignore_cleanup_errors=True) as folder:
             part = Path(folder) / path.name
             yield part
-            with open(part, "rb") as file:
+            with open(part, "rb+") as file:
                 os.fsync(file.fileno())
             os.replace(part, path)
     except OSError as error:
@@ -40,18 +42,18 @@ def replacing(path):
 
 
 def unwritable(path, error):
-    """Returns the error that says what to do when a file cannot be written, a disk being full or gone."""
+    """Returns an OSError that says what to do about a file that cannot be written, because the disk is full or gone."""
     return OSError(
-        f"{path} cannot be written ({error.strerror}). What was finished before is kept: make room, or choose another "
-        "folder, and run the same command again"
+        f"{path} cannot be written ({error.strerror}). What was finished before is kept: free some space, or choose "
+        "another folder, and run the same command again"
     )
 
 
 def make_folder(folder, what):
-    """Makes a folder if it is not there and tries whether it can be written.
+    """Makes a folder if it is missing, and checks that files can be written there.
 
     Raises:
-        OSError: if not; says to choose another for `what`.
+        OSError: if not; says to choose another folder for `what`.
     """
     folder = Path(folder)
     try:
@@ -63,7 +65,7 @@ def make_folder(folder, what):
 
 
 def write_json(path, content):
-    """Writes JSON to a file, all or nothing."""
+    """Writes JSON to a file that is complete or absent."""
     with replacing(path) as part:
         part.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
@@ -81,14 +83,14 @@ def read_json(path):
 
 
 def claim(path, settings):
-    """Writes a job's settings to a file, or compares them with those of the job whose folder this is.
+    """Writes the settings of a job to a file in its folder, or compares them with those of the job that is there.
 
     Args:
-        path: the file, in the job's folder.
+        path: of the file.
         settings: dict that JSON can hold.
 
     Returns:
-        bool, whether the file was written now.
+        bool, whether the file was missing and has been written.
 
     Raises:
         ValueError: if the folder belongs to a job with other settings; names the first that differs.
@@ -102,7 +104,11 @@ def claim(path, settings):
 
 
 def compare(path, before, now):
-    """Raises ValueError if two dicts of settings, those in the file `path` and today's, differ; names the first."""
+    """Compares the settings `before`, read from the file `path`, with those of `now`.
+
+    Raises:
+        ValueError: if they differ; names the first that does.
+    """
     for key in [*now, *(key for key in before if key not in now)]:
         if before.get(key) != now.get(key):
             raise ValueError(
@@ -113,21 +119,21 @@ def compare(path, before, now):
 
 @contextlib.contextmanager
 def locked(folder, what):
-    """Keeps other processes out of a folder for as long as this one lives; a kill lets go of it.
+    """Locks a folder against other processes; the lock ends with the context, or with the process if it is killed.
 
     Args:
-        folder: that exists.
-        what: what is at work on it, for the error.
+        folder: an existing folder.
+        what: the job that uses it, for the error message.
 
     Raises:
-        BlockingIOError: if another process holds it.
+        BlockingIOError: if another process has locked it.
     """
     lock = FileLock(Path(folder) / ".lock", timeout=0)
     try:
         lock.acquire()
     except Timeout as error:
         raise BlockingIOError(
-            f"another process is at work on {what} in {folder}; wait for its end or choose another folder"
+            f"another process is at work on {what} in {folder}; wait until it ends, or choose another folder"
         ) from error
     try:
         yield
@@ -136,7 +142,7 @@ def locked(folder, what):
 
 
 def check_name(path):
-    """Raises ValueError if a path cannot be told in UTF-8, as names of other systems' archives at times cannot."""
+    """Raises ValueError if a path is not UTF-8, as some names in archives from other systems are not."""
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
@@ -147,38 +153,38 @@ def read_member(file, name):
     """Reads an array from an npz file that may come from anywhere.
 
     Args:
-        file: what `numpy.load` returned.
+        file: numpy.lib.npyio.NpzFile.
         name: of the array.
 
     Raises:
-        KeyError: if there is none of that name.
-        ValueError: if it is not as large as its header says, or would swell as no images do.
+        KeyError: if there is no array of that name.
+        ValueError: if its size differs from the one in its header, or if it is a zip bomb.
     """
-    member = f"{name}.npy"  # whole, since a member that is called just `name` would be taken before it
+    member = f"{name}.npy"  # the full name, because NumPy prefers a member that is called just `name`
     info = file.zip.getinfo(member)
     with file.zip.open(member) as stream:
         version = np.lib.format.read_magic(stream)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(stream)
-        wanted = stream.tell() + math.prod(shape) * dtype.itemsize
-    if not dtype.hasobject and wanted != info.file_size:
-        raise ValueError(f"{member} says that it is {wanted:,} bytes long, and is {info.file_size:,}")
+        expected = stream.tell() + math.prod(shape) * dtype.itemsize
+    if not dtype.hasobject and expected != info.file_size:
+        raise ValueError(f"{member} says that it is {expected:,} bytes long, but it is {info.file_size:,}")
     if info.file_size > BOMB_BYTES and info.file_size > BOMB_RATIO * info.compress_size:
         raise ValueError(
-            f"{member} would swell from {info.compress_size:,} to {info.file_size:,} bytes, as no images do"
+            f"{member} would swell from {info.compress_size:,} to {info.file_size:,} bytes, which images never do"
         )
     return file[member]
 
 
 def read_csv(path):
-    """Reads a table that may come from anywhere: every cell a text, an empty one missing.
+    """Reads a table that may come from anywhere. All cells are read as text, empty ones as missing values.
 
     Returns:
         pandas.DataFrame.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is no table; names it.
+        FileNotFoundError: if the file does not exist.
+        ValueError: if it is not a table; names the file.
     """
     try:
         with warnings.catch_warnings():
@@ -186,19 +192,19 @@ def read_csv(path):
             return pd.read_csv(path, dtype=str)
     except FileNotFoundError:
         raise
-    except Exception as error:  # pandas raises many kinds for bytes that are no table
+    except Exception as error:  # pandas raises many kinds of errors for damaged tables
         raise ValueError(f"{path} cannot be read as a CSV table ({' '.join(str(error).split())[:200]})") from error
 
 
 def harmless(table):
-    """Returns a DataFrame of which a spreadsheet takes no cell for a formula.
+    """Returns a DataFrame in which a spreadsheet takes no cell for a formula.
 
-    A text that begins with =, +, -, @, a tab or a carriage return gets an apostrophe in front, as OWASP's page on CSV
+    Text that begins with =, +, -, @, a tab or a carriage return gets an apostrophe in front, as OWASP's page on CSV
     injection advises.
     """
     changed = {}
     for name in table.columns:
-        texts = table[name].map(lambda cell: isinstance(cell, str) and cell[:1] in tuple("=+-@\t\r"))
-        if texts.any():
-            changed[name] = table[name].where(~texts, "'" + table[name].astype(str))
+        formulas = table[name].map(lambda cell: isinstance(cell, str) and cell[:1] in tuple("=+-@\t\r"))
+        if formulas.any():
+            changed[name] = table[name].where(~formulas, "'" + table[name].astype(str))
     return table.assign(**changed)

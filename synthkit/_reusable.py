@@ -5,78 +5,83 @@ import threading
 import keras
 import numpy as np
 
+MOST_BUILDS = 20  # after which a builder counts as random
 
-class Kept(dict):
-    """What a process keeps to be quick: networks that are traced or fitted. A copy in another process starts empty."""
+
+class ProcessCache(dict):
+    """A dict of traced or fitted networks. A copy in another process starts empty."""
 
     def __reduce__(self):
-        return Kept, ()
+        return ProcessCache, ()
 
 
 def reusable(build):
     """Makes a compiled model that can start over: new weights, a new optimizer, the same traced graphs.
 
     Args:
-        build: callable `() → compiled keras.Model`; called once a start, the same architecture each time.
+        build: callable `() → compiled keras.Model`, of the same architecture in every call; called at every start.
 
     Returns:
-        callable `(seed) → keras.Model`, always the same model, its weights, random states and optimizers as `build`
-        makes them after `keras.utils.set_random_seed(seed)`.
+        callable `(seed) → keras.Model`. It returns the same model every time, with the weights, random states and
+        optimizers that `build` gives it after `keras.utils.set_random_seed(seed)`.
     """
     model = None
 
-    def fresh(seed):
+    def start(seed):
         nonlocal model
         new = _seeded(build, seed)
         if model is None:
             model = new
         else:
-            for variable, start in zip(state(model), state(new), strict=True):
-                variable.assign(start)
+            for variable, value in zip(state(model), state(new), strict=True):
+                variable.assign(value)
         keras.utils.set_random_seed(seed)
         return model
 
-    return fresh
+    return start
 
 
 def _seeded(build, seed):
-    """Builds a model after `keras.utils.set_random_seed`, whatever other threads do meanwhile.
+    """Builds a model after `keras.utils.set_random_seed`, undisturbed by other threads.
 
-    Keras takes the seeds of layers and initializers from Python's `random`. The threads that connect a Dask worker with
-    its scheduler draw from it too, so there the model is built until two in a row are the same.
+    Keras draws the seeds of layers and initializers from Python's `random`. So do the threads that connect a Dask
+    worker with its scheduler. Dask runs tasks outside the main thread; there the model is built until two builds in a
+    row are identical.
     """
     keras.utils.set_random_seed(seed)
     model = build()
-    alone = threading.current_thread() is threading.main_thread()
-    while not alone:
-        before = model
+    if threading.current_thread() is threading.main_thread():
+        return model
+    for _ in range(MOST_BUILDS):
+        previous = model
         keras.utils.set_random_seed(seed)
         model = build()
-        pairs = zip(state(before), state(model), strict=True)
-        alone = all(np.array_equal(first, second) for first, second in pairs)
-    return model
+        pairs = zip(state(previous), state(model), strict=True)
+        if all(np.array_equal(first, second, equal_nan=True) for first, second in pairs):
+            return model
+    raise RuntimeError(f"{model.name} starts differently every time from seed {seed}: its builder is not reproducible")
 
 
 def state(model):
-    """Returns all that a training changes: a compiled model's variables, random states among them, and its optimizers'.
+    """Returns everything that training changes: the variables of a compiled model and of its optimizers.
 
     Args:
-        model: keras.Model; optimizers are those that are attributes of it or of its parts.
+        model: keras.Model; its optimizers are attributes of it or of a model inside it.
 
     Returns:
-        list of variables, in an order that depends on the architecture alone.
+        list of variables, random states included, in an order that depends on the architecture alone.
     """
-    owned = [
+    optimizers = [
         value
-        for part in _parts(model)
+        for part in _nested(model)
         for value in vars(part).values()
         if isinstance(value, keras.optimizers.Optimizer)
     ]
-    return model.variables + [variable for optimizer in owned for variable in optimizer.variables]
+    return model.variables + [variable for optimizer in optimizers for variable in optimizer.variables]
 
 
-def _parts(model):
-    """Yields a model and the models within it."""
+def _nested(model):
+    """Yields a model and its layers, those of nested models included."""
     yield model
     for layer in getattr(model, "layers", ()):
-        yield from _parts(layer)
+        yield from _nested(layer)

@@ -1,35 +1,35 @@
-"""Whether a classifier's probabilities can be taken at their word, and how to mend them.
+"""Calibration of a classifier's probabilities: reliability diagrams and temperature scaling.
 
-Guo et al., "On Calibration of Modern Neural Networks", ICML 2017. Of the images to which a calibrated classifier gives
-80 % malignant, 80 % are. Networks trained to the end are surer than that; dividing what goes into their softmax by one
-number, the temperature, found on the validation part, mends most of it and changes no decision.
+Guo et al., "On Calibration of Modern Neural Networks", ICML 2017. Of the images that a calibrated classifier calls
+malignant with a probability of 80 %, 80 % are malignant. Fully trained networks are usually overconfident. Dividing
+their logits by one number, the temperature, fitted on the validation set, corrects most of it and changes no decision.
 """
 
 import numpy as np
 import pandas as pd
 from scipy import optimize, special
 
-TEMPERATURES = (0.01, 100.0)  # where the search for one ends
+TEMPERATURES = (0.01, 100.0)  # bounds of the search
 
 
 def reliability(labels, scores, positive=None, bins=10):
-    """Compares predicted probabilities with observed frequencies: the table behind a reliability diagram.
+    """Compares predicted probabilities with observed frequencies, as in a reliability diagram.
 
     Args:
         labels: int `(n,)`.
         scores: float `(n, classes)`, probabilities.
-        positive: label whose probability is looked at; None takes the class that is predicted, whose frequency is the
-            accuracy, as in Guo et al.
-        bins: int, equally wide, over 0 to 1.
+        positive: label of the class whose probability is used; None uses the predicted class of each image, whose
+            observed frequency is the accuracy, as in Guo et al.
+        bins: int, number of equally wide bins from 0 to 1.
 
     Returns:
-        pandas.DataFrame, a row for every bin that is not empty: low, high (the bin's edges, the upper one belonging to
-        it), predicted (mean probability), observed (share), images.
+        pandas.DataFrame with a row for every bin that is not empty: low, high (the edges; high belongs to the bin),
+        predicted (mean probability), observed (relative frequency), images (their number).
     """
     labels, scores = np.asarray(labels), np.asarray(scores, float)
-    said = scores.argmax(1) if positive is None else positive
+    predicted = scores.argmax(1) if positive is None else positive
     table = pd.DataFrame({"predicted": scores.max(1) if positive is None else scores[:, positive]})
-    table["observed"] = (labels == said).astype(float)
+    table["observed"] = (labels == predicted).astype(float)
     edges = np.linspace(0, 1, bins + 1)
     table["bin"] = np.searchsorted(edges[1:-1], table["predicted"])
     means = table.groupby("bin").mean()
@@ -40,24 +40,24 @@ def reliability(labels, scores, positive=None, bins=10):
 
 
 def fit_temperature(labels, scores):
-    """Finds the temperature that makes the cross-entropy least.
+    """Fits the temperature that minimises the cross-entropy.
 
     Args:
-        labels: int `(n,)`, of the validation part: never of the part that is to be judged.
-        scores: float `(n, classes)`, probabilities of the trained network there.
+        labels: int `(n,)`, of the validation set; never of the set to be evaluated.
+        scores: float `(n, classes)`, the trained network's probabilities for that set.
 
     Returns:
-        float; above 1 for a network that was too sure. An end of `TEMPERATURES` where the cross-entropy has no least
-        value, as for scores that are always right.
+        float; greater than 1 for an overconfident network. One of the bounds `TEMPERATURES` if the cross-entropy has no
+        minimum, for example if the scores are always right.
     """
     labels, logits = np.asarray(labels), _logits(scores)
-    own = np.arange(len(labels)), labels
+    correct_class = np.arange(len(labels)), labels
 
     def cross_entropy(log_temperature):
-        return -special.log_softmax(logits / np.exp(log_temperature), axis=1)[own].mean()
+        return -special.log_softmax(logits / np.exp(log_temperature), axis=1)[correct_class].mean()
 
-    found = optimize.minimize_scalar(cross_entropy, bounds=np.log(TEMPERATURES), method="bounded")
-    return float(np.exp(found.x))
+    minimum = optimize.minimize_scalar(cross_entropy, bounds=np.log(TEMPERATURES), method="bounded")
+    return float(np.exp(minimum.x))
 
 
 def scale(scores, temperature):
@@ -65,15 +65,15 @@ def scale(scores, temperature):
 
     Args:
         scores: float `(n, classes)`, probabilities.
-        temperature: float, of `fit_temperature`.
+        temperature: float, as `fit_temperature` returns it.
 
     Returns:
-        float64 `(n, classes)`, probabilities in the same order.
+        float64 `(n, classes)`, probabilities; their order within a row is unchanged.
     """
     return special.softmax(_logits(scores) / temperature, axis=1)
 
 
 def _logits(scores):
-    """Logarithms of probabilities, which are what went into the softmax up to a constant."""
-    # A float32 softmax may say 0, and 1 minus a float32 sigmoid knows no steps smaller than this.
+    """Returns the logarithms of probabilities, which are the softmax's inputs up to a constant."""
+    # A float32 softmax may be exactly 0, and 1 minus a float32 sigmoid has no finer resolution than eps.
     return np.log(np.clip(np.asarray(scores, float), np.finfo("float32").eps, None))

@@ -1,7 +1,7 @@
-"""The catalogue: one row for each generator, augmentation, classifier and recipe, and the arms that these make.
+"""The catalogue: one row for each generator, augmentation, classifier and recipe, and the arms that they make.
 
-`--help`, the names of arms, epochs, colours, the report page and the tables of the notebooks read these rows. To add a
-generator of your own, `register` it:
+`--help`, the names of arms, epochs, colours, the report page and the tables of the notebooks come from these rows. To
+add a generator of your own, `register` it:
 
 >>> from synthkit import catalogue
 >>> def tiny_gan(image_shape, num_classes): ...
@@ -11,6 +11,7 @@ generator of your own, `register` it:
 >>> del catalogue.GENERATORS["tiny_gan"]
 """
 
+import functools
 import importlib
 import math
 import re
@@ -19,14 +20,14 @@ import warnings
 
 
 class Generator(typing.NamedTuple):
-    """A generator: `builder(image_shape, num_classes)` returns it compiled.
+    """A generator: `builder(image_shape, num_classes)` returns it, compiled.
 
     Attributes:
-        builder: the callable, or "module:name" of one, which is imported when it is used.
-        text: what an arm of its images is, for `--help` and the report page.
+        builder: the callable, or "module:name" of one of synthkit's, which is imported when it is needed.
+        text: description of the arm, for `--help` and the report page.
         epochs: passes over the real training images.
         batch_size: images per gradient step.
-        color: in figures; None for one of those left over.
+        color: in figures; None for one that no other arm has.
     """
 
     builder: object
@@ -37,7 +38,7 @@ class Generator(typing.NamedTuple):
 
 
 class Augmentation(typing.NamedTuple):
-    """An augmentation: `builder()` returns a callable for `pipeline.to_dataset`; fields as in `Generator`."""
+    """An augmentation: `builder()` returns a callable for `pipeline.to_dataset`; attributes as in `Generator`."""
 
     builder: object
     text: str
@@ -45,18 +46,29 @@ class Augmentation(typing.NamedTuple):
 
 
 class Control(typing.NamedTuple):
-    """A control arm; fields as in `Generator`."""
+    """A control arm; attributes as in `Generator`."""
 
     text: str
     color: str | None = None
 
 
 class Classifier(typing.NamedTuple):
-    """A classifier: `builder(image_shape, num_classes)` returns a keras.Model; `steps` is a dict by profile."""
+    """A classifier: `builder(image_shape, num_classes)` returns a keras.Model; `steps` are for each profile."""
 
     builder: object
     text: str
     steps: dict
+
+
+class Recipe(typing.NamedTuple):
+    """A published recipe: arguments of `training.Trainer`, with epochs instead of steps, and a description."""
+
+    text: str
+    optimizer: str
+    learning_rate: float
+    drops: tuple
+    batch_size: int
+    epochs: int
 
 
 # Okabe and Ito's colours, which people with colour blindness can tell apart; the baseline is grey.
@@ -65,97 +77,76 @@ BASELINE_COLOR = "#555555"
 
 CONTROLS = {
     "real": Control("real images only, the baseline", BASELINE_COLOR),
-    "oversample": Control("real images repeated, to the same count as the synthetic ones", "#D55E00"),
-    "shuffled": Control("the dense_cvae arm's images with their labels permuted: the negative control", "#009E73"),
-    "oracle": Control("fresh images from the simulator, phantoms only: the positive control", "#E69F00"),
+    "oversample": Control("real images repeated, as many as the synthetic ones", "#D55E00"),
+    "shuffled": Control("the images of dense_cvae with their labels permuted: the negative control", "#009E73"),
+    "oracle": Control("new images from the simulator, phantoms only: the positive control", "#E69F00"),
 }
 AUGMENTATIONS = {
     "augmentation": Augmentation(
-        "synthkit.augmentation:Augmenter",
-        "real images, transformed anew in every batch as in the mammography study",
-        "#0072B2",
+        "augmentation:Augmenter", "real images with random transformations, as in the mammography study", "#0072B2"
     ),
-    "elastic": Augmentation("synthkit.augmentation:elastic", "the same with elastic deformation"),
-    "mixup": Augmentation("synthkit.augmentation:mixup", "real images and their labels mixed in pairs"),
+    "elastic": Augmentation("augmentation:elastic", "augmentation, and elastic deformation"),
+    "mixup": Augmentation("augmentation:mixup", "pairs of real images and of their labels, averaged"),
     "cutmix": Augmentation(
-        "synthkit.augmentation:cutmix", "real images with a box of another pasted in, labels mixed by area"
+        "augmentation:cutmix", "real images with a box of another one pasted in, labels mixed by area"
     ),
     "randaugment": Augmentation(
-        "synthkit.augmentation:randaugment", "real images, two of eleven operations drawn for every batch"
+        "augmentation:randaugment", "real images with two of eleven random operations per batch"
     ),
 }
-MODULE = "synthkit.generators"
-GENERATORS = {  # epochs as the studies trained theirs, or as many as a few hundred images need
+GENERATORS = {  # epochs as in the studies, or enough for a few hundred images
     "autoencoder": Generator(
-        f"{MODULE}.medmnist_autoencoder:autoencoder",
-        "training images as the MedMNIST study's deep autoencoder reconstructs them",
+        "generators.medmnist_autoencoder:autoencoder",
+        "training images as the MedMNIST study's autoencoder reconstructs them",
         300,
         128,
     ),
     "dense_cvae": Generator(
-        f"{MODULE}.medmnist_cvae:dense_cvae",
-        "images of the MedMNIST study's conditional variational autoencoder",
-        300,
-        128,
-        "#CC79A7",
+        "generators.medmnist_cvae:dense_cvae", "images of the MedMNIST study's conditional VAE", 300, 128, "#CC79A7"
     ),
     "dense_cgan": Generator(
-        f"{MODULE}.medmnist_cgan:dense_cgan",
-        "images of the MedMNIST study's fully connected conditional GAN",
-        1000,
-        128,
+        "generators.medmnist_cgan:dense_cgan", "images of the MedMNIST study's dense conditional GAN", 1000, 128
     ),
     "mammography_cgan": Generator(
-        f"{MODULE}.mammography_cgan:mammography_cgan",
-        "images of the mammography study's convolutional conditional GAN",
-        400,
-        32,
+        "generators.mammography_cgan:mammography_cgan", "images of the mammography study's conditional GAN", 400, 32
     ),
     "dcgan": Generator(
-        f"{MODULE}.skin_dcgan:per_class_dcgan", "images of the skin-lesion study's DCGAN, one for each class", 400, 128
+        "generators.skin_dcgan:per_class_dcgan", "images of the skin-lesion study's DCGAN, one per class", 400, 128
     ),
     "conv_cvae": Generator(
-        f"{MODULE}.conv_cvae:conv_cvae",
-        "images of a convolutional conditional variational autoencoder",
-        300,
-        64,
-        "#8C6D31",
+        "generators.conv_cvae:conv_cvae", "images of a convolutional conditional VAE", 300, 64, "#8C6D31"
     ),
     "conv_cgan": Generator(
-        f"{MODULE}.conv_cgan:conv_cgan",
-        "images of a convolutional conditional GAN made for few images",
-        80,
-        32,
-        "#5E3C99",
+        "generators.conv_cgan:conv_cgan", "images of a convolutional conditional GAN", 80, 32, "#5E3C99"
     ),
-    "wgan_gp": Generator(f"{MODULE}.conv_cgan:wgan_gp", "the same with Wasserstein's loss and a gradient penalty", 80),
-    "acgan": Generator(f"{MODULE}.conv_cgan:acgan", "the same with an auxiliary classifier", 80),
+    "wgan_gp": Generator(
+        "generators.conv_cgan:wgan_gp", "images of conv_cgan with the Wasserstein loss and a gradient penalty", 80
+    ),
+    "acgan": Generator("generators.conv_cgan:acgan", "images of conv_cgan with an auxiliary classifier", 80),
     "diffusion": Generator(
-        f"{MODULE}.diffusion:diffusion", "images of a small conditional diffusion model", 250, 32, "#56B4E9"
+        "generators.diffusion:diffusion", "images of a small conditional diffusion model", 250, 32, "#56B4E9"
     ),
 }
 CLASSIFIERS = {
     "skin_cnn": Classifier(
-        "synthkit.classifiers:skin_cnn", "the skin-lesion study's small network", {"fast": 300, "full": 1500}
+        "classifiers:skin_cnn", "the skin-lesion study's small network", {"fast": 300, "full": 1500}
     ),
     "simple_cnn": Classifier(
-        "synthkit.classifiers:simple_cnn", "the mammography study's basic network", {"fast": 300, "full": 1500}
+        "classifiers:simple_cnn", "the mammography study's basic network", {"fast": 300, "full": 1500}
     ),
-    "resnet18": Classifier(
-        "synthkit.classifiers:resnet18", "as MedMNIST's benchmark has it", {"fast": 100, "full": 1500}
-    ),
+    "resnet18": Classifier("classifiers:resnet18", "ResNet-18 as in MedMNIST's benchmark", {"fast": 100, "full": 1500}),
 }
 RECIPES = {
-    # Yang et al., "MedMNIST v2", 2023: its benchmark's own training script.
-    "medmnist": {"optimizer": "adam", "learning_rate": 1e-3, "drops": (0.5, 0.75), "batch_size": 128, "epochs": 100},
+    # Yang et al., "MedMNIST v2", 2023: the training script of its benchmark.
+    "medmnist": Recipe("MedMNIST's benchmark: Adam, 100 epochs", "adam", 1e-3, (0.5, 0.75), 128, 100),
     # The MedMNIST study, its section 4.1, which has no learning-rate schedule.
-    "medmnist_study": {"optimizer": "sgd", "learning_rate": 1e-3, "drops": (), "batch_size": 128, "epochs": 100},
+    "medmnist_study": Recipe("the MedMNIST study: stochastic gradient descent, 100 epochs", "sgd", 1e-3, (), 128, 100),
 }
-ENDINGS = {  # after a generator's name, any of them in this order; after a control's all but the first
-    "filtered": "the half of its images whose label a classifier of the real ones is surest of, without copies",
-    "x2": "ratio of synthetic to real images, here two to one",
-    "first": "synthetic images alone for the first half of the steps, real ones alone for the second",
-    "augmented": "synthetic and real images transformed as in the arm augmentation",
+ENDINGS = {  # after a generator's name, any of them in this order; after a control's name all but the first
+    "filtered": "the half of its images that a classifier of real images is most confident of, without near-duplicates",
+    "x2": "ratio of synthetic to real images, here 2 to 1",
+    "first": "train on synthetic images only for the first half of the steps, then on real images only",
+    "augmented": "synthetic and real images, transformed as in the arm augmentation",
 }
 DEFAULT_ARMS = ("real", "augmentation", "oversample", "shuffled", "dense_cvae", "oracle")
 RENAMED = {"cvae": "dense_cvae", "cgan": "dense_cgan"}  # old names, accepted until version 0.2
@@ -170,33 +161,33 @@ def register(name, builder, text, *, epochs=300, batch_size=32, color=None):
         text, epochs, batch_size, color: as in `Generator`.
 
     Raises:
-        ValueError: if the name is taken, or has other characters.
+        ValueError: if the name exists already or has other characters.
     """
     if not re.fullmatch(r"[A-Za-z]\w*", name) or name in texts():
         raise ValueError(
-            f"a generator's name must be new and made of letters, digits and underscores. Received: {name!r}"
+            f"the name of a generator must be new, and of letters, digits and underscores only. Received: name={name!r}"
         )
     GENERATORS[name] = Generator(builder, text, epochs, batch_size, color)
 
 
 def texts():
-    """Returns what each arm is, as a dict from its name, those of the default study first."""
+    """Returns a dict from the names of arms to their descriptions, those of the default study first."""
     rows = {**CONTROLS, **AUGMENTATIONS, **GENERATORS}
     return {name: rows[name].text for name in dict.fromkeys((*DEFAULT_ARMS, *rows))}
 
 
 def colors():
-    """Returns the colours of the arms that have one of their own, as a dict from their names."""
+    """Returns a dict from the names of arms to their colours, without those that have none of their own."""
     rows = {**CONTROLS, **AUGMENTATIONS, **GENERATORS}
     return {name: row.color for name, row in rows.items() if row.color}
 
 
 def build(row):
-    """Returns a row's builder, imported if the row only names it."""
+    """Returns a row's builder, imported if the row has only its name."""
     if callable(row.builder):
         return row.builder
     module, _, name = row.builder.partition(":")
-    return getattr(importlib.import_module(module), name)
+    return getattr(importlib.import_module(f"synthkit.{module}"), name)
 
 
 def arms(names, *, epochs=None, ratio=5.0, steps=300, learning_rate=2e-3, keep=None, progress=False):
@@ -205,12 +196,12 @@ def arms(names, *, epochs=None, ratio=5.0, steps=300, learning_rate=2e-3, keep=N
     Args:
         names: names of arms (`texts`); those of generators and controls may be followed by `ENDINGS`, as in
             "dense_cvae filtered augmented".
-        epochs: dict from a generator's name to its epochs, where they differ from `GENERATORS`.
+        epochs: dict from the names of generators to epochs, where they differ from `GENERATORS`.
         ratio: ratio of synthetic to real images.
         steps, learning_rate: of the classifier that filters images. It is trained with and without augmentation; the
-            one with the better AUC on a quarter of the real training images, which neither has seen, is used.
+            network with the better AUC on a quarter of the real training images, held back from both, is used.
         keep: folder for fitted generators, as in `generators.synthesizer`.
-        progress: whether generators show a bar while they are fitted.
+        progress: whether to show a progress bar while a generator is fitted.
 
     Returns:
         list of study.Arm.
@@ -222,36 +213,35 @@ def arms(names, *, epochs=None, ratio=5.0, steps=300, learning_rate=2e-3, keep=N
     from synthkit.datasets import phantom
     from synthkit.generators import synthesizer
 
-    names = [current(name) for name in names]
-    check(names)
-    epochs = {name: row.epochs for name, row in GENERATORS.items()} | (epochs or {})
-    options = {"keep": keep, "progress": progress}
-    synthetic = {
-        name: synthesizer(build(row), epochs=epochs[name], batch_size=row.batch_size, **options)
-        for name, row in GENERATORS.items()
-        if any(name in (arm.split()[0], "dense_cvae") for arm in names)
-    }
-    judge = training.scorer(
+    names, epochs = [current(name) for name in names], {current(name): n for name, n in (epochs or {}).items()}
+    check([*names, *epochs])
+    epochs = {name: row.epochs for name, row in GENERATORS.items()} | epochs
+    filter_classifier = training.scorer(
         classifiers.skin_cnn, steps=steps, learning_rate=learning_rate, augment=(None, augmentation.Augmenter())
     )
-    rules = selection.confident(judge), selection.novel(lambda train: fidelity.pixels(train.images))
-    synthesizers = {
-        **{f"{name} filtered": selection.filtered(synthesize, *rules) for name, synthesize in synthetic.items()},
-        **synthetic,
-        "oversample": study.oversample,
-        "shuffled": study.shuffled(synthetic["dense_cvae"]),
-        "oracle": phantom.oracle(),
-    }
+    rules = selection.confident(filter_classifier), selection.novel(lambda train: fidelity.pixels(train.images))
+
+    @functools.cache  # arms of the same generator share its synthesizer, and with it the fit
+    def source(name):
+        generator, *filtered = name.split()
+        if filtered:
+            return selection.filtered(source(generator), *rules)
+        if generator in GENERATORS:
+            row, options = GENERATORS[generator], {"keep": keep, "progress": progress}
+            return synthesizer(build(row), epochs=epochs[generator], batch_size=row.batch_size, **options)
+        if generator == "shuffled":
+            return study.shuffled(source("dense_cvae"))
+        return study.oversample if generator == "oversample" else phantom.oracle()
 
     def arm(name):
-        plain = name in texts()
-        source, number, first, augmented = (name, None, None, None) if plain else _with_endings(name).groups()
+        match = _match(name)
+        images, number, first, augmented = match.groups() if match else (None, None, None, None)
         augment = AUGMENTATIONS.get("augmentation" if augmented else name)
-        generator = "dense_cvae" if source == "shuffled" else source.split()[0]
+        generator = "dense_cvae" if images == "shuffled" else images and images.split()[0]
         return study.Arm(
             name,
-            synthesizers.get(source),
-            ratio=float(number or ratio) if source in synthesizers else 0.0,
+            images and source(images),
+            ratio=float(number or ratio) if images else 0.0,
             augment=augment and build(augment)(),
             pretrain=0.5 if first else 0.0,
             settings={"epochs": epochs[generator]} if generator in epochs else None,
@@ -261,51 +251,52 @@ def arms(names, *, epochs=None, ratio=5.0, steps=300, learning_rate=2e-3, keep=N
 
 
 def current(name):
-    """Returns an arm's name as it is today; warns if it was an old one."""
+    """Returns the present name of an arm; warns if the name is an old one."""
     first, *endings = name.split(" ")
     if first not in RENAMED:
         return name
-    warnings.warn(f"{first} is now called {RENAMED[first]}; the old name will go in version 0.2", stacklevel=3)
+    warnings.warn(f"{first} is now called {RENAMED[first]}; version 0.2 will not know the old name", stacklevel=3)
     return " ".join([RENAMED[first], *endings])
 
 
 def check(names):
-    """Raises ValueError for a name that is not an arm's."""
+    """Raises ValueError for a name that is not the name of an arm."""
     for name in names:
-        if name not in texts() and not _with_endings(name):
+        if name not in texts() and not _match(name):
             raise ValueError(
-                f"there is no arm {name!r}; expected names from {', '.join(texts())}; a generator's may be followed by "
-                f"{', '.join(ENDINGS)}, in this order"
+                f"there is no arm {name!r}; expected one of {', '.join(texts())}. The name of a generator may be "
+                f"followed by {', '.join(ENDINGS)}, in this order"
             )
 
 
-def _with_endings(name):
-    """Matches a name with endings: the images' source, their ratio to real ones, first, augmented; or returns None."""
+def _match(name):
+    """Matches a name of an arm with synthetic images: whose, their ratio to real ones, first, augmented; else None."""
     number = r"(?=.*[1-9])\d+(?:\.\d+)?"
-    source = rf"(?:{'|'.join(GENERATORS)})(?: filtered)?|oversample|shuffled|oracle"
-    return re.fullmatch(rf"({source})(?: x({number}))?( first)?( augmented)?", name)
+    images = rf"(?:{'|'.join(GENERATORS)})(?: filtered)?|oversample|shuffled|oracle"
+    return re.fullmatch(rf"({images})(?: x({number}))?( first)?( augmented)?", name)
 
 
 def recipe(name, images):
     """Returns a published recipe as arguments of `training.Trainer`.
 
-    The mammography and the skin-lesion study name neither optimizer, learning rate nor epochs of their classifiers, so
-    there is no recipe of theirs.
+    The mammography study and the skin-lesion study name neither optimizer, learning rate nor epochs of their
+    classifiers, so there are no recipes of theirs.
 
     Args:
-        name: "medmnist" (the benchmark's: Adam at 1e-3, a tenth of it after half of the steps and again after three
-            quarters, batches of 128, 100 epochs, weights of the best validation AUC) or "medmnist_study" (stochastic
-            gradient descent at 1e-3, otherwise the same).
-        images: int, of the real training set; epochs over these determine the steps, whatever an arm adds to them.
+        name: "medmnist" (the benchmark's: Adam at 1e-3, divided by 10 after half and after three quarters of the steps,
+            batches of 128, 100 epochs, weights with the best validation AUC) or "medmnist_study" (stochastic gradient
+            descent at 1e-3, no drops, otherwise the same).
+        images: int, size of the real training set. It determines the steps, whatever an arm adds to the set.
 
     Returns:
         dict.
 
     Raises:
-        ValueError: for another name.
+        ValueError: for an unknown name.
     """
     if name not in RECIPES:
         raise ValueError(f"recipe must be one of {', '.join(RECIPES)}. Received: {name!r}")
-    settings = dict(RECIPES[name])
+    settings = RECIPES[name]._asdict()
+    del settings["text"]
     epochs = settings.pop("epochs")
     return settings | {"steps": math.ceil(epochs * images / settings["batch_size"]), "checks": epochs}

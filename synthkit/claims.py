@@ -1,9 +1,9 @@
-"""The three studies' claims, re-read: what their own counts say of each, with intervals and tests.
+"""The claims of the three published studies, with intervals and tests computed from the studies' own counts.
 
-Every figure below stands in a report: the mammography study's slides ("Topic 3: Data Synthesis"), the MedMNIST
-study's Tables 1 and 2, the skin-lesion study's Tables 1 to 6. Each comes from one training run. The intervals and tests
-here know the chance in the test images only; what another seed would have given comes on top, and so does what is
-gained by choosing the best of many looks at the test part (`selection_gain`).
+Every number below is from a report: the mammography study's slides ("Topic 3: Data Synthesis"), the MedMNIST study's
+Tables 1 and 2, and the skin-lesion study's Tables 1 to 6. Each is the result of one training run. The intervals and
+tests cover the sampling of test images only. They do not cover the variation between seeds, nor the optimism of
+reporting the best of several results on the test set (`selection_gain`).
 """
 
 import typing
@@ -20,11 +20,11 @@ class Claim(typing.NamedTuple):
 
     Attributes:
         study: "mammography", "MedMNIST" or "skin lesions".
-        source: where in its report.
+        source: the place in its report.
         claim: what was compared, baseline first.
-        figure: "accuracy", or "sensitivity" and "specificity" for malignant lesions.
-        total: test images that the figure is a share of.
-        before, after: how many of them were right without and with synthetic images.
+        figure: the metric: "accuracy", or "sensitivity" or "specificity" for malignant lesions.
+        total: number of test images that the metric is a proportion of.
+        before, after: number of them that were classified correctly without and with synthetic images.
     """
 
     study: str
@@ -36,7 +36,7 @@ class Claim(typing.NamedTuple):
     after: int
 
 
-# Mammography: test accuracies as the slides print them, on `X_test shape: (341, 224, 224, 3)`.
+# Mammography: test accuracies as printed on the slides, on `X_test shape: (341, 224, 224, 3)`.
 MAMMOGRAPHY_TEST = 341
 MAMMOGRAPHY = {
     "simple CNN": 0.5102639198303223,
@@ -47,8 +47,9 @@ MAMMOGRAPHY = {
     "cGAN, best trial": 0.86,  # two digits only, from the comparison table
 }
 
-# Two-class AUCs: images of the two classes in the test part, baseline, then the arms. The slides do not give their test
-# part's classes; they are taken to be as in the whole set, 48.3 % malignant. MedMNIST's are those of its files.
+# Two-class AUCs: test images of the two classes, the baseline's AUC, then those of the arms. The slides do not give the
+# classes of the test set; they are assumed to be as in the whole data set, 48.3 % malignant. MedMNIST's are from its
+# files.
 AREAS = {
     ("mammography", "InceptionResNetV2"): ((165, 176), 0.75, {"cGAN, average": 0.76, "cGAN, best trial": 0.89}),
     ("MedMNIST", "PneumoniaMNIST"): ((234, 390), 0.942, {"AE": 0.949, "cVAE": 0.942, "cGAN": 0.948}),
@@ -76,47 +77,47 @@ SKIN = {
 
 
 def claims():
-    """Returns every claim of the three reports that comes with counts, as a list of Claim.
+    """Returns every claim of the three reports for which counts are known, as a list of Claim.
 
-    Where a report gives a rounded accuracy, the count is the nearest whole one. Two of the MedMNIST study's accuracies
-    are no share of their test images at all: BreastMNIST's 0.864 and 0.796 of 156. An average over batches of
-    different sizes would give such figures.
+    Where a report gives a rounded accuracy, the count is the nearest integer. Two accuracies of the MedMNIST study,
+    BreastMNIST's 0.864 and 0.796, are not a proportion of its 156 test images. They may be averages over batches of
+    different sizes.
     """
-    found = []
+    result = []
     for arm in ("InceptionResNetV2 with cGAN", "cGAN, best trial"):
         before, after = (round(MAMMOGRAPHY[name] * MAMMOGRAPHY_TEST) for name in ("InceptionResNetV2", arm))
         claim = f"InceptionResNetV2, {arm.removeprefix('InceptionResNetV2 ')}"
-        found.append(Claim("mammography", "slides", claim, "accuracy", MAMMOGRAPHY_TEST, before, after))
+        result.append(Claim("mammography", "slides", claim, "accuracy", MAMMOGRAPHY_TEST, before, after))
     for name, (total, before, *others) in MEDMNIST.items():
         for arm, after in zip(("AE", "cVAE", "cGAN"), others, strict=True):
             if after is not None:
                 counts = round(before * total), round(after * total)
-                found.append(Claim("MedMNIST", "Table 2", f"{name}, {arm}", "accuracy", total, *counts))
-    (hit, missed), (alarm, rejected) = SKIN["real"]
+                result.append(Claim("MedMNIST", "Table 2", f"{name}, {arm}", "accuracy", total, *counts))
+    (tp, fn), (fp, tn) = SKIN["real"]
     for arm, table in (("120 a class", "Table 4"), ("480 a class", "Table 6")):
-        (new_hit, _), (_, new_rejected) = SKIN[arm]
-        malignant, benign = hit + missed, alarm + rejected
-        for figure, total, before, after in (
-            ("accuracy", malignant + benign, hit + rejected, new_hit + new_rejected),
-            ("sensitivity", malignant, hit, new_hit),
-            ("specificity", benign, rejected, new_rejected),
+        (new_tp, _), (_, new_tn) = SKIN[arm]
+        malignant, benign = tp + fn, fp + tn
+        for metric, total, before, after in (
+            ("accuracy", malignant + benign, tp + tn, new_tp + new_tn),
+            ("sensitivity", malignant, tp, new_tp),
+            ("specificity", benign, tn, new_tn),
         ):
-            found.append(Claim("skin lesions", table, f"DCGAN, {arm}", figure, total, before, after))
-    return found
+            result.append(Claim("skin lesions", table, f"DCGAN, {arm}", metric, total, before, after))
+    return result
 
 
 def reread():
-    """Puts an interval and a test to every claim.
+    """Computes intervals and tests for every claim.
 
-    The reports do not say which images each classifier had right, so the paired test has a range: McNemar's p-value is
-    smallest if the better classifier was wrong wherever the other was, and largest if they disagreed wherever the
-    counts allow. `may_disagree` is the largest share of the test images on which the two can have disagreed if the
-    difference is to be significant.
+    The reports do not say which images each classifier got right, so the paired test has a range of p-values. McNemar's
+    p-value is smallest if the better classifier was right wherever the other was, and largest if the two disagreed on
+    as many images as the counts allow. `may_disagree` is the largest fraction of the test images on which they can have
+    disagreed if the difference is significant.
 
     Returns:
-        pandas.DataFrame, a row a claim: its fields; before and after as shares, each with `_low` and `_high` (Wilson);
-        difference, low, high (Newcombe) and p (Fisher), as if from different images; p_holm, corrected over the
-        study's claims; p_smallest, p_largest and may_disagree of the paired test.
+        pandas.DataFrame with a row for every claim: its fields; before and after as proportions, each with `_low` and
+        `_high` (Wilson); difference, low, high (Newcombe) and p (Fisher), as if from different images; p_holm,
+        corrected for the number of claims of the study; p_smallest, p_largest and may_disagree of the paired test.
     """
     rows = []
     for claim in claims():
@@ -124,8 +125,8 @@ def reread():
         for side in ("before", "after"):
             row[side] = getattr(claim, side) / claim.total
             row[f"{side}_low"], row[f"{side}_high"] = wilson(getattr(claim, side), claim.total)
-        found = newcombe(claim.before, claim.total, claim.after, claim.total)
-        row |= dict(zip(("difference", "low", "high", "p"), found, strict=True))
+        difference = newcombe(claim.before, claim.total, claim.after, claim.total)
+        row |= dict(zip(("difference", "low", "high", "p"), difference, strict=True))
         row["p_smallest"], row["p_largest"] = mcnemar_range(claim.before, claim.after, claim.total)
         row["may_disagree"] = _may_disagree(claim.before, claim.after, claim.total)
         rows.append(row)
@@ -135,56 +136,57 @@ def reread():
 
 
 def areas():
-    """Puts an interval to every claim of a two-class AUC.
+    """Computes intervals for every claim about a two-class AUC.
 
     Returns:
-        pandas.DataFrame, a row a claim: study, claim, before, after, difference; low and high, its 95 % interval as if
-        from different images (Hanley and McNeil); and `needs_correlation`, how strongly the two AUCs must vary
-        together over test parts for the difference to be significant. Near 1 the two would have to be
-        all but the same classifier; at 0 or below the difference is significant even between different images.
+        pandas.DataFrame with a row for every claim: study, claim, before, after, difference; low and high, its 95 %
+        interval as if from different images (Hanley and McNeil); and `needs_correlation`, the correlation between the
+        two AUCs over test sets above which the difference is significant. A value near 1 requires two classifiers that
+        are almost the same; at 0 or below, the difference is significant even between different images.
     """
     rows = []
     for (study, baseline), (counts, before, arms) in AREAS.items():
         for arm, after in arms.items():
             first, second = hanley_mcneil(before, *counts), hanley_mcneil(after, *counts)
             gap, half = after - before, stats.norm.ppf(0.975) * np.hypot(first, second)
-            needed = (first**2 + second**2 - (gap / stats.norm.ppf(0.975)) ** 2) / (2 * first * second)
+            correlation = (first**2 + second**2 - (gap / stats.norm.ppf(0.975)) ** 2) / (2 * first * second)
             row = {"study": study, "claim": f"{baseline}, {arm}", "before": before, "after": after, "difference": gap}
-            rows.append(row | {"low": gap - half, "high": gap + half, "needs_correlation": needed})
+            rows.append(row | {"low": gap - half, "high": gap + half, "needs_correlation": correlation})
     return pd.DataFrame(rows)
 
 
 def _may_disagree(before, after, total, level=0.05):
     gap = abs(after - before)
     most = min(before, after, total - max(before, after))
-    # A wider disagreement with the same gap is always weaker evidence.
-    few = np.flatnonzero(mcnemar(np.arange(most + 1), np.arange(most + 1) + gap) < level)
-    return (gap + 2 * int(few[-1])) / total if len(few) else 0.0
+    # With the same gap, the p-value grows with the number of images on which the two disagree.
+    significant = np.flatnonzero(mcnemar(np.arange(most + 1), np.arange(most + 1) + gap) < level)
+    return (gap + 2 * int(significant[-1])) / total if len(significant) else 0.0
 
 
 def selection_gain(images, accuracy, looks, correlation=0.9, *, seed_deviation=0.0, studies=2000, seed=0):
-    """Simulates what is gained by reporting the best of several looks at one test part.
+    """Simulates the optimism of reporting the best of several results on the same test set.
 
-    All looks, epochs of a training or trials of a recipe, have the same accuracy in truth, but for the luck of their
-    seed; only chance in the test images and that luck make one the best.
+    The results, after the epochs of one training or from several trials, have the same true accuracy apart from random
+    deviations between seeds. The best of them differs from it only by those deviations and the sampling of test images.
 
     Args:
-        images: int, size of the test part.
-        accuracy: float, the true one.
-        looks: int, how many are looked at: 100 epochs, say.
-        correlation: between two looks' (latent, normal) chances of getting an image right. 1 for looks that err on the
-            same images; late epochs of one training are close to it, trials from different seeds are not.
-        seed_deviation: standard deviation of the looks' true accuracies, of trials from different seeds.
-        studies: int, how many are simulated.
+        images: int, size of the test set.
+        accuracy: float, the true accuracy.
+        looks: int, number of results, such as 100 epochs.
+        correlation: between two results' latent normal scores of an image. At 1 all results make the same errors; late
+            epochs of one training come close to it, trials with different seeds do not.
+        seed_deviation: standard deviation of the true accuracies of trials with different seeds.
+        studies: int, number of simulated studies.
         seed: int.
 
     Returns:
-        float64 `(studies,)`: best accuracy found less the true one.
+        float64 `(studies,)`, the best accuracy minus the true one.
     """
     rng, gains = np.random.default_rng(seed), np.empty(studies)
     for i in range(studies):
-        skill = np.clip(accuracy + seed_deviation * rng.normal(size=looks), 0.01, 0.99)
-        image = np.sqrt(correlation) * rng.normal(size=images)
-        right = image + np.sqrt(1 - correlation) * rng.normal(size=(looks, images)) < stats.norm.ppf(skill)[:, None]
+        accuracies = np.clip(accuracy + seed_deviation * rng.normal(size=looks), 0.01, 0.99)
+        shared = np.sqrt(correlation) * rng.normal(size=images)
+        latent = shared + np.sqrt(1 - correlation) * rng.normal(size=(looks, images))
+        right = latent < stats.norm.ppf(accuracies)[:, None]
         gains[i] = right.mean(1).max() - accuracy
     return gains

@@ -1,7 +1,7 @@
 """The studies' classifiers: functions that return a named functional `keras.Model`.
 
 Every network takes float32 images `(batch, height, width, channels)` in [0, 1]. With two classes a network may end in
-one sigmoid unit, the probability of class 1, or in a softmax over both; `synthkit.training` understands either.
+one sigmoid unit, the probability of class 1, or in a softmax over both; `synthkit.training` accepts both.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-# Each network's ImageNet file without its head, as Keras names it, and the layer after which its last block begins.
+# For each network: Keras's file of ImageNet weights without the head, and the last layer before its last block.
 BACKBONES = {
     "VGG16": ("vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5", "block4_pool"),
     "InceptionResNetV2": ("inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5", "mixed_7a"),
@@ -34,24 +34,24 @@ class FusedBatchNormalization(layers.BatchNormalization):
 
 
 def simple_cnn(image_shape=(224, 224, 3), num_classes=2, *, filters=(32, 64, 128), dense_units=128, dropout=0.5):
-    """Builds the mammography study's basic convolutional network, with what its slides tune as arguments.
+    """Builds the mammography study's basic convolutional network, with the tuned hyperparameters as arguments.
 
     The slides ("Base Model with Convolution Neural Network") name the hyperparameters: number of convolutional layers,
-    filters of each, dense units, dropout. They give neither kernels nor poolings; here every convolution is 3×3 with a
-    ReLU and followed by a 2×2 max-pooling, and the defaults are ours.
+    filters of each, dense units, dropout. They give neither kernel sizes nor pooling. Here every convolution is 3×3
+    with a ReLU and is followed by a 2×2 max pooling; the default values are ours.
 
     Args:
         image_shape: `(height, width, channels)`, at least 2 to the power of `len(filters)` pixels a side.
         num_classes: int, size of the softmax.
-        filters: ints, one a convolutional layer.
-        dense_units: int, of the dense layer before the last.
-        dropout: share of these units that is dropped in training.
+        filters: ints, one for each convolutional layer.
+        dense_units: int, units of the dense layer before the last.
+        dropout: fraction of these units that is dropped in training.
 
     Returns:
         keras.Model from float32 `(batch, *image_shape)` in [0, 1] to probabilities `(batch, num_classes)`.
 
     Raises:
-        ValueError: if the image is too small for one pooling a layer.
+        ValueError: if the image is too small for one pooling per layer.
     """
     if min(image_shape[:2]) < 2 ** len(filters):
         raise ValueError(
@@ -71,13 +71,13 @@ def simple_cnn(image_shape=(224, 224, 3), num_classes=2, *, filters=(32, 64, 128
 def skin_cnn(image_shape=(32, 32, 3), num_classes=2):
     """Builds the skin-lesion study's convolutional network (its appendix, "Full structure of CNN").
 
-    Four convolutions, three poolings, dropout after each block, one dense layer: 108,225 parameters as called without
-    arguments. The report gives neither the activations nor the dropout rate; here they are ReLU and 0.1. With 0.25
-    after every block, 300 steps were too few to learn from 600 phantoms (test AUC 0.75 against 0.78).
+    Four convolutions, three poolings, dropout after each block and one dense layer: 108,225 parameters with the default
+    arguments. The report gives neither the activations nor the dropout rate; here they are ReLU and 0.1. With a rate of
+    0.25, 300 steps were too few to learn from 600 phantoms (test AUC 0.75 instead of 0.78).
 
     Args:
         image_shape: `(height, width, channels)`, at least 20 pixels a side.
-        num_classes: int; two classes give one sigmoid unit, as in the report, more a softmax.
+        num_classes: int; two classes give one sigmoid unit, as in the report, more give a softmax.
 
     Returns:
         keras.Model from float32 `(batch, *image_shape)` in [0, 1] to probabilities `(batch, 1)` or
@@ -87,7 +87,10 @@ def skin_cnn(image_shape=(32, 32, 3), num_classes=2):
         ValueError: if the image is too small for three poolings.
     """
     if min(image_shape[:2]) < 20:
-        raise ValueError(f"skin_cnn needs images of at least 20×20 pixels. Received: image_shape={image_shape}")
+        raise ValueError(
+            f"skin_cnn needs images of at least 20×20 pixels; give larger images, or set --image-size. "
+            f"Received: image_shape={image_shape}"
+        )
     inputs = keras.Input(image_shape, name="image")
     x = layers.Conv2D(32, 3, padding="same", activation="relu")(inputs)
     x = layers.MaxPooling2D(2)(x)
@@ -105,37 +108,37 @@ def skin_cnn(image_shape=(32, 32, 3), num_classes=2):
 
 
 def resnet18(image_shape=(28, 28, 1), num_classes=2, *, stem=None):
-    """Builds ResNet-18: for small images as MedMNIST uses it, for larger ones as first published.
+    """Builds ResNet-18: for small images as in MedMNIST's benchmark, for larger ones as first published.
 
     He et al., "Deep Residual Learning for Image Recognition", 2016. The "small" stem is a 3×3 convolution of stride 1
-    (Yang et al., "MedMNIST v2", 2023, at 28×28), the "large" one a 7×7 convolution and a max-pooling, both of stride 2
-    (the paper's, and MedMNIST's at 224×224), which costs a thirteenth of the other's time. Initial weights and
+    (Yang et al., "MedMNIST v2", 2023, at 28×28). The "large" stem is a 7×7 convolution and a max pooling, both of
+    stride 2 (the paper's, and MedMNIST's at 224×224); the network is then 13 times as fast. Initial weights and
     BatchNormalization (momentum 0.9 in Keras's terms, epsilon 1e-5) are those of the reference implementations in
-    PyTorch; Keras's own momentum of 0.99 leaves the moving statistics stale after the few hundred steps that a small
-    data set gives.
+    PyTorch. With Keras's default momentum of 0.99, the moving statistics would still be far off after the few hundred
+    steps of training on a small data set.
 
     Args:
         image_shape: `(height, width, channels)`.
         num_classes: int, size of the softmax.
-        stem: "small" or "large"; None takes the large one from 64 pixels a side on.
+        stem: "small" or "large"; None uses the large one for images of at least 64 pixels a side.
 
     Returns:
         keras.Model from float32 `(batch, *image_shape)` in [0, 1] to probabilities `(batch, num_classes)`.
 
     Raises:
-        ValueError: for another stem.
+        ValueError: for an unknown stem.
     """
     stem = stem or ("large" if min(image_shape[:2]) >= 64 else "small")
     if stem not in ("small", "large"):
         raise ValueError(f"stem must be 'small', 'large' or None. Received: stem={stem!r}")
-    # kuangliu/pytorch-cifar, from which MedMNIST has the small stem, leaves PyTorch's default; torchvision does not.
+    # kuangliu/pytorch-cifar, MedMNIST's source of the small stem, keeps PyTorch's default; torchvision does not.
     initializer = _pytorch_uniform if stem == "small" else _he_fan_out
     inputs = keras.Input(image_shape, name="image")
     x = layers.Rescaling(2.0, offset=-1.0)(inputs)
     x = _convolution_norm(x, 64, *((3, 1) if stem == "small" else (7, 2)), initializer)
     x = layers.ReLU()(x)
     if stem == "large":
-        # After a ReLU zeros are as good a border for a maximum as PyTorch's minus infinity.
+        # After a ReLU, padding with 0 gives the same maxima as PyTorch's padding with minus infinity.
         x = layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(x))
     for filters, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
         x = _residual_block(x, filters, stride, initializer)
@@ -145,33 +148,34 @@ def resnet18(image_shape=(28, 28, 1), num_classes=2, *, stem=None):
 
 
 def transfer(name, image_shape=(224, 224, 3), num_classes=2, *, weights="imagenet", dropout=0.2):
-    """Builds a network trained on other images, frozen, under a new head: the first stage of transfer learning.
+    """Builds a frozen, pretrained network with a new head: the first stage of transfer learning.
 
-    The mammography study's VGG16 and InceptionResNetV2, the DenseNet169 that its slides cite, and EfficientNetV2B0, a
-    small one of today (Tan and Le, 2021). The network's own input preprocessing is part of the model, grey images are
-    repeated to three channels, and the head is a pooling, dropout and a softmax. `fine_tune` makes the second stage.
+    The networks are the mammography study's VGG16 and InceptionResNetV2, the DenseNet169 that its slides cite, and
+    EfficientNetV2B0, a small recent one (Tan and Le, 2021). The model includes the network's own input preprocessing;
+    grey images are repeated to three channels; the head is global average pooling, dropout and a softmax. `fine_tune`
+    makes the model of the second stage.
 
     Args:
         name: one of `BACKBONES`.
         image_shape: `(height, width, channels)`, 1 or 3 channels, at least 32 pixels a side, 75 for InceptionResNetV2.
         num_classes: int, size of the softmax.
         weights: "imagenet"; the path of a file with the weights of the network without its head; or None for random
-            weights, where nothing is frozen.
-        dropout: share of the pooled features that is dropped in training.
+            weights, with nothing frozen.
+        dropout: fraction of the pooled features that is dropped in training.
 
     Returns:
         keras.Model from float32 `(batch, *image_shape)` in [0, 1] to probabilities `(batch, num_classes)`.
 
     Raises:
-        ValueError: for another name or number of channels, or images that are too small.
-        OSError: if the file of weights is not there, or the ImageNet file can be neither found nor downloaded.
+        ValueError: for an unknown name, another number of channels, or images that are too small.
+        OSError: if the file of weights does not exist, or the ImageNet weights cannot be downloaded.
     """
     if name not in BACKBONES:
         raise ValueError(f"name must be one of {', '.join(BACKBONES)}. Received: name={name!r}")
     if image_shape[-1] not in (1, 3):
         raise ValueError(f"{name} takes images of 1 or 3 channels. Received: image_shape={image_shape}")
     if weights not in ("imagenet", None) and not Path(weights).is_file():
-        raise FileNotFoundError(f"{weights} is no file of weights; weights must be 'imagenet', such a file or None")
+        raise FileNotFoundError(f"there is no file {weights}; weights must be 'imagenet', a file of weights or None")
     inputs = x = keras.Input(image_shape, name="image")
     if image_shape[-1] == 1:
         x = layers.Concatenate(name="grey_to_rgb")([x, x, x])
@@ -180,24 +184,27 @@ def transfer(name, image_shape=(224, 224, 3), num_classes=2, *, weights="imagene
     try:
         base = getattr(keras.applications, name)(input_tensor=x, input_shape=(*image_shape[:2], 3), **options)
     except Exception as error:
-        if type(error) is not Exception:  # this very type is what Keras raises when a download fails
+        if type(error) is not Exception:  # exactly this class is what Keras raises when a download fails
             raise
         raise OSError(
-            f"the ImageNet weights of {name} could not be downloaded ({error}); get the file {BACKBONES[name][0]} "
-            f"elsewhere and put it into ~/.keras/models/"
+            f"the ImageNet weights of {name} could not be downloaded ({error}); download {BACKBONES[name][0]} on "
+            f"another machine and copy it to ~/.keras/models/"
         ) from error
     for layer in base.layers:
         layer.trainable = weights is None
         if weights is None and isinstance(layer, layers.BatchNormalization):
-            layer.momentum = 0.9  # as in resnet18, and for its reason
+            layer.momentum = 0.9  # as in resnet18, for the same reason
     outputs = _head(layers.Dropout(dropout)(base.output), num_classes, binary_units=2)
     return keras.Model(inputs, outputs, name=name.lower())
 
 
 def _imagenet_input(name, x):
-    """Turns RGB in [0, 1] into what the network was trained on (`preprocess_input` of its module in Keras)."""
+    """Scales RGB in [0, 1] as the network expects (`preprocess_input` of its module in Keras)."""
     if name == "VGG16":
-        scale, offset = [255.0] * 3, [-123.68, -116.779, -103.939]  # Keras 3.11 counts the channels of `scale`
+        scale, offset = (
+            [255.0] * 3,
+            [-123.68, -116.779, -103.939],
+        )  # Keras 3.11 takes the number of channels from `scale`
         x = layers.Rescaling(scale, offset, name="imagenet_input")(x)
         return keras.ops.flip(x, axis=-1)
     if name == "InceptionResNetV2":
@@ -206,34 +213,34 @@ def _imagenet_input(name, x):
         mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
         scale, offset = [1 / d for d in deviation], [-m / d for m, d in zip(mean, deviation, strict=True)]
         return layers.Rescaling(scale, offset, name="imagenet_input")(x)
-    return layers.Rescaling(255.0, name="imagenet_input")(x)  # EfficientNetV2 holds the rest itself
+    return layers.Rescaling(255.0, name="imagenet_input")(x)  # EfficientNetV2 does the rest itself
 
 
 def fine_tune(model, after=None):
-    """Copies a model of `transfer` with its last block free to learn: the second stage, at a hundredth of the rate.
+    """Copies a model of `transfer` with its last block unfrozen: the second stage, at a hundredth of the learning rate.
 
-    BatchNormalization stays in inference mode, so the statistics of ImageNet are not swept away by small batches.
+    BatchNormalization stays in inference mode, so that small batches do not overwrite the statistics of ImageNet.
 
-    Example, after `head`, a `training.Trainer`, was trained on a frozen network:
+    Example, after `head`, a `training.Trainer`, has trained the head of a frozen network:
 
         tuner = training.Trainer(lambda *_: classifiers.fine_tune(head.model), shape, 2, steps=200, learning_rate=1e-5)
 
     Args:
-        model: keras.Model of `transfer`, trained.
-        after: name of the layer after which all layers learn; None takes the network's own last block (`BACKBONES`).
+        model: trained keras.Model of `transfer`.
+        after: name of the layer after which all layers are trained; None stands for the one in `BACKBONES`.
 
     Returns:
         keras.Model.
 
     Raises:
-        ValueError: if there is no such layer, or the model is none of `transfer`'s.
+        ValueError: if there is no such layer, or `after` is None for a model that `transfer` did not build.
     """
     after = after or {name.lower(): layer for name, (_, layer) in BACKBONES.items()}.get(model.name)
     copy = keras.Model.from_config(model.get_config())
     copy.set_weights(model.get_weights())
     names = [layer.name for layer in copy.layers]
     if after not in names:
-        raise ValueError(f"{model.name} has no layer after which to learn. Received: after={after!r}")
+        raise ValueError(f"after must be the name of a layer of {model.name}. Received: after={after!r}")
     for i, layer in enumerate(copy.layers):
         layer.trainable = i > names.index(after) and not isinstance(layer, layers.BatchNormalization)
     return copy
@@ -250,7 +257,7 @@ def _residual_block(x, filters, stride, initializer):
 
 
 def _convolution_norm(x, filters, size, stride, initializer):
-    # PyTorch pads both sides alike; Keras's "same" pads a stride-2 convolution on the far side only.
+    # PyTorch pads both sides; Keras's "same" pads a convolution of stride 2 on the right and at the bottom only.
     if size > 1 and stride > 1:
         x = layers.ZeroPadding2D(size // 2)(x)
     padding = "same" if stride == 1 else "valid"

@@ -1,4 +1,4 @@
-"""Results → one HTML page that needs nothing else: no network, no other file."""
+"""Results → text for the terminal, and one HTML page that needs no network and no other file."""
 
 import base64
 import io
@@ -10,31 +10,30 @@ import jinja2
 import matplotlib.pyplot as plt
 import numpy as np
 
-from synthkit import plots
+from synthkit import catalogue, plots
+from synthkit._files import replacing
 from synthkit.splitting import NEAR_DUPLICATE
-from synthkit.statistics import MARGIN, sentence, verdicts
+from synthkit.statistics import MARGIN, verdicts
 
 
 def text(results, summary):
-    """Returns the verdicts and what the controls say, as text for a terminal.
+    """Returns the verdicts, and what the control arms and the study's power mean for them, as text for a terminal.
 
     Args:
         results: study.Results.
         summary: DataFrame of `results.summary()`.
     """
-    blocks = [_table(summary), "\n".join(_wrapped(verdicts.controls(summary)))]
-    apart = results.without_near_duplicates()
-    blocks.append("\n".join(_wrapped([_near_duplicates(results, apart)])))
-    if apart:
-        blocks.append(_table(apart.summary()))
+    sentences = [*verdicts.controls(summary), *verdicts.power(summary)]
+    rescored = results.without_near_duplicates()
+    blocks = [_table(summary), "\n".join(textwrap.fill(sentence, 100) for sentence in sentences)]
+    blocks.append(textwrap.fill(_near_duplicates(results, rescored), 100))
+    if rescored:
+        blocks.append(_table(rescored.summary()))
     return "\n\n".join(block for block in blocks if block)
 
 
-def _wrapped(sentences):
-    return [line for sentence in sentences for line in textwrap.wrap(sentence, 100)]
-
-
 def _table(summary):
+    """Returns the AUCs and verdicts as a table of text."""
     rows = summary[summary["metric"] == "auc"].to_dict("records")
     width = max(12, *(len(row["arm"]) for row in rows)) + 2
     lines = [f"{'arm':{width}}{'AUC':>5}  {'95 %':14}  {'difference':>10}  {'95 %':16}  {'p (Holm)':>8}  verdict"]
@@ -45,33 +44,33 @@ def _table(summary):
             line += f"{row['difference']:+10.3f}  {interval}  {row['p_holm']:8.2g}  "
         else:
             line += " " * 40
-        lines.append(line + (row["verdict"] if isinstance(row["verdict"], str) else "no baseline"))
+        lines.append(line + verdicts.label(row))
     return "\n".join(lines)
 
 
-def _near_duplicates(results, apart):
-    count = len(results.settings.get("near_duplicates", []))
-    return verdicts.near_duplicates(count, len(results.labels), NEAR_DUPLICATE, apart is not None)
+def _near_duplicates(results, rescored):
+    number = len(results.settings.get("near_duplicates", []))
+    return verdicts.near_duplicates(number, len(results.labels), NEAR_DUPLICATE, rescored is not None)
 
 
 def write(results, path, summary=None, margin=MARGIN):
-    """Writes the page.
+    """Writes the report page.
 
     Args:
         results: study.Results.
         path: of the HTML file.
-        summary: DataFrame of `results.summary()`; made if None.
-        margin: the one that the summary was made with; a smaller difference is called none.
+        summary: DataFrame of `results.summary()`; None computes it.
+        margin: the margin of that summary: a difference smaller than this is too small to matter.
 
     Returns:
-        pathlib.Path.
+        pathlib.Path, the path.
     """
     summary = results.summary(margin=margin) if summary is None else summary
-    apart = results.without_near_duplicates()
-    others = apart.summary(margin=margin) if apart else None
+    rescored = results.without_near_duplicates()
+    others = rescored.summary(margin=margin) if rescored else summary.head(0)
     class_names = results.settings["class_names"]
-    named = results.settings.get("positive")
-    positive = class_names.index(named) if named else len(class_names) - 1
+    name = results.settings.get("positive")
+    positive = class_names.index(name) if name else len(class_names) - 1
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
@@ -85,36 +84,56 @@ def write(results, path, summary=None, margin=MARGIN):
             "confusion": _per_arm(results, _draw_confusion(results, class_names)),
             "history": _histories(results),
         }
-    trials = results.trials
+    trials, aucs = results.trials, summary[summary["metric"] == "auc"]
     done = trials[trials["status"] == "done"]
+    baselines = aucs["arm"][aucs["verdict"] == "baseline"]
+    hidden = ("versions", "arms", "near_duplicates")
     page = environment.get_template("report.html.jinja").render(
         rows=summary.to_dict("records"),
-        sentences=[sentence(row) for row in summary[summary["metric"] == "auc"].to_dict("records")],
-        controls=verdicts.controls(summary, margin),
-        power=verdicts.power(summary, margin),
-        near_duplicates=_near_duplicates(results, apart),
-        others=[] if others is None else others[others["metric"] == "auc"].to_dict("records"),
+        baseline=baselines.iloc[0] if len(baselines) else None,
+        sentences=[_unbroken(verdicts.sentence(row)) for row in aucs.to_dict("records")],
+        notes=map(_unbroken, [*verdicts.controls(summary, margin), *verdicts.power(summary, margin)]),
+        near_duplicates=_near_duplicates(results, rescored),
+        others=others[others["metric"] == "auc"].to_dict("records"),
+        label=verdicts.label,
         margin=margin,
         further=[metric for metric in summary["metric"].unique() if metric not in ("auc", "accuracy")],
         figures=figures,
         positive=class_names[positive],
-        settings={
-            key: value for key, value in results.settings.items() if key not in ("versions", "arms", "near_duplicates")
-        },
-        arms=results.settings["arms"],
+        settings={key: value for key, value in results.settings.items() if key not in hidden},
+        arms=[_arm(arm, settings, done) for arm, settings in results.settings["arms"].items()],
         finished=len(results.scores),
         versions=results.settings.get("versions", {}),
         seeds=results.seeds,
         trials=trials.to_dict("records"),
-        steps=f"{done['steps'].max():.0f}" if len(done) else results.settings["steps"],  # asked for, if none was done
+        steps=f"{done['steps'].max():.0f}" if len(done) else results.settings.get("steps"),  # of done trials, if any
         failed=trials[trials["status"] != "done"].to_dict("records"),
         minutes=trials["seconds"].sum() / 60,
         images=len(results.labels),
         patients=len(np.unique(results.patients)),
     )
-    path = Path(path)
-    path.write_text(page, encoding="utf-8")
-    return path
+    with replacing(path) as part:
+        part.write_text(page, encoding="utf-8")
+    return Path(path)
+
+
+def _unbroken(sentence):
+    """Returns a sentence in which no line ends between a number and its percent sign."""
+    return sentence.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def _arm(name, settings, done):
+    """Returns what the page says about an arm: its text in the catalogue, its numbers of images, its settings."""
+    first, *endings = name.split(" ")
+    try:
+        catalogue.check([name])
+        texts = [catalogue.texts()[first], *(catalogue.ENDINGS[ending] for ending in endings if ending[0] != "x")]
+    except ValueError:
+        texts = []  # an arm of the user's own
+    trials = done[done["arm"] == name]
+    images = [f"{trials[column].iloc[0]:.0f}" if len(trials) else "" for column in ("n_real", "n_synthetic")]
+    others = [f"{key} {value}" for key, value in settings.items() if key != "ratio"]
+    return {"name": name, "text": "; ".join(texts), "images": images, "settings": ", ".join(others)}
 
 
 def _embed(figure, kind="svg", **options):
@@ -136,14 +155,14 @@ def _forest(summary, margin):
 
 
 def _samples(results):
-    """Returns a picture a class: a row of images for every arm that has pictures of its own."""
+    """Returns a picture for every class, with a row of sample images for every arm; oversample's are those of real."""
     arms = [arm for arm in results.samples if arm != "oversample"]
     pictures = []
     for label, name in enumerate(results.settings["class_names"]):
         figure, axes = plt.subplots(len(arms), 1, figsize=(7, 1.02 * len(arms)), squeeze=False, layout="constrained")
         for arm, ax in zip(arms, axes[:, 0], strict=True):
-            chosen = results.samples[arm]
-            images = chosen.images[chosen.labels == label]
+            samples = results.samples[arm]
+            images = samples.images[samples.labels == label]
             if len(images):
                 plots.image_grid(images, 8, ax)
             ax.set_axis_off()

@@ -1,12 +1,12 @@
-"""Which synthetic images to keep: rules, and a wrapper that makes a synthesizer of a synthesizer and some rules.
+"""Selection of synthetic images: rules, and `filtered`, which applies rules to a synthesizer.
 
-A rule is a callable `(train: ImageSet, seed) → judge`, a judge a callable `(made: ImageSet) → bool (n,)`. A rule learns
-what it needs from the real training images that the generator saw, and from nothing else, so that a filtered arm is as
-honest as a plain one:
+A rule is a callable `(train: ImageSet, seed) → judge`, and a judge is a callable `(synthetic: ImageSet) → bool (n,)`,
+True for images to keep. A rule uses only the real training images that the generator was fitted on, so that a filtered
+arm is compared as fairly as any other:
 
 >>> from synthkit import fidelity, selection
 >>> new = selection.novel(lambda train: fidelity.pixels(train.images))
->>> arm = selection.filtered(lambda train, labels, seed: ..., new)  # a synthesizer, for study.Arm("cvae filtered", arm)
+>>> arm = selection.filtered(lambda train, labels, seed: ..., new)  # a synthesizer, for study.Arm("filtered", arm)
 """
 
 import numpy as np
@@ -15,73 +15,77 @@ from sklearn.neighbors import NearestNeighbors
 
 
 def filtered(synthesizer, *rules, most=8):
-    """Makes a synthesizer that returns only images which every rule keeps.
+    """Makes a synthesizer that returns only images that every rule keeps.
 
-    The generator is asked for the labels wanted, then for twice as many, and so on until enough of each class are
-    kept; always with the same seed, so that it is fitted once.
+    It draws as many images as requested, then twice as many, and so on until enough of each class are kept. The seed
+    stays the same, so the generator is fitted once.
 
     Args:
         synthesizer: callable `(train: ImageSet, labels, seed) → ImageSet`.
         rules: see the module's docstring.
-        most: times the number wanted that the generator is asked for at most.
+        most: largest ratio of images drawn to images requested.
 
     Returns:
-        callable `(train: ImageSet, labels (n,), seed) → ImageSet` of n synthetic images. It raises ValueError, which
-        says what each rule kept, if `most` times the images do not hold enough to keep.
+        callable `(train: ImageSet, labels (n,), seed) → ImageSet` of n synthetic images. It raises ValueError, with the
+        fraction that each rule kept, if too few of `most` times n images are kept.
     """
 
     def synthesize(train, labels, seed):
         labels = np.asarray(labels)
         judges = [rule(train, seed) for rule in rules]
-        times = 1
+        ratio = 1
         while True:
-            made = synthesizer(train, np.tile(labels, times), seed)
-            kept = [judge(made) for judge in judges]
-            pool = np.flatnonzero(np.all(kept, axis=0))
-            wanted = np.bincount(labels, minlength=len(train.class_names))
-            there = np.bincount(made.labels[pool], minlength=len(train.class_names))
-            if (there >= wanted).all():
+            synthetic = synthesizer(train, np.tile(labels, ratio), seed)
+            verdicts = [judge(synthetic) for judge in judges]
+            rows = np.flatnonzero(np.all(verdicts, axis=0))
+            requested = np.bincount(labels, minlength=len(train.class_names))
+            available = np.bincount(synthetic.labels[rows], minlength=len(train.class_names))
+            if (available >= requested).all():
                 break
-            if 2 * times > most:
-                raise ValueError(_shortage(train.class_names, wanted, there, len(made), rules, kept))
-            times *= 2
+            if 2 * ratio > most:
+                counts = zip(train.class_names, requested, available, strict=True)
+                raise ValueError(_shortage(len(synthetic), counts, rules, verdicts))
+            ratio *= 2
         chosen = np.empty(len(labels), int)
         for label in np.unique(labels):
-            chosen[labels == label] = pool[made.labels[pool] == label][: wanted[label]]
-        return made[chosen]
+            chosen[labels == label] = rows[synthetic.labels[rows] == label][: requested[label]]
+        return synthetic[chosen]
 
     return synthesize
 
 
-def _shortage(class_names, wanted, there, made, rules, kept):
+def _shortage(drawn, counts, rules, verdicts):
+    """Returns the message for too few images: `counts` has class name, number requested and number available."""
     short = ", ".join(
-        f"{has} of {needs} {name}" for name, needs, has in zip(class_names, wanted, there, strict=True) if has < needs
+        f"{available} of {requested} {name}" for name, requested, available in counts if available < requested
     )
-    shares = ", ".join(f"{rule.__name__} keeps {keep.mean():.0%}" for rule, keep in zip(rules, kept, strict=True))
+    kept = ", ".join(f"{rule.__name__} keeps {keep.mean():.0%}" for rule, keep in zip(rules, verdicts, strict=True))
     return (
-        f"of {made} synthetic images too few are kept, {short}: {shares}; loosen a rule or train the generator longer"
+        f"the rules keep too few of {drawn} synthetic images: {short} ({kept}); relax a rule or train the generator "
+        "longer (--epochs)"
     )
 
 
 def confident(fit, share=0.5):
-    """Makes the rule that keeps the images of each class of which a classifier is surest that they belong to it.
+    """Makes the rule that keeps, in each class, the images to which a classifier gives the highest probability of it.
 
-    A share and no probability is what to set: a network trained on few images ranks them well long before its
-    probabilities mean anything, and may call every image by one class.
+    The rule keeps a fraction instead of comparing with a fixed probability: a network trained on few images ranks them
+    well long before its probabilities are calibrated, and may assign all images to one class.
 
     Args:
         fit: callable `(train: ImageSet, seed) → callable (uint8 images) → float probabilities (n, classes)`, such as
-            `scorers.scorer`; it sees the training part only.
-        share: of each class's synthetic images to keep.
+            `training.scorer` returns; it is given the training set only.
+        share: fraction of each class's synthetic images to keep.
     """
 
     def confident(train, seed):
         predict = fit(train, seed)
 
-        def judge(made):
-            sure = predict(made.images)[np.arange(len(made)), made.labels]
-            limits = {label: np.quantile(sure[made.labels == label], 1 - share) for label in np.unique(made.labels)}
-            return sure >= [limits[label] for label in made.labels]
+        def judge(synthetic):
+            labels = synthetic.labels
+            confidence = predict(synthetic.images)[np.arange(len(labels)), labels]
+            thresholds = {label: np.quantile(confidence[labels == label], 1 - share) for label in np.unique(labels)}
+            return confidence >= [thresholds[label] for label in labels]
 
         return judge
 
@@ -89,34 +93,39 @@ def confident(fit, share=0.5):
 
 
 def central(features, share=0.95):
-    """Makes the rule that keeps an image if it is no further from its class's centre than real images are.
+    """Makes the rule that keeps an image if it is no further from the mean of its class than real images are.
 
     Args:
         features: callable `(train: ImageSet) → callable (uint8 images) → float (n, dimensions)`.
-        share: of the class's real images that lie within the distance allowed.
+        share: fraction of the class's real images within the largest distance allowed.
     """
 
     def central(train, seed):
         space = features(train)
         real = space(train.images)
-        centres = np.stack([real[train.labels == label].mean(0) for label in range(len(train.class_names))])
-        distances = np.linalg.norm(real - centres[train.labels], axis=1)
-        limits = np.array([np.quantile(distances[train.labels == label], share) for label in range(len(centres))])
-        return lambda made: np.linalg.norm(space(made.images) - centres[made.labels], axis=1) <= limits[made.labels]
+        means = np.stack([real[train.labels == label].mean(0) for label in range(len(train.class_names))])
+        distances = np.linalg.norm(real - means[train.labels], axis=1)
+        largest = np.array([np.quantile(distances[train.labels == label], share) for label in range(len(means))])
+
+        def judge(synthetic):
+            labels = synthetic.labels
+            return np.linalg.norm(space(synthetic.images) - means[labels], axis=1) <= largest[labels]
+
+        return judge
 
     return central
 
 
 def dense(features, k=5, least=1):
-    """Makes the rule that keeps an image if it lies within the reach of enough real images of its class.
+    """Makes the rule that keeps an image if it is close to enough real images of its class.
 
-    A real image reaches to its k-th nearest neighbour of the same class (Naeem et al. 2020, whose density is the mean
-    number of such balls over k).
+    It is close to a real image if it is nearer than that image's k-th nearest neighbour of the same class, which is the
+    ball that Naeem et al. 2020 count for their density.
 
     Args:
         features: as in `central`.
-        k: int, below the number of images of the smallest class.
-        least: int, how many real images' reach it must be in.
+        k: int, less than the number of images of the smallest class.
+        least: int, the number of real images that it must be close to.
     """
 
     def dense(train, seed):
@@ -124,19 +133,20 @@ def dense(features, k=5, least=1):
         real = space(train.images)
         classes = []
         for label in np.unique(train.labels):
-            own = real[train.labels == label]
-            classes.append((label, own, NearestNeighbors(n_neighbors=k + 1).fit(own).kneighbors(own)[0][:, -1]))
+            same = real[train.labels == label]
+            distances, _ = NearestNeighbors(n_neighbors=k + 1).fit(same).kneighbors(same)
+            classes.append((label, same, distances[:, -1]))
 
-        def judge(made):
-            kept, asked = np.zeros(len(made), bool), space(made.images)
-            for label, own, reach in classes:
-                mine = np.flatnonzero(made.labels == label)
-                if len(mine):
+        def judge(synthetic):
+            keep, points = np.zeros(len(synthetic), bool), space(synthetic.images)
+            for label, same, radii in classes:
+                rows = np.flatnonzero(synthetic.labels == label)
+                if len(rows):
                     counts = pairwise_distances_chunked(
-                        asked[mine], own, reduce_func=lambda part, start, reach=reach: (part < reach).sum(1)
+                        points[rows], same, reduce_func=lambda chunk, start, radii=radii: (chunk < radii).sum(1)
                     )
-                    kept[mine] = np.concatenate(list(counts)) >= least
-            return kept
+                    keep[rows] = np.concatenate(list(counts)) >= least
+            return keep
 
         return judge
 
@@ -144,30 +154,30 @@ def dense(features, k=5, least=1):
 
 
 def novel(features, quantile=0.01):
-    """Makes the rule that drops near-copies of training images.
+    """Makes the rule that drops near-duplicates of training images.
 
-    An image is a near-copy if it is nearer to a training image than this share of the training images are to one of
-    another patient.
+    An image is a near-duplicate if it is closer to a training image than a small fraction of the training images are to
+    any image of another patient.
 
     Args:
         features: as in `central`.
-        quantile: share, 0 to 1.
+        quantile: that fraction, 0 to 1.
     """
 
     def novel(train, seed):
         space = features(train)
         real = space(train.images)
-        limit = np.quantile(_apart(real, train.patients), quantile)
-        return lambda made: pairwise_distances_argmin_min(space(made.images), real)[1] >= limit
+        least = np.quantile(_distance_to_other_patients(real, train.patients), quantile)
+        return lambda synthetic: pairwise_distances_argmin_min(space(synthetic.images), real)[1] >= least
 
     return novel
 
 
-def _apart(features, patients):
-    """Returns each image's distance to the nearest one of another patient."""
+def _distance_to_other_patients(features, patients):
+    """Returns the distance of each image to the closest image of another patient."""
     _, patient = np.unique(patients, return_inverse=True)
     most = np.bincount(patient).max()
-    # The nearest `most` others cannot all be the patient's own.
+    # Of the `most` nearest neighbours, at least one is of another patient.
     distances, index = NearestNeighbors(n_neighbors=min(most + 1, len(features))).fit(features).kneighbors(features)
-    foreign = patient[index] != patient[:, None]
-    return distances[np.arange(len(features)), foreign.argmax(1)]
+    other = patient[index] != patient[:, None]
+    return distances[np.arange(len(features)), other.argmax(1)]

@@ -1,7 +1,7 @@
-"""One network, trained from scratch as often as asked: a budget in steps, weights by validation AUC, scores once.
+"""Training a classifier from scratch, many times: a budget in steps, weights chosen by validation AUC.
 
-Building and tracing a network costs more than training it for a few hundred steps on a small data set. A `Trainer`
-does both once and then gives every trial new weights and a new optimizer.
+On a small data set, building and tracing a network takes longer than training it for a few hundred steps. A `Trainer`
+traces once, and then gives every trial new weights and a new optimizer.
 """
 
 import contextlib
@@ -11,17 +11,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from synthkit._reusable import Kept, reusable
+from synthkit._reusable import ProcessCache, reusable
 from synthkit.pipeline import to_dataset
 from synthkit.splitting import fold, partition
 from synthkit.statistics import auc
 
 
 def cross_entropy(labels, probabilities):
-    """The loss of a classifier whose labels may be mixed: the one loss that every arm of a study is trained with.
+    """The cross-entropy with one-hot, smoothed or mixed labels: the loss of every arm of a study.
 
     Args:
-        labels: float32 `(batch, num_classes)`, shares of each class.
+        labels: float32 `(batch, num_classes)`, the fraction of each class.
         probabilities: float32 `(batch, num_classes)`, or `(batch, 1)`, the probability of class 1.
 
     Returns:
@@ -33,26 +33,29 @@ def cross_entropy(labels, probabilities):
 
 
 class Trainer:
-    """A classifier's architecture and recipe, ready to be trained from scratch for every trial.
+    """A classifier's architecture and training recipe; `train` starts from scratch in every call.
 
     Args:
         builder: callable `(image_shape, num_classes) → keras.Model` from float32 `[0, 1]` images to probabilities,
             either `(batch, 1)`, the probability of class 1, or `(batch, num_classes)`.
         image_shape: `(height, width, channels)`.
         num_classes: int.
-        steps: gradient steps of one training, the same for every arm of a study; rounded to a multiple of those between
-            two checks.
-        batch_size: images a step.
-        optimizer: "adam" or "sgd", without momentum.
-        learning_rate: at the start.
-        drops: shares of the steps from which on the rate is a tenth of what it was.
-        checks: about how many times, evenly spread over the steps, the validation AUC is looked at.
-        patience: checks without a better validation AUC after which training stops; None spends the whole budget, as
-            every arm of a study does.
-        label_smoothing: share of every label that is spread evenly over the classes.
-        class_weights: whether classes weigh alike in the loss, however many images they have.
-        mixed_precision: whether to compute in half precision where the network allows: in float16 on a GPU, which pays
-            on those with tensor cores, in bfloat16 elsewhere, which pays on processors with AMX.
+        steps: gradient steps of one training, the same for every arm of a study; rounded to a multiple of the steps
+            between two checks.
+        batch_size: images per step.
+        optimizer: "adam", or "sgd" without momentum.
+        learning_rate: initial learning rate.
+        drops: fractions of the steps after which the learning rate is divided by 10.
+        checks: approximate number of times that the validation AUC is computed, evenly spread over the steps.
+        patience: checks without a better validation AUC after which training stops; None always takes all steps, as a
+            study does.
+        label_smoothing: fraction of every label that is spread evenly over the classes.
+        class_weights: whether to weight images so that all classes count the same in the loss.
+        mixed_precision: whether to compute in half precision where the network allows it: in float16 on a GPU, which is
+            faster on GPUs with tensor cores, and in bfloat16 elsewhere, which is faster on processors with AMX.
+
+    Raises:
+        ValueError: for another optimizer.
     """
 
     def __init__(
@@ -74,16 +77,16 @@ class Trainer:
     ):
         if optimizer not in ("adam", "sgd"):
             raise ValueError(f"optimizer must be 'adam' or 'sgd'. Received: optimizer={optimizer!r}")
-        self.each = max(1, round(steps / checks))  # steps between two checks
-        self.checks = max(1, round(steps / self.each))
-        self.steps = self.checks * self.each
+        self.steps_per_check = max(1, round(steps / checks))
+        self.checks = max(1, round(steps / self.steps_per_check))
+        self.steps = self.checks * self.steps_per_check
         self.batch_size, self.patience, self.class_weights = batch_size, patience, class_weights
         rate = learning_rate
         if drops:
             rates = [learning_rate * 0.1**drop for drop in range(len(drops) + 1)]
-            # Keras keeps a rate up to and with its boundary, and counts steps from 0.
-            bounds = [round(share * self.steps) - 1 for share in drops]
-            rate = keras.optimizers.schedules.PiecewiseConstantDecay(bounds, rates)
+            # Keras counts steps from 0, and a rate includes its boundary.
+            boundaries = [round(fraction * self.steps) - 1 for fraction in drops]
+            rate = keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, rates)
 
         def loss(labels, probabilities):
             return cross_entropy(labels * (1 - label_smoothing) + label_smoothing / num_classes, probabilities)
@@ -92,12 +95,12 @@ class Trainer:
             with _half_precision() if mixed_precision else contextlib.nullcontext():
                 model = builder(image_shape, num_classes)
             kind = keras.optimizers.Adam if optimizer == "adam" else keras.optimizers.SGD
-            # XLA on a CPU ran these convolutions eight times slower than TensorFlow's own kernels.
+            # On a CPU, XLA takes eight times as long for these convolutions as TensorFlow's own kernels.
             model.compile(kind(rate), loss, jit_compile=False)
             model.optimizer.build(model.trainable_variables)
             return model
 
-        self._fresh = reusable(build)
+        self._start = reusable(build)
         self.model = None
         signature = [tf.TensorSpec((None, *image_shape), "uint8")]
         self._scores = tf.function(
@@ -106,75 +109,76 @@ class Trainer:
         )
 
     def train(self, train, validation=None, *, seed, augment=None, on_step=None, first=None, share=0.5):
-        """Trains from scratch and leaves the weights of the best validation AUC in place.
+        """Trains from scratch and restores the weights with the best validation AUC.
 
         Args:
-            train: ImageSet to learn from.
-            validation: ImageSet whose AUC chooses the weights; the earliest of equals wins. None keeps the last.
+            train: ImageSet, the training set.
+            validation: ImageSet whose AUC chooses the weights, the earliest of the best; None keeps the last weights.
             seed: int, of the initial weights, the order of the images, dropout and augmentation.
             augment: callable for `pipeline.to_dataset`, or None.
             on_step: callable `()`, called after every step.
-            first: ImageSet to learn from first, out of the same budget of steps; None for none.
-            share: fraction of the steps that go to `first`.
+            first: ImageSet to train on before `train`, within the same number of steps; None for none.
+            share: fraction of the steps on `first`.
 
         Returns:
             dict: lists `step`, `loss` (mean over the steps since the last check) and `val_auc`; `best_step`; and
             `step_seconds` and `scoring_seconds`, the wall time of all gradient steps (their median times their number,
-            which leaves tracing out) and of validation.
+            which excludes tracing) and of validation.
 
         Raises:
-            FloatingPointError: if the loss is no longer a number.
+            FloatingPointError: if the loss is NaN or infinite.
         """
-        self.model = self._fresh(seed)
-        watch = _BestValidation(self, validation, on_step)
+        self.model = self._start(seed)
+        best_validation = _BestValidation(self, validation, on_step)
         options = {"shuffle_seed": seed, "augment": augment, "one_hot": True, "repeat": True}
         data = to_dataset(train, self.batch_size, **options)
         if first is not None:
-            early = to_dataset(first, self.batch_size, **options).take(round(share * self.steps))
-            data = early.concatenate(data).with_options(data.options())
+            pretraining = to_dataset(first, self.batch_size, **options).take(round(share * self.steps))
+            data = pretraining.concatenate(data).with_options(data.options())
         counts = np.bincount(train.labels, minlength=len(train.class_names))
         self.model.fit(
             data,
             epochs=self.checks,
-            steps_per_epoch=self.each,
+            steps_per_epoch=self.steps_per_check,
             class_weight=dict(enumerate(len(train) / (len(counts) * counts))) if self.class_weights else None,
-            callbacks=[watch],
+            callbacks=[best_validation],
             verbose=0,
             shuffle=False,
         )
-        return watch.finish()
+        return best_validation.finish()
 
     def predict(self, images, batch_size=256, *, flips=False):
         """Scores images with the trained weights.
 
         Args:
             images: uint8 `(n, height, width, channels)`.
-            flips: whether to average over the image and its three mirror images.
+            batch_size: images scored at a time; limits the memory.
+            flips: whether to average the scores of the image and of its three mirror images.
 
         Returns:
-            float32 `(n, num_classes)`, rows adding up to 1.
+            float32 `(n, num_classes)`, probabilities.
         """
         if flips:
             views = (images, images[:, ::-1], images[:, :, ::-1], images[:, ::-1, ::-1])
             return np.mean([self.predict(view, batch_size) for view in views], axis=0)
-        parts = range(0, len(images), batch_size)
-        scores = np.concatenate([self._scores(np.asarray(images[i : i + batch_size])) for i in parts])
+        starts = range(0, len(images), batch_size)
+        scores = np.concatenate([self._scores(np.asarray(images[i : i + batch_size])) for i in starts])
         return np.hstack([1 - scores, scores]) if scores.shape[1] == 1 else scores
 
 
 @contextlib.contextmanager
 def _half_precision():
-    """Builds what is built meanwhile under the dtype policy of Keras that this machine is fast with."""
-    before = keras.config.dtype_policy()
+    """Sets Keras's dtype policy to the half precision that suits this machine, while it is open."""
+    policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16")
     try:
         yield
     finally:
-        keras.config.set_dtype_policy(before)
+        keras.config.set_dtype_policy(policy)
 
 
 class _BestValidation(keras.callbacks.Callback):
-    """Scores the validation set at the end of every epoch and keeps the best weights."""
+    """Scores the validation set at the end of every epoch, which is a check, and keeps the best weights."""
 
     def __init__(self, trainer, validation, on_step):
         super().__init__()
@@ -183,10 +187,10 @@ class _BestValidation(keras.callbacks.Callback):
         self.durations, self.scoring, self.best = [], 0.0, None
 
     def on_train_batch_begin(self, batch, logs=None):
-        self.began = time.perf_counter()
+        self.step_began = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
-        self.durations.append(time.perf_counter() - self.began)
+        self.durations.append(time.perf_counter() - self.step_began)
         if self.on_step:
             self.on_step()
 
@@ -194,7 +198,7 @@ class _BestValidation(keras.callbacks.Callback):
         began = time.perf_counter()
         step, loss = len(self.durations), float(logs["loss"])
         if not np.isfinite(loss):
-            raise FloatingPointError(f"the classifier's loss is {loss} at step {step}")
+            raise FloatingPointError(f"the classifier's loss is {loss} at step {step}; try a lower learning rate")
         self.history["step"].append(step)
         self.history["loss"].append(loss)
         if self.validation is not None:
@@ -203,8 +207,8 @@ class _BestValidation(keras.callbacks.Callback):
                 self.history["best_step"] = step
                 self.best = self.model.get_weights()
             self.history["val_auc"].append(float(value))
-            late = epoch - self.history["step"].index(self.history["best_step"])
-            if self.trainer.patience is not None and late >= self.trainer.patience:
+            checks_since_best = epoch - self.history["step"].index(self.history["best_step"])
+            if self.trainer.patience is not None and checks_since_best >= self.trainer.patience:
                 self.model.stop_training = True
         self.scoring += time.perf_counter() - began
 
@@ -218,57 +222,57 @@ class _BestValidation(keras.callbacks.Callback):
 
 
 def cross_validate(trainer, imageset, folds=5, *, seed=0, augment=None):
-    """Scores every image by a network that has seen no image of its patient.
+    """Scores every image by a network that was not trained on its patient.
 
-    The skin-lesion study validates on folds of its training part (its section 3.1). Nothing is chosen on a fold: the
-    weights are the last ones.
+    The skin-lesion study validates on folds of its training set (its section 3.1). No weights are chosen on a fold: the
+    last ones are used.
 
     Args:
         trainer: Trainer.
-        imageset: ImageSet, a training part.
-        folds: int, parts of whole patients, classes spread evenly.
+        imageset: ImageSet, a training set.
+        folds: int, number of folds; all images of a patient are in one fold, and classes are spread evenly.
         seed: int, of the folds and of every training.
         augment: as in `Trainer.train`.
 
     Returns:
-        float32 `(n, num_classes)`.
+        float32 `(n, num_classes)`, probabilities.
     """
-    number = fold(imageset, folds, seed=seed)
+    fold_of = fold(imageset, folds, seed=seed)
     scores = np.empty((len(imageset), len(imageset.class_names)), "float32")
     for i in range(folds):
-        trainer.train(imageset[np.flatnonzero(number != i)], seed=seed, augment=augment)
-        scores[number == i] = trainer.predict(imageset.images[number == i])
+        trainer.train(imageset[np.flatnonzero(fold_of != i)], seed=seed, augment=augment)
+        scores[fold_of == i] = trainer.predict(imageset.images[fold_of == i])
     return scores
 
 
 def scorer(builder, *, steps, held_back=0.25, augment=(None,), **recipe):
-    """Makes a callable that fits a classifier on one set of images, for judging others by.
+    """Makes a callable that fits a classifier on some images, to score other images with.
 
     Args:
         builder: as in `Trainer`.
         steps: gradient steps.
-        held_back: share of the images, by patient, whose AUC chooses the weights.
-        augment: callables for `Trainer.train`, None for no augmentation. With each one network is trained, and the one
-            of the best AUC on the images held back is kept.
+        held_back: fraction of the images, by patient, whose AUC chooses the weights.
+        augment: callables for `Trainer.train`, None for no augmentation. One network is trained with each; the one with
+            the best AUC on the images held back is used.
         recipe: further arguments of `Trainer`.
 
     Returns:
         callable `(images: ImageSet, seed) → callable (uint8 images) → float32 probabilities (n, num_classes)`. The
-        network is built once; fitting anew changes what an earlier result predicts.
+        network is built once, so a second fit also changes what the callable of the first one predicts.
     """
-    started = Kept()
+    trainers = ProcessCache()
 
     def fit(images, seed=0):
         kind = (images.image_shape, len(images.class_names))
-        if kind not in started:
-            started[kind] = Trainer(builder, *kind, steps=steps, **recipe)
-        trainer = started[kind]
+        if kind not in trainers:
+            trainers[kind] = Trainer(builder, *kind, steps=steps, **recipe)
+        trainer = trainers[kind]
         train, validation = partition(images, [held_back], seed=seed)
-        fitted = []
-        for way in augment:
-            history = trainer.train(train, validation, seed=seed, augment=way)
-            fitted.append((max(history["val_auc"]), trainer.model.get_weights()))
-        trainer.model.set_weights(max(fitted, key=lambda pair: pair[0])[1])
+        candidates = []
+        for augmentation in augment:
+            history = trainer.train(train, validation, seed=seed, augment=augmentation)
+            candidates.append((max(history["val_auc"]), trainer.model.get_weights()))
+        trainer.model.set_weights(max(candidates, key=lambda candidate: candidate[0])[1])
         return trainer.predict
 
     return fit

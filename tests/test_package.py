@@ -10,49 +10,34 @@ import pytest
 
 from tests.conftest import ROOT
 
-# Every module may import those above it that are named here, and no others.
-LEAVES = {
-    "calibration",
-    "classifiers",
-    "environment",
-    "explain",
-    "fidelity",
-    "files",
-    "mixing",
-    "plots",
-    "recipes",
-    "reusable",
-    "scratch",
-    "selection",
-    "statistics",
-    "workers",
-}
+# What each module may import, in the order in which data flow: every import points to a line above.
 MAY_IMPORT = {
-    **{leaf: set() for leaf in LEAVES},
+    "_environment": set(),
+    "_files": set(),
+    "_reusable": set(),
+    "_scratch": set(),
+    "_workers": set(),
     "imageset": set(),
-    "dicom": {"scratch"},
-    "preprocessing": {"scratch"},
-    "warping": {"scratch"},
-    "augmentation": {"scratch", "warping"},
-    "leaks": {"imageset"},
-    "training": {"files", "imageset", "reusable", "statistics"},
-    "scorers": {"imageset", "reusable", "training"},
-    "tuning": {"classifiers", "files", "training"},
-    "datasets": {"imageset", "dicom", "files", "preprocessing", "workers"},
-    "generators": {"environment", "files", "imageset", "reusable"},
-    "claims": {"statistics"},
-    "results": {"files", "imageset", "statistics"},
-    "trial": {"environment", "imageset", "training", "statistics", "results"},
-    "study": {"environment", "files", "leaks", "results", "trial", "workers"},
-    "arms": {
-        *("augmentation", "classifiers", "datasets", "fidelity", "generators"),
-        *("mixing", "scorers", "selection", "study"),
+    "splitting": {"imageset"},
+    "pipeline": set(),
+    "datasets": {"_files", "_scratch", "_workers", "imageset", "splitting"},
+    "augmentation": {"_scratch"},
+    "generators": {"_environment", "_files", "_reusable", "imageset", "pipeline"},
+    "statistics": set(),
+    "fidelity": set(),
+    "classifiers": set(),
+    "training": {"_reusable", "pipeline", "splitting", "statistics"},
+    "selection": set(),
+    "study": {"_environment", "_files", "_workers", "imageset", "pipeline", "splitting", "statistics", "training"},
+    "catalogue": {
+        *("augmentation", "classifiers", "datasets", "fidelity", "generators", "selection", "study", "training"),
     },
-    "options": {"arms"},
-    "sweeps": {"study"},
-    "charts": {"plots"},
-    "diagnostics": {"plots"},
-    "report": {"leaks", "statistics", "plots"},
+    "plots": {"catalogue"},
+    "report": {"catalogue", "plots", "splitting", "statistics"},
+    "tuning": {"_files", "classifiers", "training"},
+    "explain": set(),
+    "calibration": set(),
+    "claims": {"statistics"},
 }
 
 
@@ -71,12 +56,15 @@ def siblings(path):
 
 
 def test_data_flow_down_and_never_back():
+    order = list(MAY_IMPORT)
+    for module, others in MAY_IMPORT.items():
+        assert all(order.index(other) < order.index(module) for other in others), module
     package = ROOT / "synthkit"
     sources = {path: path.relative_to(package).with_suffix("").parts[0] for path in package.rglob("*.py")}
     assert len(sources) > 10
     for path, module in sources.items():
         if module in ("__init__", "__main__"):
-            continue
+            continue  # the front door: nothing imports it
         assert module in MAY_IMPORT, f"{path}: say in MAY_IMPORT what it may import"
         extra = siblings(path) - {module, "__version__"} - MAY_IMPORT[module]
         assert not extra, f"{path} imports {extra}"
@@ -84,7 +72,7 @@ def test_data_flow_down_and_never_back():
 
 def test_import_loads_no_heavy_module():
     code = (
-        "import sys, synthkit; before = set(sys.modules); synthkit.imageset; "
+        "import sys, synthkit; before = set(sys.modules); synthkit.imageset; synthkit.catalogue.texts(); "
         "print(sorted({'tensorflow', 'keras', 'pandas', 'matplotlib', 'sklearn', 'numpy'} & before), "
         "'numpy' in sys.modules, 'tensorflow' in sys.modules)"
     )
@@ -97,15 +85,43 @@ def test_submodules_are_listed_and_load():
 
     for name in synthkit.__all__:
         assert getattr(synthkit, name).__doc__
-    assert set(synthkit.__all__) == set(MAY_IMPORT)
+    assert set(synthkit.__all__) - {"check"} == {name for name in MAY_IMPORT if not name.startswith("_")}
+    assert all(f"`{name}`" in synthkit.__doc__ for name in synthkit.__all__ if name != "check")
     with pytest.raises(AttributeError, match="nothing"):
         _ = synthkit.nothing
 
 
-def test_requirements_are_the_one_list():
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
-    listed = {line for line in lines if line and not line.startswith(("#", "-"))}
-    assert "-e ." in lines
-    assert all(re.fullmatch(r"[a-z0-9-]+>=[0-9.]+", line) for line in listed), "every requirement has a lower bound"
-    installed = {re.sub(r"\s", "", requirement) for requirement in metadata.requires("synthkit")}
-    assert {requirement for requirement in installed if "extra==" not in requirement} == listed
+def requirements(extra=None):
+    """Returns the requirements of the installed package, or those of one of its extras."""
+    marker = f'; extra == "{extra}"'
+    listed = [requirement.replace("'", '"') for requirement in metadata.requires("synthkit")]
+    if extra is None:
+        return [requirement for requirement in listed if "extra ==" not in requirement]
+    return [requirement.removesuffix(marker) for requirement in listed if requirement.endswith(marker)]
+
+
+def test_requirements_have_lower_bounds_and_leave_jupyter_out():
+    assert all(re.fullmatch(r"[a-z0-9-]+>=[0-9.]+", requirement) for requirement in requirements())
+    names = {re.split(r"\W", requirement.replace("-", "_"))[0] for requirement in requirements()}
+    assert not names & {"jupyter", "notebook", "ipykernel", "nbval", "pytest", "distributed"}
+    assert {"jupyter>=1.0"} <= set(requirements("notebooks"))
+
+
+def test_the_package_imports_what_it_requires():
+    modules = {"sklearn": "scikit-learn", "cv2": "opencv-python", "PIL": "pillow", "keras_tuner": "keras-tuner"}
+    names = {requirement.split(">=")[0] for requirement in requirements()}
+    optional = {"distributed", "ray"}
+    for path in (ROOT / "synthkit").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            imported = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            imported += [node.module] if isinstance(node, ast.ImportFrom) else []
+            for module in (name.split(".")[0] for name in imported):
+                if module not in sys.stdlib_module_names and module not in {"synthkit", *optional}:
+                    assert modules.get(module, module) in names, f"{path} imports {module}"
+
+
+def test_requirements_txt_installs_every_extra_but_the_decoders():
+    (line,) = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
+    extras = set(metadata.metadata("synthkit").get_all("Provides-Extra")) - {"jpeg"}
+    assert line.startswith("-e .[")
+    assert set(line[len("-e .[") : -1].split(",")) == extras

@@ -15,7 +15,7 @@ import pydicom
 from pydicom import uid
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
-from pydicom.pixels import apply_modality_lut, apply_voi_lut
+from pydicom.pixels import apply_modality_lut, apply_voi_lut, get_decoder
 
 from synthkit._scratch import scratch
 
@@ -29,6 +29,10 @@ CHANGES = (
     "WindowWidth",
 )
 DEFER = 2**16  # bytes; longer values, which are pixels, stay in the file until they are asked for
+
+
+class MissingDecoder(Exception):
+    """A compressed file that is whole, but that no installed package decodes."""
 
 
 def read_header(path):
@@ -117,6 +121,8 @@ def open_pixels(path, header=None, *, decode=True):
             return Rows(path, offset, shape, allocated // 8, grey)
     except FileNotFoundError:
         raise
+    except MissingDecoder as error:
+        raise ValueError(f'{path} cannot be decoded: {error}. Run pip install "synthkit[jpeg]"') from error
     except Exception as error:  # a damaged header or codestream can fail anywhere in a decoder
         raise ValueError(f"{path} holds no image that can be used: {_say(error)}. Replace it or take it out") from error
 
@@ -272,6 +278,8 @@ def _decode(header, shape):
     """Returns the stored values `(rows, columns)`, as unsigned numbers, through pydicom's decoders."""
     syntax = header.file_meta.TransferSyntaxUID
     if syntax.is_compressed:
+        if not get_decoder(syntax).is_available:
+            raise MissingDecoder(f"{syntax.name} needs a decoder that is not installed")
         _check_codestream(header, syntax)
     if syntax == uid.RLELossless:
         # pydicom's own decoder raises where a faster one, if installed, panics on damaged data.

@@ -1,6 +1,5 @@
-"""Class folders of images: `ROOT/CLASS/image.jpg`, or `ROOT/train/CLASS/…` and `ROOT/test/CLASS/…`."""
+"""Folders of images: a folder for each class, with or without split folders around them, or a table of labels."""
 
-import dataclasses
 import re
 import warnings
 from pathlib import Path
@@ -9,12 +8,13 @@ import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
-from synthkit._files import check_name, read_csv
-from synthkit.datasets.reading import SUFFIXES, read_image
+from synthkit.datasets import labels as tables
+from synthkit.datasets.layout import Entry, arrange, few, files_below
+from synthkit.datasets.reading import SUFFIXES, is_image, read_stored
 from synthkit.imageset import ImageSet, Splits, resize_image, without_copies
 from synthkit.splitting import partition, split
 
-GIVEN = {"validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
+MOST_NAMED = 10  # damaged files that an error names
 
 
 def load(
@@ -24,26 +24,30 @@ def load(
     color=None,
     class_names=None,
     patients=None,
+    labels=None,
     validation=0.1,
     test=0.2,
+    keep_aspect=False,
     seed=0,
     progress=False,
 ):
-    """Loads class folders and splits them by patient, stratified by class.
+    """Loads a folder of images and splits it by patient, stratified by class.
 
-    A folder `test` is the test part, a folder `validation`, `valid` or `val` the validation part; what is missing is
-    split off the rest. Images that stand in a later part too, byte for byte once loaded, are left out of the earlier
-    one with a warning that counts them.
+    Folders called train, validation or test (or training, val, dev, testing and so on) are the splits; those that are
+    missing are split off the training set. Images that are also in a later split, byte for byte once loaded, are left
+    out of the earlier one with a warning that counts them.
 
     Args:
-        root: folder of class folders, or of `train` and `test` folders of class folders.
+        root: folder of class folders, or of split folders of class folders; with `labels` of images anywhere below.
         image_size: images are resized to this height and width.
-        color: True for three channels, False for grey; None decides by whether any of the first images has colour.
+        color: True for three channels, False for grey; None decides by whether any image has colour.
         class_names: the classes in the order of their labels; None takes the folders' names in alphabetical order.
-        patients: how to know a file's patient. A CSV file's path with the columns `file` (relative to `root`, with
-            forward slashes) and `patient`; or a regular expression, whose groups, searched for in that relative path,
-            together name the patient. None takes every file for a patient of its own, with a warning.
+        patients: how to know a file's patient. A CSV file's path with the columns `file` (relative to `root`) and
+            `patient`; or a regular expression, whose groups, searched for in that relative path, together name the
+            patient. None takes every file for a patient of its own, with a warning.
+        labels: path of a CSV file with the classes, and maybe patients and splits (`labels.read_labels`), or None.
         validation, test: as in `splitting.split`, of all the images.
+        keep_aspect: whether to pad images that are not square instead of stretching them.
         seed: int, of the split.
         progress: whether to show a bar over the files.
 
@@ -51,124 +55,193 @@ def load(
         Splits.
 
     Raises:
-        FileNotFoundError: if `root` or the CSV file does not exist.
-        ValueError: if there are fewer than two classes, a file cannot be read as an image, or a file has no patient;
-            names the file.
+        FileNotFoundError: if `root` or a CSV file does not exist.
+        ValueError: if the folders do not make classes (`layout.arrange`), files cannot be read as images (all of them
+            are named), or a file has no patient.
     """
     root = Path(root)
     if not root.is_dir():
         raise FileNotFoundError(f"{root} is not a folder")
-    folders = {folder.name.lower(): folder for folder in sorted(root.iterdir()) if folder.is_dir()}
-    parts = {"train": folders.get("train", root)}
-    if "train" in folders:
-        parts |= {part: folders[name] for name, part in GIVEN.items() if name in folders}
-    files = {part: _files(folder) for part, folder in parts.items()}
+    table_patients = {}
+    if labels is None:
+        entries, notes = arrange(root)
+    else:
+        entries, table_patients, notes = _from_table(root, labels)
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
     if class_names is None:
-        class_names = sorted({name for found in files.values() for _, name in found})
-    if len(class_names) < 2:
+        class_names = sorted({entry.label for entry in entries})
+    strangers = [entry for entry in entries if entry.label not in class_names]
+    if strangers:
         raise ValueError(
-            f"{root} holds {len(class_names)} folder with images ({', '.join(class_names) or 'none'}); expected a "
-            f"folder for each of at least two classes, or train and test folders of such folders"
+            f"{strangers[0].file} is of class {strangers[0].label}; expected one of {', '.join(class_names)}"
         )
-    everything = [file for found in files.values() for file, _ in found]
-    patient_of = _patients(root, everything, patients)
+    images, entries = read_images(root, entries, image_size, keep_aspect, progress)
+    patient_of = table_patients or _patients(root, [entry.name for entry in entries], patients)
     if color is None:
-        color = any(_has_color(read_image(file)) for file in everything[:20])
+        color = any(image.ndim == 3 and np.ptp(image, axis=2).max() > 16 for image in images)
+    images = np.stack([to_channels(image, color) for image in images])
     sets = {}
-    with tqdm(total=len(everything), desc=f"reading {root.name}", unit="image", disable=not progress) as bar:
-        for part, found in files.items():
-            images = np.empty((len(found), image_size, image_size, 3 if color else 1), "uint8")
-            labels = np.empty(len(found), int)
-            for i, (file, name) in enumerate(found):
-                if name not in class_names:
-                    raise ValueError(f"{file} lies in the folder {name}; expected one of {', '.join(class_names)}")
-                images[i], labels[i] = _fit(read_image(file), image_size, color), class_names.index(name)
-                bar.update()
-            owners = [patient_of[file] for file, _ in found]
-            sets[part] = ImageSet(images, labels, class_names, owners, f"{root.name} {part}")
+    for name in dict.fromkeys(entry.split or "train" for entry in entries):
+        places = [i for i, entry in enumerate(entries) if (entry.split or "train") == name]
+        sets[name] = ImageSet(
+            images[places],
+            [class_names.index(entries[i].label) for i in places],
+            class_names,
+            [patient_of[entries[i].name] for i in places],
+            f"{root.name} {name}",
+        )
     return _complete(sets, root.name, validation, test, seed)
 
 
+def _from_table(root, path):
+    """Returns the entries that a table of labels describes, their patients, and notes about what was left out."""
+    paths, notes = files_below(root)
+    names = ["/".join(p) for p in paths if Path(p[-1]).suffix.lower() in SUFFIXES or is_image(root.joinpath(*p))]
+    rows = tables.match(path, tables.read_labels(path), names)
+    if len(rows) < len(names):
+        left = next(name for name in names if name not in rows)
+        notes.append(f"{path} names {len(rows)} of {len(names)} images; the others were left out, for example {left}")
+    entries = [Entry(root / name, name, rows[name].label, rows[name].split) for name in names if name in rows]
+    given = {entry.split for entry in entries}
+    if None in given and len(given) > 1:
+        raise ValueError(f"{path} gives a split for some images only; give one for all or for none")
+    patients = {name: row.patient for name, row in rows.items() if row.patient}
+    return entries, patients, notes
+
+
+def read_images(root, entries, image_size, keep_aspect=False, progress=False):
+    """Reads and resizes images. Returns them, uint8, and the entries without masks that turned up among them."""
+    images, damaged, stretched, two_levels = [], [], 0, []
+    with tqdm(total=len(entries), desc=f"reading {root.name}", unit="image", disable=not progress) as bar:
+        for entry in entries:
+            try:
+                image = read_stored(entry.file)
+                two_levels.append(image.ndim == 2 and _has_two_levels(image))
+                stretched += image.shape[0] != image.shape[1]
+                images.append(resize_image(image, image_size, keep_aspect=keep_aspect))
+            except ValueError as error:
+                damaged.append(str(error))
+            bar.update()
+    if damaged:
+        listed = "\n  ".join(damaged[:MOST_NAMED]) + ("\n  …" if len(damaged) > MOST_NAMED else "")
+        raise ValueError(f"{root}: {len(damaged)} of {len(entries)} files cannot be read as images:\n  {listed}")
+    images, entries = _without_masks(root, images, entries, two_levels)
+    if stretched and not keep_aspect:
+        warnings.warn(
+            f"{root}: {stretched} images are not square and were stretched to {image_size}×{image_size} pixels; "
+            "--keep-aspect pads them instead",
+            stacklevel=4,
+        )
+    return _to_8_bits(root, images), entries
+
+
+def _has_two_levels(image):
+    low, high = image.min(), image.max()
+    return bool(((image == low) | (image == high)).all())
+
+
+def _without_masks(root, images, entries, two_levels):
+    """Leaves out images of at most two grey levels among others; refuses a class that would lose more than a few."""
+    flags = np.array(two_levels)
+    if not flags.any() or flags.all():
+        return images, entries
+    labels = np.array([entry.label for entry in entries])
+    for label in np.unique(labels[flags]):
+        masks, count = np.flatnonzero(flags & (labels == label)), int(np.sum(labels == label))
+        if len(masks) > few(count):
+            raise ValueError(
+                f"{root}: {len(masks)} of the {count} images of {label} have at most two grey levels, as masks have, "
+                f"for example {entries[masks[0]].name}. Move masks out of the class folders"
+            )
+    example = entries[int(flags.argmax())].name
+    warnings.warn(
+        f"{root}: {flags.sum()} images have at most two grey levels, as masks have, and were left out, for example "
+        f"{example}",
+        stacklevel=5,
+    )
+    kept = np.flatnonzero(~flags)
+    return [images[i] for i in kept], [entries[i] for i in kept]
+
+
+def _to_8_bits(root, images):
+    """Scales images of 16 bits to 8, by the bits that the set uses: 12 in files of 16 fill the grey range, too."""
+    deep = [image for image in images if image.dtype == np.uint16]
+    if not deep:
+        return images
+    bits = max(8, int(max(image.max() for image in deep)).bit_length())
+    if bits < 16:
+        warnings.warn(
+            f"{root}: {len(deep)} images of 16 bits use {bits} of them at most, and were scaled by these", stacklevel=5
+        )
+    divisor = (2**bits - 1) / 255
+    return [image if image.dtype == np.uint8 else (image / divisor).astype("uint8") for image in images]
+
+
+def to_channels(image, color):
+    """Returns an image of 8 bits with three channels or one: `(height, width, 3)` or `(height, width, 1)`."""
+    if color != (image.ndim == 3):
+        image = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if color else cv2.COLOR_RGB2GRAY)
+    return image if color else image[..., None]
+
+
 def _complete(sets, name, validation, test, seed):
-    """Splits off the parts that no folder gives; copies of an image stay in the last part that has one."""
-    train, held = sets["train"], [sets[part] for part in ("validation", "test") if part in sets]
+    """Splits off the sets that no folder gives; copies of an image stay in the last split that has one."""
+    train, given = sets["train"], [sets[part] for part in ("validation", "test") if part in sets]
     total = sum(map(len, sets.values()))
-    if len(held) < 2:
+    if len(given) < 2:
         train = without_copies(train)
-    if not held:
-        return split(dataclasses.replace(train, name=name), validation, test, seed=seed)
-    train = without_copies(train, *held)
-    if len(held) == 2:
-        return Splits(train, without_copies(held[0], held[1]), held[1])
+    if not given:
+        renamed = ImageSet(train.images, train.labels, train.class_names, train.patients, name)
+        return split(renamed, validation, test, seed=seed)
+    train = without_copies(train, *given)
+    if len(given) == 2:
+        return Splits(train, without_copies(given[0], given[1]), given[1])
     missing = "validation" if "test" in sets else "test"
     size = validation if missing == "validation" else test
     if isinstance(size, float):
         size *= total / len(train)
     train, rest = partition(train, [size], seed=seed)
-    rest = dataclasses.replace(rest, name=f"{name} {missing}")
-    return Splits(train, rest, held[0]) if missing == "validation" else Splits(train, held[0], rest)
+    rest = ImageSet(rest.images, rest.labels, rest.class_names, rest.patients, f"{name} {missing}")
+    return Splits(train, rest, given[0]) if missing == "validation" else Splits(train, given[0], rest)
 
 
-def _files(folder):
-    """Returns `(file, class folder's name)` for every image below `folder`, in the order of their paths."""
-    found, others = [], []
-    for file in sorted(folder.rglob("*")):
-        if not file.is_file() or file.name.startswith("."):
-            continue
-        check_name(file.relative_to(folder))
-        inside = file.relative_to(folder).parts
-        if file.suffix.lower() in SUFFIXES and len(inside) > 1:
-            found.append((file, inside[0]))
-        else:
-            others.append(file)
-    if others:
-        warnings.warn(
-            f"{folder}: {len(others)} files are not jpg or png images in a class folder and were left out, "
-            f"for example {others[0].relative_to(folder)}",
-            stacklevel=3,
-        )
-    return found
-
-
-def _patients(root, files, patients):
-    """Returns a dict from file to patient."""
-    names = {file: file.relative_to(root).as_posix() for file in files}
+def _patients(root, names, patients):
+    """Returns a dict from a file's relative path to its patient."""
     if patients is None:
         warnings.warn(
             f"{root}: no patients are given, so every image counts as a patient of its own. If patients have several "
-            f"images, parts may share them and the scores are too good",
+            f"images, splits may share them and the scores are too good",
             stacklevel=3,
         )
-        return names
+        return {name: name for name in names}
     if str(patients).lower().endswith(".csv"):
-        table = read_csv(patients)
-        if not {"file", "patient"} <= set(table.columns):
-            raise ValueError(f"{patients} must have the columns file and patient. Received: {', '.join(table.columns)}")
-        known = dict(zip(table["file"], table["patient"], strict=True))
-        missing = [name for name in names.values() if not isinstance(known.get(name), str)]
-        if missing:
-            raise ValueError(f"{patients} gives no patient for {len(missing)} files, for example {missing[0]}")
-        return {file: known[name] for file, name in names.items()}
+        return _patients_of_table(patients, names)
     try:
         pattern = re.compile(patients)
     except re.error as error:
-        raise ValueError(f"patients is not a regular expression ({error}). Received: {patients!r}") from error
-    found = {file: pattern.search(name) for file, name in names.items()}
-    missing = [names[file] for file, match in found.items() if not match or not any(match.groups())]
+        raise ValueError(f"--patients is not a regular expression ({error}). Received: {patients!r}") from error
+    matches = {name: pattern.search(name) for name in names}
+    missing = [name for name, match in matches.items() if not match or not any(match.groups())]
     if missing:
         raise ValueError(
-            f"the pattern {patients!r} finds no patient, that is, no group, in {len(missing)} files, "
-            f"for example {missing[0]}"
+            f"the pattern {patients!r} finds no patient, that is, no group, in {len(missing)} files, for example "
+            f"{missing[0]}"
         )
-    return {file: "-".join(group or "" for group in match.groups()) for file, match in found.items()}
+    return {name: "-".join(group or "" for group in match.groups()) for name, match in matches.items()}
 
 
-def _has_color(image):
-    return image.ndim == 3 and np.ptp(image, axis=2).max() > 16
-
-
-def _fit(image, image_size, color):
-    """Returns an image as uint8 `(image_size, image_size, 3 or 1)`."""
-    if color != (image.ndim == 3):
-        image = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if color else cv2.COLOR_RGB2GRAY)
-    return resize_image(image, image_size).reshape(image_size, image_size, -1)
+def _patients_of_table(path, names):
+    table = tables.read_any_csv(path)
+    if not {"file", "patient"} <= set(table.columns):
+        raise ValueError(f"{path} must have the columns file and patient. Received: {', '.join(table.columns)}")
+    known = {}
+    for number, (file, patient) in enumerate(zip(table["file"], table["patient"], strict=True), 2):
+        if isinstance(file, str) and isinstance(patient, str):
+            key = file.replace("\\", "/").removeprefix("./")
+            if known.setdefault(key, patient) != patient:
+                raise ValueError(f"{path}, line {number}: {key} has two patients, {known[key]} and {patient}")
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise ValueError(f"{path} gives no patient for {len(missing)} files, for example {missing[0]}")
+    return {name: known[name] for name in names}

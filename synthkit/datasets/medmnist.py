@@ -16,7 +16,7 @@ from synthkit._files import read_member
 from synthkit.imageset import ImageSet, Splits, without_copies
 from synthkit.splitting import subsample
 
-URL = "https://zenodo.org/records/10519652/files/{name}.npz?download=1"
+URL = "https://zenodo.org/records/10519652/files/{file}?download=1"
 MAX_CLASSES = 1000
 PARTS = {"train": "train", "val": "validation", "test": "test"}
 
@@ -137,6 +137,76 @@ INFO = {
     ),
 }
 
+LARGER = {  # md5 of the files of larger images, by pixels a side
+    "pathmnist": {
+        64: "55aa9c1e0525abe5a6b9d8343a507616",
+        128: "ac42d08fb904d92c244187169d1fd1d9",
+        224: "2c51a510bcdc9cf8ddb2af93af1eadec",
+    },
+    "chestmnist": {
+        64: "9de6cd0b934ebb5b7426cfba5efbae16",
+        128: "db107e5590b27930b62dbaf558aebee3",
+        224: "45bd33e6f06c3e8cdb481c74a89152aa",
+    },
+    "dermamnist": {
+        64: "b70a2f5635c6199aeaa28c31d7202e1f",
+        128: "2defd784463fa5243564e855ed717de1",
+        224: "8974907d8e169bef5f5b96bc506ae45d",
+    },
+    "octmnist": {
+        64: "e229e9440236b774d9f0dfef9d07bdaf",
+        128: "0a97e76651ace45c5d943ee3f65b63ae",
+        224: "abc493b6d529d5de7569faaef2773ba3",
+    },
+    "pneumoniamnist": {
+        64: "8f4eceb4ccffa70c672198ea285246c6",
+        128: "05b46931834c231683c68f40c47b2971",
+        224: "d6a3c71de1b945ea11211b03746c1fe1",
+    },
+    "retinamnist": {
+        64: "afda852cc34dcda56f86ad2b2457dbcc",
+        128: "e48e916a24454daf90583d4e6efb1a18",
+        224: "eae7e3b6f3fcbda4ae613ebdcbe35348",
+    },
+    "breastmnist": {
+        64: "742edef2a1fd1524b2efff4bd7ba9364",
+        128: "363e4b3f8d712e9b5de15470a2aaadf1",
+        224: "b56378a6eefa9fed602bb16d192d4c8b",
+    },
+    "bloodmnist": {
+        64: "2b94928a2ae4916078ca51e05b6b800b",
+        128: "adace1e0ed228fccda1f39692059dd4c",
+        224: "b718ff6835fcbdb22ba9eacccd7b2601",
+    },
+    "tissuemnist": {
+        64: "123ece2eba09d0aa5d698fda57103344",
+        128: "61b955355d7425a89687b06cca3ce0c2",
+        224: "b077128c4a949f0a4eb01517f9037b9c",
+    },
+    "organamnist": {
+        64: "2dcccc29b88e6da5a01161ef20cda288",
+        128: "eeae80d0a227a8d099027e1b3cfd3b60",
+        224: "50747347e05c87dd3aaf92c49f9f3170",
+    },
+    "organcmnist": {
+        64: "3ce34a8724ea6f548e6db4744d03b6a9",
+        128: "773c1f009daa3fe5d9a2a201b2a7ed94",
+        224: "050f5e875dc056f6768abf94ec9995d1",
+    },
+    "organsmnist": {
+        64: "53a6d115339d874c25e309a994ff46d3",
+        128: "ded0c5fa01a95dc4978b956f613e9b8e",
+        224: "b354719e553fbbb2513d5533f52a4cb1",
+    },
+}
+NAME = re.compile(r"([a-z]+mnist(?:3d)?)(?:_(28|64|128|224))?(?:[ _-]*(?:\(\d+\)|copy))*")
+
+
+def set_name(text):
+    """Returns `(name, pixels a side)` that a file's or a command line's name stands for, or None."""
+    match = NAME.fullmatch(str(text).lower())
+    return (match[1], int(match[2] or 28)) if match else None
+
 
 def load(source, *, cache_dir=None):
     """Loads a data set with its official split.
@@ -157,14 +227,14 @@ def load(source, *, cache_dir=None):
         OSError: if the download fails; says where to put the file instead.
         ValueError: if the file is not of MedMNIST's format, or the task is multi-label.
     """
-    name = str(source).lower()
-    if name in INFO:
-        path = _download(name, cache_dir)
-    else:
-        path, name = Path(source), Path(source).stem.lower()
+    known = set_name(source) if not str(source).endswith(".npz") else set_name(Path(source).stem)
+    name = known[0] if known else ""
     info = INFO.get(name)
+    if name.endswith("3d"):
+        raise ValueError(f"{name} holds volumes; synthkit compares classifiers of two-dimensional images")
     if info is not None and info.task == "multi-label":
-        raise ValueError(f"{name} is a multi-label set; synthkit compares classifiers of one label an image")
+        raise ValueError(f"{name} is a multi-label set; synthkit compares classifiers of one label per image")
+    path = Path(source) if str(source).endswith(".npz") else _download(*known, cache_dir)
     parts = {part: _part(path, part) for part in PARTS}
     lowest = min(int(labels.min(initial=0)) for _, labels in parts.values())
     classes = 1 + max(int(labels.max(initial=0)) for _, labels in parts.values())
@@ -172,13 +242,14 @@ def load(source, *, cache_dir=None):
         raise ValueError(
             f"{path}: labels must lie between 0 and {MAX_CLASSES - 1}. Received: {lowest} to {classes - 1}"
         )
-    known = info is not None and classes <= len(info.class_names)
-    class_names = info.class_names if known else [f"class {label}" for label in range(max(2, classes))]
+    named = info is not None and classes <= len(info.class_names)
+    class_names = info.class_names if named else [f"class {label}" for label in range(max(2, classes))]
     sets = {
         part: ImageSet(images, labels, class_names, name=f"{path.stem} {PARTS[part]}")
         for part, (images, labels) in parts.items()
     }
     sets["train"] = without_copies(sets["train"], sets["val"], sets["test"])
+    sets["val"] = without_copies(sets["val"], sets["test"])
     try:
         return Splits(*(sets[part] for part in PARTS))
     except ValueError as error:
@@ -224,16 +295,17 @@ def study_subset(splits, name, *, seed=0):
     )
 
 
-def _download(name, cache_dir):
+def _download(name, image_size, cache_dir):
     import keras
 
-    url = URL.format(name=name)
+    file = f"{name}.npz" if image_size == 28 else f"{name}_{image_size}.npz"
+    url = URL.format(file=file)
     try:
         # The md5 decides whether a file that is there already is the right one.
         path = keras.utils.get_file(
-            f"{name}.npz",
+            file,
             url,
-            file_hash=INFO[name].md5,
+            file_hash=INFO[name].md5 if image_size == 28 else LARGER[name][image_size],
             hash_algorithm="md5",
             cache_subdir="datasets/medmnist",
             cache_dir=cache_dir,
@@ -241,8 +313,8 @@ def _download(name, cache_dir):
     except Exception as error:
         folder = Path(cache_dir or Path.home() / ".keras") / "datasets" / "medmnist"
         raise OSError(
-            f"{name} could not be downloaded from {url} ({error}). Put the file at {folder / (name + '.npz')}, "
-            f"or give the path of a copy"
+            f"{file} could not be downloaded from {url} ({error}). Put the file at {folder / file}, or give the path "
+            "of a copy"
         ) from error
     return Path(path)
 
@@ -270,6 +342,12 @@ def _part(path, part):
         raise ValueError(f"{path} is damaged or not an npz file ({error}). Get it again") from error
     if images.ndim == 3:
         images = images[..., None]
+    if images.ndim == 5 or (images.ndim == 4 and images.shape[-1] not in (1, 3)):
+        raise ValueError(f"{path} holds volumes of shape {images.shape[1:]}; expected two-dimensional images")
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        raise ValueError(
+            f"{path} holds {labels.shape[1]} labels for each image; synthkit compares classifiers of one label each"
+        )
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
         raise ValueError(
             f"{path}: {part}_images must be uint8 of shape (n, height, width) or (n, height, width, 3). "

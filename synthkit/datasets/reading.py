@@ -1,21 +1,31 @@
-"""The one reader of image files: JPEG and PNG, of 8 or 16 bits, grey or colour."""
+"""The one reader of image files: JPEG, PNG, BMP, TIFF, PGM, PPM, WebP and DICOM, of 8 or 16 bits, grey or colour."""
 
 import contextlib
+import warnings
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from synthkit.datasets import dicom
 from synthkit.datasets.dicom import MAX_PIXELS
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
-FORMATS = ("JPEG", "PNG")  # Pillow reads others by starting programs
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".pgm", ".ppm", ".webp", ".dcm", ".dicom")
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "PPM", "WEBP")  # Pillow reads some others by starting programs
+MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\0", b"MM\0*", b"P2", b"P3", b"P5", b"P6")
+
+
+def is_image(file):
+    """Returns whether a file begins as one of the formats that `read_image` reads."""
+    with open(file, "rb") as stream:
+        head = stream.read(132)
+    return head.startswith(MAGIC) or head[128:] == b"DICM" or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
 def read_image(file):
-    """Reads an image file.
+    """Reads an image file as 8 bits.
 
     Args:
-        file: path of a JPEG or PNG file.
+        file: path of an image file.
 
     Returns:
         uint8 `(height, width)` or `(height, width, 3)`, RGB; 16 bits are scaled to 8, transparency is dropped.
@@ -23,26 +33,57 @@ def read_image(file):
     Raises:
         ValueError: if the file is damaged, too large or not an image; names it.
     """
+    image = read_stored(file)
+    return image if image.dtype == np.uint8 else (image // 257).astype("uint8")
+
+
+def read_stored(file):
+    """Reads an image file with the bits that it stores; errors as `read_image`.
+
+    Returns:
+        uint8 `(height, width)` or `(height, width, 3)`, RGB, or uint16 `(height, width)`. DICOM files go through their
+        own look-up tables and windows (`dicom.read_pixels`).
+    """
+    if is_dicom(file):
+        return dicom.read_pixels(file)
     with _opened(file) as image:
+        if getattr(image, "n_frames", 1) > 1:
+            raise ValueError(f"it holds {image.n_frames} images; give each a file of its own")
         image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I"):
-            return (np.asarray(image).astype("uint32") // 257).astype("uint8")
+        if image.mode.startswith(("I", "F")):
+            pixels = np.asarray(image)
+            if pixels.min() < 0 or pixels.max() > 65535 or (pixels != np.round(pixels)).any():
+                raise ValueError(
+                    f"grey levels must be whole numbers from 0 to 65535, not {pixels.min()} to {pixels.max()}"
+                )
+            return pixels.astype("uint16")
         return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
 
 
 def read_size(file):
-    """Returns `(height, width)` of an image file without decoding it; errors as `read_image`."""
+    """Returns `(height, width)` of an image file other than DICOM without decoding it; errors as `read_image`."""
     with _opened(file) as image:
         return image.size[::-1]
+
+
+def is_dicom(file):
+    """Returns whether a file has the DICOM prefix (PS3.10, 7.1)."""
+    try:
+        with open(file, "rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read ({error.strerror}). Replace or remove it") from error
 
 
 @contextlib.contextmanager
 def _opened(file):
     try:
-        with Image.open(file, formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise ValueError(f"its header claims {height}×{width} pixels, more than {MAX_PIXELS:,}")
-            yield image
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's notes on odd metadata
+            with Image.open(file, formats=FORMATS) as image:
+                width, height = image.size
+                if width * height > MAX_PIXELS:
+                    raise ValueError(f"its header claims {height}×{width} pixels, more than {MAX_PIXELS:,}")
+                yield image
     except Exception as error:  # decoders raise many kinds of errors on damaged data
         raise ValueError(f"{file} cannot be read as an image ({error}). Replace or remove it") from error

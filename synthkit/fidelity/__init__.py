@@ -1,11 +1,11 @@
-"""How real synthetic images look, and whether they are copies.
+"""How real synthetic images look, and whether they are copies of training images.
 
-- `spaces`: what images are compared by: pixels after a PCA, a classifier's last features, InceptionV3's.
+- `spaces`: the features that images are compared by: pixels after a PCA, a classifier's last features, InceptionV3's.
 - `distances`: KID, FID where there are enough images; precision, recall, density and coverage; similarity within a
-  class; can a classifier tell them from real images, can it learn from them.
-- `copies`: whether a generator returns its training images, and what that reveals.
+  class; whether a classifier can tell synthetic from real images, and whether it can learn from them.
+- `copies`: whether a generator returns its training images, and what they reveal about who was trained on.
 
-Metrics take feature vectors and visit pairs of them block by block, in memory that does not grow with the pairs.
+Metrics take feature vectors and compare pairs of them block by block, in memory that does not grow with the pairs.
 """
 
 from synthkit.fidelity.copies import closest_pairs, copy_test, membership, nearest

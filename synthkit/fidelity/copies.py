@@ -1,11 +1,14 @@
-"""Whether synthetic images are copies of training images, and what they give away about who was trained on.
+"""Whether synthetic images are copies of training images, and what they reveal about who was trained on.
 
-A generator that copies has its images nearer to the training images than new real images are. Three questions, each
-with its own control: are the distances smaller (`nearest`, for a look), is the nearest real image too often one that
-was trained on (`copy_test`, with a p-value that holds), and could a stranger tell who was trained on (`membership`).
-All take features of images in one space (`fidelity.spaces`), which must know training and held-out images alike: a
-PCA fitted on both together, or a classifier that has seen neither. In a PCA fitted on the training images alone these
-lie further apart than new ones do, and in the last features of a classifier that has learned them by heart, too.
+The images of a generator that copies are nearer to its training images than new real images are. Each of three
+questions has its own control: how near are the nearest training images (`nearest`, to look at), is the nearest real
+image a training image too often (`copy_test`, with a valid p-value), and can an attacker tell which images were trained
+on (`membership`).
+
+All functions take features of images in one space (`fidelity.spaces`). The space must not favour the training images
+over the held-out ones: fit the PCA on both together, or use a classifier that was trained on neither. In a PCA fitted
+on the training images alone, and in the last features of a classifier that has memorised them, training images are
+further apart than new ones.
 """
 
 import typing
@@ -17,26 +20,26 @@ from sklearn.metrics import pairwise_distances_argmin_min
 
 
 def nearest(images, others):
-    """Finds every image's nearest one among others, without holding all distances at once.
+    """Finds the nearest neighbour of every image among others, without holding all distances in memory.
 
     Args:
         images: float `(n, dimensions)`, features.
         others: float `(m, dimensions)`.
 
     Returns:
-        `(distances, index)`: float64 `(n,)` and int `(n,)`, places in `others`.
+        `(distances, index)`: float64 `(n,)`, and int `(n,)`, the row of the neighbour in `others`.
     """
     index, distances = pairwise_distances_argmin_min(np.asarray(images, float), np.asarray(others, float))
     return distances, index
 
 
 class CopyTest(typing.NamedTuple):
-    """What `copy_test` found.
+    """The result of `copy_test`.
 
     Attributes:
-        share: of synthetic images whose nearest real image is a training image.
-        expected: the same share if it did not matter who was trained on.
-        p: of the test that it does not matter; small for a generator that copies.
+        share: fraction of synthetic images whose nearest real image is a training image.
+        expected: the same fraction under the null hypothesis that the generator favours no training image.
+        p: p-value of that null hypothesis; small for a generator that copies.
         closer: probability that a synthetic image is nearer to the training images than a held-out image is.
     """
 
@@ -47,22 +50,24 @@ class CopyTest(typing.NamedTuple):
 
 
 def copy_test(training, held_out, synthetic, *, patients=None, permutations=2000, seed=0):
-    """Tests whether synthetic images lie nearer to the training images than to other images of the same kind.
+    """Tests whether synthetic images are nearer to the training images than to other images of the same kind.
 
-    A generator that has learned the distribution and no single image does not know which real images it was shown: the
-    nearest real image of a synthetic one is a training image as often as chance has it (Platzer and Reutterer,
-    "Holdout-based empirical assessment of mixed-type synthetic data", Frontiers in Big Data 4, 2021). Chance is what
-    remains when patients are dealt to the training and the held-out part anew, those with as many images among one
-    another, so the p-value is exact, however many synthetic images crowd around one real image. Images that are merely
-    smoother than real ones lie nearer to all of them alike and are not called copies; the plain comparison of
-    distances, `closer`, is fooled by them (Meehan, Chaudhuri and Dasgupta, "A non-parametric test to detect
-    data-copying in generative models", AISTATS 2020).
+    If a generator has learned the distribution but memorised no image, the nearest real image of a synthetic one is a
+    training image no more often than by chance (Platzer and Reutterer, "Holdout-based empirical assessment of
+    mixed-type synthetic data", Frontiers in Big Data 4, 2021). Chance is estimated by randomly exchanging patients
+    between the training and the held-out set, among patients with the same number of images. The p-value is therefore
+    exact, however many synthetic images cluster around one real image.
+
+    Images that are merely smoother than real ones are nearer to all real images alike, so the test does not take them
+    for copies. The plain comparison of distances, `closer`, does (Meehan, Chaudhuri and Dasgupta, "A non-parametric
+    test to detect data-copying in generative models", AISTATS 2020).
 
     Args:
         training, held_out: float `(m, dimensions)` and `(h, dimensions)`, features of real images.
-        synthetic: float `(n, dimensions)`.
-        patients: `(m + h,)`, of the training, then of the held-out images; one an image if None.
-        permutations: int.
+        synthetic: float `(n, dimensions)`, features of synthetic images.
+        patients: `(m + h,)`, patients of the training images, followed by those of the held-out images; None for one
+            patient per image.
+        permutations: int, number of random exchanges.
         seed: int.
 
     Returns:
@@ -70,32 +75,33 @@ def copy_test(training, held_out, synthetic, *, patients=None, permutations=2000
     """
     pooled = np.concatenate([training, held_out])
     _, patient = np.unique(np.arange(len(pooled)) if patients is None else patients, return_inverse=True)
-    _, found = nearest(synthetic, pooled)
-    crowd = np.bincount(patient[found], minlength=patient.max() + 1)
-    trained = np.zeros(len(crowd), bool)
+    _, neighbour = nearest(synthetic, pooled)
+    neighbours = np.bincount(patient[neighbour], minlength=patient.max() + 1)  # synthetic images next to each patient
+    trained = np.zeros(len(neighbours), bool)
     trained[patient[: len(training)]] = True
-    counts, rng = np.bincount(patient), np.random.default_rng(seed)
-    shares = np.zeros(permutations)
-    for alike in (counts == count for count in np.unique(counts)):
-        shares += rng.permuted(np.tile(trained[alike], (permutations, 1)), axis=1) @ crowd[alike] / len(synthetic)
-    share = crowd[trained].sum() / len(synthetic)
-    own, fresh = nearest(synthetic, training)[0], nearest(held_out, training)[0]
-    closer = 1 - stats.mannwhitneyu(own, fresh).statistic / (len(own) * len(fresh))
-    p = (1 + np.sum(shares >= share - 1e-12)) / (1 + permutations)
-    return CopyTest(float(share), float(shares.mean()), float(p), float(closer))
+    images, rng = np.bincount(patient), np.random.default_rng(seed)
+    permuted = np.zeros(permutations)  # the fraction in each permutation
+    for group in (images == number for number in np.unique(images)):
+        exchanged = rng.permuted(np.tile(trained[group], (permutations, 1)), axis=1)
+        permuted += exchanged @ neighbours[group] / len(synthetic)
+    fraction = neighbours[trained].sum() / len(synthetic)
+    of_synthetic, of_held_out = nearest(synthetic, training)[0], nearest(held_out, training)[0]
+    closer = 1 - stats.mannwhitneyu(of_synthetic, of_held_out).statistic / (len(synthetic) * len(held_out))
+    p = (1 + np.sum(permuted >= fraction - 1e-12)) / (1 + permutations)
+    return CopyTest(float(fraction), float(permuted.mean()), float(p), float(closer))
 
 
 def closest_pairs(training, held_out, synthetic, count=8):
-    """Lists the synthetic images that are nearest to a training image, for a look at both.
+    """Lists the synthetic images that are nearest to a training image, so that both can be looked at.
 
     Args:
         training, held_out: float `(m, dimensions)` and `(h, dimensions)`, features of real images.
-        synthetic: float `(n, dimensions)`.
-        count: int, how many pairs.
+        synthetic: float `(n, dimensions)`, features of synthetic images.
+        count: int, number of pairs.
 
     Returns:
-        pandas.DataFrame, nearest first: synthetic and training (places in the arrays), distance, and quantile, the
-        share of held-out images that lie as near to a training image as that.
+        pandas.DataFrame, nearest first: synthetic and training (row numbers), distance, and quantile (the fraction of
+        held-out images that are as near to a training image).
     """
     distances, index = nearest(synthetic, training)
     reference = np.sort(nearest(held_out, training)[0])
@@ -111,25 +117,25 @@ def closest_pairs(training, held_out, synthetic, count=8):
 
 
 class Membership(typing.NamedTuple):
-    """What `membership` found: AUC of the guess who was trained on, 0.5 for a blind one, and its p-value."""
+    """The result of `membership`: AUC of guessing which images were trained on, 0.5 by chance, and its p-value."""
 
     auc: float
     p: float
 
 
 def membership(training, held_out, synthetic):
-    """Attacks the synthetic images: guesses that real images near to one of them were trained on.
+    """Runs a membership inference attack: real images near a synthetic one are guessed to have been trained on.
 
     Chen, Yu, Zhang and Fritz, "GAN-Leaks: a taxonomy of membership inference attacks against generative models", ACM
-    CCS 2020, the attacker who has the synthetic images only.
+    CCS 2020, with the attacker who only has the synthetic images.
 
     Args:
-        training, held_out: float `(m, dimensions)` and `(h, dimensions)`, features of real images of one kind.
-        synthetic: float `(n, dimensions)`.
+        training, held_out: float `(m, dimensions)` and `(h, dimensions)`, features of real images of the same kind.
+        synthetic: float `(n, dimensions)`, features of synthetic images.
 
     Returns:
-        Membership. The p-value is Mann and Whitney's, one-sided, with images taken for independent.
+        Membership. The p-value is that of a one-sided Mann–Whitney test, which treats images as independent.
     """
-    members, strangers = nearest(training, synthetic)[0], nearest(held_out, synthetic)[0]
-    found = stats.mannwhitneyu(strangers, members, alternative="greater")
-    return Membership(float(found.statistic / (len(members) * len(strangers))), float(found.pvalue))
+    members, others = nearest(training, synthetic)[0], nearest(held_out, synthetic)[0]
+    test = stats.mannwhitneyu(others, members, alternative="greater")
+    return Membership(float(test.statistic / (len(members) * len(others))), float(test.pvalue))

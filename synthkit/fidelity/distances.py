@@ -1,4 +1,4 @@
-"""Distances between real and synthetic images: KID, FID, precision and recall, density and coverage, two-sample tests."""
+"""How synthetic images differ from real ones: KID, FID, precision, recall, density, coverage, two-sample tests."""
 
 import typing
 
@@ -10,7 +10,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from synthkit.fidelity.spaces import PAIRS, blocks, paired, strips
 
-FID_IMAGES = 10  # images a dimension below which FID is not reported
+FID_IMAGES = 10  # images per dimension, the fewest for which FID is reported
 
 
 class Kid(typing.NamedTuple):
@@ -21,21 +21,22 @@ class Kid(typing.NamedTuple):
 
 
 def kid(real, synthetic, pairs=PAIRS):
-    """Measures the kernel inception distance: the squared maximum mean discrepancy of a cubic kernel, unbiased.
+    """Computes the kernel inception distance: the squared maximum mean discrepancy of a cubic kernel, unbiased.
 
     Bińkowski, Sutherland, Arbel and Gretton, "Demystifying MMD GANs", ICLR 2018, with k(x, y) = (x·y / d + 1)³.
-    The paper averages the estimate over random subsets of 1,000 images to save memory; here all pairs are visited
-    instead. Both have the same mean, so figures compare; this one varies less. No bias: two sets of one distribution
-    give 0 on average at any size, and half of the time a little less than 0.
+    The paper averages the estimate over random subsets of 1,000 images to save memory; here all pairs are used, block
+    by block. Both estimates have the same mean, so values can be compared; this one has a smaller variance. It is
+    unbiased: two sets of the same distribution give 0 on average at any size, and slightly negative values about half
+    of the time.
 
     Args:
         real: float `(m, dimensions)`, features of real images; m at least 3.
         synthetic: float `(n, dimensions)`, features of synthetic images; n at least 3.
-        pairs: images compared at once; changes memory and speed, not the result.
+        pairs: int, pairs of images compared at once; changes memory and speed, not the result.
 
     Returns:
-        Kid. Its error is the jackknife's over images of both sets, which errs on the large side (Efron and Stein,
-        Annals of Statistics 9, 1981).
+        Kid. Its standard error is a jackknife estimate over the images of both sets, which is on average too large
+        rather than too small (Efron and Stein, Annals of Statistics 9, 1981).
 
     Raises:
         ValueError: if the two do not have the same dimensions or one has fewer than 3 images.
@@ -45,9 +46,8 @@ def kid(real, synthetic, pairs=PAIRS):
     within_real, within_synthetic = _within(real, pairs), _within(synthetic, pairs)
     across_real, across_synthetic = np.zeros(m), np.zeros(n)
     for rows in strips(m, n, pairs):
-        kernel = _cubic(real[rows], synthetic)
-        across_real[rows] = kernel.sum(1)
-        across_synthetic += kernel.sum(0)
+        across_real[rows], columns = _kernel_sums(real[rows], synthetic)
+        across_synthetic += columns
     a, b, c = within_real.sum(), within_synthetic.sum(), across_real.sum()
     value = _discrepancy(a, b, c, m, n)
     without_real = _discrepancy(a - 2 * within_real, b, c - across_real, m - 1, n)
@@ -60,23 +60,28 @@ def _discrepancy(within_real, within_synthetic, across, m, n):
     return within_real / (m * (m - 1)) + within_synthetic / (n * (n - 1)) - 2 * across / (m * n)
 
 
-def _cubic(a, b):
-    return (a @ b.T / a.shape[1] + 1) ** 3
+def _kernel_sums(first, second):
+    """Returns the sums of the kernel's rows and columns; only one matrix is in memory at a time."""
+    kernel = first @ second.T
+    kernel /= first.shape[1]
+    kernel += 1
+    kernel **= 3
+    return kernel.sum(1), kernel.sum(0)
 
 
 def _within(features, pairs):
-    """Returns each row's sum of kernel values with all other rows."""
+    """Returns the sum of each row's kernel values with all other rows."""
     n = len(features)
-    sums = np.concatenate([_cubic(features[rows], features).sum(1) for rows in strips(n, n, pairs)])
+    sums = np.concatenate([_kernel_sums(features[rows], features)[0] for rows in strips(n, n, pairs)])
     return sums - ((features**2).sum(1) / features.shape[1] + 1) ** 3
 
 
 def fid(real, synthetic):
-    """Measures the Fréchet distance between two normal distributions fitted to the features.
+    """Computes the Fréchet distance between two normal distributions fitted to the features.
 
     Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium", NeurIPS 2017.
-    Its bias grows with the dimensions over the number of images and differs between generators (Bińkowski et al.
-    2018), so it is not given for few images: take `kid` then.
+    Its bias grows with the ratio of dimensions to images and differs between generators (Bińkowski et al. 2018), so it
+    is not reported for few images; use `kid` instead.
 
     Args:
         real, synthetic: float `(m, dimensions)` and `(n, dimensions)`, features.
@@ -91,20 +96,21 @@ def fid(real, synthetic):
     least = FID_IMAGES * real.shape[1]
     if min(len(real), len(synthetic)) < least:
         raise ValueError(
-            f"FID is not reported: {real.shape[1]} dimensions need at least {least} images in each set, as its bias is "
-            f"of the size of what it measures with fewer. Received: {len(real)} real and {len(synthetic)} synthetic"
+            f"FID is not reported: {real.shape[1]} dimensions need at least {least} images in each set; with fewer its "
+            f"bias is as large as the distance itself. Received: {len(real)} real and {len(synthetic)} synthetic. "
+            f"Use kid instead"
         )
     first, second = np.cov(real, rowvar=False), np.cov(synthetic, rowvar=False)
     values, vectors = np.linalg.eigh(first)
     root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
-    # The eigenvalues of a product are those of its symmetric form, which is never complex.
+    # The product of the covariances has the eigenvalues of this symmetric matrix, which are never complex.
     mixed = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ second @ root), 0)).sum()
     distance = np.sum((real.mean(0) - synthetic.mean(0)) ** 2)
     return float(distance + np.trace(first) + np.trace(second) - 2 * mixed)
 
 
 class Neighbourhoods(typing.NamedTuple):
-    """Shares of images that lie among the other set's: see `neighbourhoods`."""
+    """The result of `neighbourhoods`."""
 
     precision: float
     recall: float
@@ -113,53 +119,60 @@ class Neighbourhoods(typing.NamedTuple):
 
 
 def neighbourhoods(real, synthetic, k=5, pairs=PAIRS):
-    """Measures precision, recall, density and coverage.
+    """Computes precision, recall, density and coverage.
 
-    An image's neighbourhood is the ball that reaches to its k-th nearest neighbour in its own set. Precision is the
-    share of synthetic images within some real image's ball, recall the share of real ones within some synthetic
-    image's (Kynkäänniemi et al., "Improved precision and recall metric for assessing generative models", NeurIPS
-    2019). Density counts the real balls that a synthetic image is in, over k, and may exceed 1; coverage is the share
-    of real balls with a synthetic image in them (Naeem et al., "Reliable fidelity and diversity metrics for generative
-    models", ICML 2020).
+    An image's neighbourhood is the ball around it that reaches to the k-th nearest neighbour in its own set. Precision
+    is the fraction of synthetic images that are in the neighbourhood of a real image; recall is the fraction of real
+    images that are in the neighbourhood of a synthetic image (Kynkäänniemi et al., "Improved precision and recall
+    metric for assessing generative models", NeurIPS 2019). Density is the mean number of real neighbourhoods that a
+    synthetic image is in, divided by k; it may exceed 1. Coverage is the fraction of real neighbourhoods that contain a
+    synthetic image (Naeem et al., "Reliable fidelity and diversity metrics for generative models", ICML 2020).
 
     Args:
         real, synthetic: float `(m, dimensions)` and `(n, dimensions)`, features.
         k: int, less than m and n.
-        pairs: images compared at once; changes memory and speed, not the result.
+        pairs: int, pairs of images compared at once; changes memory and speed, not the result.
 
     Returns:
         Neighbourhoods.
     """
     real, synthetic = paired(real, synthetic, least=k + 1)
-    reach_real, reach_synthetic = _reach(real, k, pairs), _reach(synthetic, k, pairs)
-    inside, nearest, balls = np.zeros(len(real), bool), np.full(len(real), np.inf), np.zeros(len(synthetic))
+    radii, synthetic_radii = _radii(real, k, pairs), _radii(synthetic, k, pairs)
+    containing = np.zeros(len(synthetic))  # real neighbourhoods that contain each synthetic image
+    recalled, nearest = np.zeros(len(real), bool), np.full(len(real), np.inf)
     for rows in strips(len(synthetic), len(real), pairs):
         distances = euclidean_distances(real, synthetic[rows])
-        balls[rows] = (distances < reach_real[:, None]).sum(0)
-        inside |= (distances < reach_synthetic[rows]).any(1)
+        containing[rows] = (distances < radii[:, None]).sum(0)
+        recalled |= (distances < synthetic_radii[rows]).any(1)
         nearest = np.minimum(nearest, distances.min(1))
-    found = ((balls > 0).mean(), inside.mean(), balls.mean() / k, (nearest < reach_real).mean())
-    return Neighbourhoods(*(float(value) for value in found))
+        del distances  # before the next are computed
+    precision, density = (containing > 0).mean(), containing.mean() / k
+    coverage = (nearest < radii).mean()
+    return Neighbourhoods(float(precision), float(recalled.mean()), float(density), float(coverage))
 
 
-def _reach(features, k, pairs):
-    """Returns each image's distance to its k-th nearest neighbour; the nearest of all is the image itself."""
-    reach = np.empty(len(features))
+def _radii(features, k, pairs):
+    """Returns each image's distance to its k-th nearest neighbour; the 0th is the image itself."""
+    radii = np.empty(len(features))
     for rows in strips(len(features), len(features), pairs):
-        reach[rows] = np.partition(euclidean_distances(features[rows], features), k, axis=1)[:, k]
-    return reach
+        distances = euclidean_distances(features[rows], features)
+        distances.partition(k, axis=1)
+        radii[rows] = distances[:, k]
+        del distances  # before the next are computed
+    return radii
 
 
 def similarity(images, pairs=500, seed=0):
-    """Measures how alike images are: the mean multi-scale structural similarity of random pairs of them.
+    """Computes how similar images are: the mean multi-scale structural similarity (MS-SSIM) of random pairs of them.
 
-    Odena, Olah and Shlens, "Conditional image synthesis with auxiliary classifier GANs", ICML 2017: compare within a
-    class, synthetic images with real ones; a generator whose images are more alike than the real ones lacks variety.
-    The weights of the scales are Wang, Simoncelli and Bovik's (Asilomar 2003), as many as the image's size allows.
+    Odena, Olah and Shlens, "Conditional image synthesis with auxiliary classifier GANs", ICML 2017. Compare synthetic
+    with real images of the same class: a generator whose images are more similar than the real ones lacks variety.
+    The weights of the scales are those of Wang, Simoncelli and Bovik (Asilomar 2003), for as many scales as the size of
+    the images allows.
 
     Args:
         images: uint8 `(n, height, width, channels)`, of one class, at least 11 × 11 pixels.
-        pairs: int, how many random pairs.
+        pairs: int, number of random pairs.
         seed: int.
 
     Returns:
@@ -173,15 +186,15 @@ def similarity(images, pairs=500, seed=0):
     window = 11
     scales = 1 + int(np.log2(min(images.shape[1:3]) / window))
     weights = np.array([0.0448, 0.2856, 0.3001, 0.2363, 0.1333][:scales])
-    found = [
+    similarities = [
         tf.image.ssim_multiscale(images[first[r]], images[second[r]], 255, weights / weights.sum(), window).numpy()
         for r in blocks(pairs, 64)
     ]
-    return float(np.concatenate(found).mean())
+    return float(np.concatenate(similarities).mean())
 
 
 class TwoSample(typing.NamedTuple):
-    """Share of unseen images that a classifier has told right, real or synthetic, and the p-value against chance."""
+    """Accuracy, on unseen images, of telling real from synthetic ones, and its p-value against chance."""
 
     accuracy: float
     p: float
@@ -190,13 +203,14 @@ class TwoSample(typing.NamedTuple):
 def two_sample_test(real, synthetic, classifier=None, seed=0):
     """Tests whether a classifier can tell real from synthetic images.
 
-    Lopez-Paz and Oquab, "Revisiting classifier two-sample tests", ICLR 2017: trained on half of the images, as many of
-    either kind, and scored on the other half; 0.5 if the two cannot be told apart. Neighbours are blind to images that
-    are merely smoother: those lie in the middle and are the nearest to real ones too. A random forest sees them.
+    Lopez-Paz and Oquab, "Revisiting classifier two-sample tests", ICLR 2017. The classifier is trained on half of the
+    images, the same number of real and synthetic ones, and scored on the other half; an accuracy of 0.5 means that it
+    cannot tell them apart. A nearest-neighbour classifier cannot detect images that are merely smoother, because these
+    are in the middle of the feature space and are the nearest neighbours of real images too. A random forest can.
 
     Args:
         real, synthetic: float `(m, dimensions)` and `(n, dimensions)`, features.
-        classifier: scikit-learn classifier; the paper's nearest neighbours, √(training images) of them, if None.
+        classifier: scikit-learn classifier; None for the paper's nearest neighbours, √(training images) of them.
         seed: int, of the choice of images and halves.
 
     Returns:
@@ -205,41 +219,41 @@ def two_sample_test(real, synthetic, classifier=None, seed=0):
     rng, count = np.random.default_rng(seed), min(len(real), len(synthetic))
     features = np.concatenate([rng.permutation(part)[:count] for part in (np.asarray(real), np.asarray(synthetic))])
     labels = np.repeat([0, 1], count)
-    train, test, truth, answers = train_test_split(
+    train, test, train_labels, test_labels = train_test_split(
         features, labels, test_size=0.5, stratify=labels, random_state=int(rng.integers(2**31))
     )
     classifier = KNeighborsClassifier(int(np.sqrt(len(train)))) if classifier is None else classifier
-    right = int(np.sum(classifier.fit(train, truth).predict(test) == answers))
+    right = int(np.sum(classifier.fit(train, train_labels).predict(test) == test_labels))
     p = stats.binomtest(right, len(test), alternative="greater").pvalue
     return TwoSample(right / len(test), float(p))
 
 
 def cross_training(real, test, synthetic, synthetic_test, train, measure):
-    """Trains on real and on synthetic images, and tests each classifier on both.
+    """Trains a classifier on real and one on synthetic images, and tests each on both.
 
-    Esteban, Hyland and Rätsch, "Real-valued (medical) time series generation with recurrent conditional GANs", 2017:
-    train on synthetic, test on real says whether the synthetic images hold what a classifier needs; train on real,
-    test on synthetic whether they show what their labels say.
+    Esteban, Hyland and Rätsch, "Real-valued (medical) time series generation with recurrent conditional GANs", 2017.
+    Training on synthetic and testing on real images shows whether the synthetic images contain what a classifier needs
+    to learn; training on real and testing on synthetic images shows whether these match their labels.
 
     Args:
-        real, synthetic: ImageSets to learn from; for a fair comparison of the same size.
-        test, synthetic_test: ImageSets to test on, of other patients and other draws.
+        real, synthetic: ImageSets to train on; of the same size for a fair comparison.
+        test, synthetic_test: ImageSets to test on, of other patients and other random draws.
         train: callable `(ImageSet) → callable (uint8 images) → float scores (n, classes)`.
         measure: callable `(labels, scores) → float`, such as `statistics.auc`.
 
     Returns:
-        dict from (trained on, tested on), each "real" or "synthetic", to the figure.
+        dict from (trained on, tested on), each "real" or "synthetic", to the metric.
     """
-    found = {}
-    for learned, images in (("real", real), ("synthetic", synthetic)):
-        predict = train(images)
-        for asked, part in (("real", test), ("synthetic", synthetic_test)):
-            found[learned, asked] = measure(part.labels, predict(part.images))
-    return found
+    values = {}
+    for train_kind, train_set in (("real", real), ("synthetic", synthetic)):
+        predict = train(train_set)
+        for test_kind, test_set in (("real", test), ("synthetic", synthetic_test)):
+            values[train_kind, test_kind] = measure(test_set.labels, predict(test_set.images))
+    return values
 
 
 def measure(space, real, synthetic, k=5):
-    """Measures synthetic images against real ones by every figure that takes two sets of images.
+    """Compares synthetic with real images by every metric of two sets of images.
 
     Args:
         space: FeatureSpace.
@@ -247,19 +261,20 @@ def measure(space, real, synthetic, k=5):
         k: neighbours, as in `neighbourhoods`.
 
     Returns:
-        dict: space (its name), real and synthetic (how many), kid, kid_error, fid (NaN where the count does not
-        allow it, with the reason in fid_note), precision, recall, density, coverage, and similarity and
-        real_similarity (mean over classes).
+        dict: space (its name), real and synthetic (numbers of images), kid and kid_error (its standard error), fid (NaN
+        where there are too few images, with the reason in fid_note), precision, recall, density, coverage, and
+        similarity and real_similarity (means over classes).
     """
-    first, second = space(real.images), space(synthetic.images)
-    distance = kid(first, second)
+    real_features, synthetic_features = space(real.images), space(synthetic.images)
+    distance = kid(real_features, synthetic_features)
     row = {"space": space.name, "real": len(real), "synthetic": len(synthetic), "kid": distance.value}
     row |= {"kid_error": distance.error, "fid": np.nan, "fid_note": ""}
     try:
-        row["fid"] = fid(first, second)
-    except ValueError as reason:
-        row["fid_note"] = str(reason)
-    row |= neighbourhoods(first, second, k)._asdict()
-    for name, part in (("similarity", synthetic), ("real_similarity", real)):
-        row[name] = float(np.mean([similarity(part.images[part.labels == label]) for label in np.unique(part.labels)]))
+        row["fid"] = fid(real_features, synthetic_features)
+    except ValueError as error:
+        row["fid_note"] = str(error)
+    row |= neighbourhoods(real_features, synthetic_features, k)._asdict()
+    for name, imageset in (("similarity", synthetic), ("real_similarity", real)):
+        of_class = [similarity(imageset.images[imageset.labels == label]) for label in np.unique(imageset.labels)]
+        row[name] = float(np.mean(of_class))
     return row

@@ -1,4 +1,4 @@
-"""Feature spaces: what the images are compared by. A figure means nothing without the one it was measured in."""
+"""Feature spaces: the features that images are compared by. A distance only means something in a named space."""
 
 import dataclasses
 import typing
@@ -6,14 +6,14 @@ import typing
 import numpy as np
 from sklearn.decomposition import PCA
 
-PAIRS = 1 << 22  # images compared at once: 32 MB of distances
-PIXELS = 1 << 26  # pixel values that a PCA is fitted on at most: 256 MB
-ROWS = 1024  # images turned into features at once
+PAIRS = 1 << 22  # pairs of images compared at once: 32 MB of distances
+PIXELS = 1 << 26  # largest number of pixel values that a PCA is fitted on: 256 MB
+ROWS = 1024  # images converted to features at once
 
 
 @dataclasses.dataclass(frozen=True)
 class FeatureSpace:
-    """A name and a callable from uint8 images `(n, height, width, channels)` to float features `(n, dimensions)`."""
+    """A named callable from uint8 images `(n, height, width, channels)` to float features `(n, dimensions)`."""
 
     name: str
     transform: typing.Callable
@@ -25,21 +25,21 @@ class FeatureSpace:
 def pixels(real, components=64, seed=0):
     """Makes the space of raw pixels after a PCA fitted on real images.
 
-    Features are centred and divided by one number, so that a component's variance over the real images is 1 on
-    average: distances keep the proportions they have between pixels, and figures do not depend on the image size.
+    Features are centred and divided by one number, so that the variance of a component over the real images is 1 on
+    average. Distances keep their proportions between pixels, and metrics do not depend on the image size.
 
     Args:
-        real: uint8 `(n, height, width, channels)`; of more than 2²⁶ pixel values, 1,337 images of 224×224 or 85,598 of
-            28×28, so many are drawn.
-        components: how many to keep, at most n - 1 and the number of pixel values.
-        seed: int, of that draw and of the randomised PCA that scikit-learn takes for large inputs.
+        real: uint8 `(n, height, width, channels)`. If they have more than 2²⁶ pixel values (1,337 images of 224×224 or
+            85,598 of 28×28), the PCA is fitted on a random subset of that size.
+        components: int, number of components, at most n - 1 and the number of pixel values of an image.
+        seed: int, of that subset, and of the randomised PCA that scikit-learn uses for large inputs.
 
     Returns:
         FeatureSpace.
     """
-    most = max(2, PIXELS // real[0].size)
-    if len(real) > most:
-        real = real[np.sort(np.random.default_rng(seed).choice(len(real), most, replace=False))]
+    limit = max(2, PIXELS // real[0].size)
+    if len(real) > limit:
+        real = real[np.sort(np.random.default_rng(seed).choice(len(real), limit, replace=False))]
     components = min(components, len(real) - 1, real[0].size)
     pca = PCA(components, random_state=seed).fit(_flat(real))
     scale = np.sqrt(pca.explained_variance_.mean())
@@ -51,7 +51,7 @@ def pixels(real, components=64, seed=0):
 
 
 def penultimate(classifier):
-    """Makes the space of what goes into a classifier's last layer.
+    """Makes the space of the inputs to a classifier's last layer.
 
     Args:
         classifier: keras.Model from float32 images in [0, 1] to probabilities, trained on real images.
@@ -73,12 +73,12 @@ def penultimate(classifier):
 
 
 def inception(weights="imagenet"):
-    """Makes the space of InceptionV3's last pooling, 2,048 features.
+    """Makes the space of InceptionV3's last pooling layer, 2,048 features.
 
-    Keras's weights are not those of the original FID, so figures compare with others of this space only.
+    Keras's weights differ from those of the original FID, so values can only be compared within this space.
 
     Args:
-        weights: path of a Keras weights file; "imagenet" downloads one; None leaves random weights.
+        weights: path of a Keras weights file; "imagenet" downloads one; None uses random weights.
 
     Returns:
         FeatureSpace.
@@ -106,21 +106,25 @@ def _flat(images):
 
 
 def blocks(count, rows):
-    """Returns slices that cut `count` rows into blocks."""
+    """Returns slices that divide `count` rows into blocks of `rows`."""
     return [slice(start, start + rows) for start in range(0, count, rows)]
 
 
 def strips(count, others, pairs):
-    """Returns slices that cut `count` rows into blocks of at most so many pairs with `others` rows."""
+    """Returns slices that divide `count` rows into blocks that form at most `pairs` pairs with `others` rows."""
     return blocks(count, max(1, pairs // others))
 
 
 def paired(real, synthetic, least):
-    """Returns two arrays of features as float64, or raises if they are not of one space or of too few images."""
+    """Returns two arrays of features as float64.
+
+    Raises:
+        ValueError: if they do not have the same dimensions, or one has fewer than `least` images.
+    """
     real, synthetic = np.asarray(real, float), np.asarray(synthetic, float)
     if real.ndim != 2 or real.shape[1:] != synthetic.shape[1:] or min(len(real), len(synthetic)) < least:
         raise ValueError(
-            f"features must be two arrays (images, dimensions) of one space, each of at least {least} images. "
+            f"features must be two arrays (images, dimensions) of the same space, each of at least {least} images. "
             f"Received: {real.shape} real and {synthetic.shape} synthetic"
         )
     return real, synthetic

@@ -1,14 +1,14 @@
-"""Models that make images, and the adapter that makes any of them an arm of a study.
+"""Generators of synthetic images, and `synthesizer`, the adapter that makes any of them an arm of a study.
 
 A generator is a `keras.Model` that is `fit` on a data set of `(images, labels)` and has
 `sample(labels, seed) → float32 images (n, height, width, channels) in [0, 1]`.
 
-- `contract`: `Generator`, the class that all of them extend.
+- `contract`: `Generator`, the base class.
 - `medmnist_autoencoder`, `medmnist_cvae`, `medmnist_cgan`: the MedMNIST study's fully connected networks.
-- `mammography_cgan`, `skin_dcgan`: the GANs of the mammography and of the skin-lesion study.
+- `mammography_cgan`, `skin_dcgan`: the GANs of the mammography study and of the skin-lesion study.
 - `conv_cvae`, `conv_cgan` (with `wgan_gp` and `acgan`), `diffusion`: our own, for a few hundred images.
+- `gan`, `layers`, `losses`: what they share.
 - `callbacks`: sample grids, early warnings, the best epoch, checkpoints.
-- `synthesizer`: the adapter.
 """
 
 from synthkit.generators.adapter import synthesizer

@@ -1,4 +1,4 @@
-"""A generator as a synthesizer: fitted on the training set, then asked for images."""
+"""The adapter that makes a synthesizer of a generator: fitted on the training set, then sampled."""
 
 import hashlib
 import json
@@ -11,43 +11,43 @@ from tqdm.auto import tqdm
 
 from synthkit._environment import versions
 from synthkit._files import replacing
-from synthkit._reusable import Kept, reusable
+from synthkit._reusable import ProcessCache, reusable
 from synthkit.imageset import ImageSet
 from synthkit.pipeline import to_dataset
 
 
 def synthesizer(build, *, epochs=300, batch_size=128, augment=None, keep=None, progress=False):
-    """Makes a synthesizer of a generator: fitted on the training part, then asked for images.
+    """Makes a synthesizer of a generator: fitted on the training set, then sampled.
 
-    The network is built and traced once. A fit is kept until another training set or seed comes, so that arms that
-    only differ in what they ask of the same generator do not train it twice.
+    The network is built and traced once. The last fit is kept, so that arms that use the same generator, training set
+    and seed do not fit it twice.
 
     Args:
         build: callable `(image_shape, num_classes) → compiled generator`.
         epochs: passes over the training images.
-        batch_size: images a step.
-        augment: callable for `pipeline.to_dataset`, applied to the images that it is fitted on; None for none.
-        keep: folder for fitted generators, made if missing: one that was fitted before on the same images, with the
-            same seed, epochs and network, is read from there. Empty it after changing a generator's code. An
-            autoencoder's file holds the training images. None keeps the last one, in memory.
-        progress: whether to show a bar over the epochs.
+        batch_size: images per step.
+        augment: callable for `pipeline.to_dataset`, applied to the training images; None for none.
+        keep: folder for fitted generators, made if missing. A generator that was fitted before on the same images, with
+            the same seed, epochs and network, is read from there. Empty it after changing a generator's code. The file
+            of an autoencoder contains the training images. None keeps the last fit in memory only.
+        progress: whether to show a progress bar over the epochs.
 
     Returns:
         callable `(train: ImageSet, labels (n,), seed) → ImageSet` of n synthetic images. It raises FloatingPointError
-        if they are not numbers, and ValueError for a file in `keep` that is damaged.
+        if pixels are not finite, and ValueError for a damaged file in `keep`.
     """
-    started, fitted = Kept(), Kept()
+    starts, fitted = ProcessCache(), ProcessCache()
 
     def synthesize(train, labels, seed):
         kind = (train.image_shape, len(train.class_names))
-        if kind not in started:
-            started[kind] = reusable(lambda: build(*kind))
+        if kind not in starts:
+            starts[kind] = reusable(lambda: build(*kind))
         key = (train.fingerprint(), seed)
         if key not in fitted:
             fitted.clear()
-            model = started[kind](seed)
-            way = [epochs, batch_size, getattr(augment, "__name__", augment and type(augment).__name__)]
-            path = keep and Path(keep) / f"{model.name}-{_digest(model, *key, *way)}.keras"
+            model = starts[kind](seed)
+            settings = [epochs, batch_size, getattr(augment, "__name__", augment and type(augment).__name__)]
+            path = keep and Path(keep) / f"{model.name}-{_digest(model, *key, *settings)}.keras"
             if path and path.exists():
                 _read(path, model)
             else:
@@ -57,11 +57,11 @@ def synthesizer(build, *, epochs=300, batch_size=128, augment=None, keep=None, p
                 model.fit(data, epochs=epochs, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=bars)
             fitted[key] = model
             if path and not path.exists():
-                with replacing(path) as part:
-                    model.save(part)
+                with replacing(path) as temporary:
+                    model.save(temporary)
         images = fitted[key].sample(labels, seed)
         if not np.isfinite(images).all():
-            raise FloatingPointError(f"{fitted[key].name} makes images that are not numbers: its training diverged")
+            raise FloatingPointError(f"pixels of {fitted[key].name} are NaN or infinite: its training diverged")
         return ImageSet(
             np.round(np.clip(images, 0, 1) * 255).astype("uint8"), labels, train.class_names, name=fitted[key].name
         )
@@ -70,22 +70,22 @@ def synthesizer(build, *, epochs=300, batch_size=128, augment=None, keep=None, p
 
 
 def _digest(model, *rest):
-    """Returns a text that differs wherever what decides a fit does: the network, its optimizers, `rest`, versions."""
-    told = json.dumps([keras.saving.serialize_keras_object(model), rest, versions()], sort_keys=True)
-    told = re.sub(r'_\d+"', '"', told)  # Keras numbers the names of a process's layers and optimizers
-    return hashlib.sha256(told.encode()).hexdigest()[:20]
+    """Returns a text that identifies a fit: by the network, its optimizers, `rest` and versions of packages."""
+    config = json.dumps([keras.saving.serialize_keras_object(model), rest, versions()], sort_keys=True)
+    config = re.sub(r'_\d+"', '"', config)  # Keras numbers the names of layers and optimizers within a process
+    return hashlib.sha256(config.encode()).hexdigest()[:20]
 
 
 def _read(path, model):
-    """Reads a generator's weights, and nothing else of the file, into one of its kind."""
+    """Reads the weights in a generator's file, and nothing else of it, into a generator of the same architecture."""
     try:
         model.load_weights(path)
     except Exception as error:  # damaged bytes fail in many ways
-        raise ValueError(f"{path} holds no generator that can be read ({error}); delete it to fit anew") from error
+        raise ValueError(f"{path} is damaged ({error}); delete it to fit the generator again") from error
 
 
 class _EpochBar(keras.callbacks.Callback):
-    """A bar over the epochs of one fit, with the losses beside it."""
+    """A progress bar over the epochs of one fit, with the losses."""
 
     def __init__(self, position):
         super().__init__()

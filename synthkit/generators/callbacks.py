@@ -1,4 +1,4 @@
-"""Watching a generator's training: pictures of it, early warning, the best epoch, and going on after a kill."""
+"""Callbacks for training generators: sample grids, early warnings, the best epoch, checkpoints."""
 
 import warnings
 from pathlib import Path
@@ -12,15 +12,15 @@ from synthkit._reusable import state
 
 
 class SampleGrid(keras.callbacks.Callback):
-    """Draws the same samples every few epochs and makes a GIF of them: the skin-lesion study's Figure 5.
+    """Draws samples from the same noise every few epochs and makes a GIF of them (the skin-lesion study's Figure 5).
 
     Args:
-        labels: int `(n,)`, of the samples, in the grid's order.
-        folder: where `epoch_00010.png` … and `training.gif` go.
+        labels: int `(n,)`, labels of the samples, in the order of the grid.
+        folder: for `epoch_00010.png` and so on, and `training.gif`.
         every: epochs between two grids.
         seed: int, of the samples.
-        columns: images a row.
-        scale: pixels of the grid for a pixel of an image.
+        columns: images in a row.
+        scale: factor by which the grid is enlarged.
     """
 
     def __init__(self, labels, folder, *, every=10, seed=0, columns=8, scale=3):
@@ -36,26 +36,26 @@ class SampleGrid(keras.callbacks.Callback):
             large.save(self.folder / f"epoch_{epoch + 1:05}.png")
 
     def on_train_end(self, logs=None):
-        """Writes the GIF from all grids in the folder, so those from before a kill are in it too."""
+        """Writes the GIF from all grids in the folder, so that it includes those from before a stop."""
         # load_img reads the whole file and closes it, which Image.open does not.
         frames = [keras.utils.load_img(path) for path in sorted(self.folder.glob("epoch_*.png"))]
         if frames:
-            # The last frame stays, for a look at the result.
-            lengths = [200] * (len(frames) - 1) + [2000]
+            # The last frame is shown for longer, since it is the result.
+            milliseconds = [200] * (len(frames) - 1) + [2000]
             frames[0].save(
-                self.folder / "training.gif", save_all=True, append_images=frames[1:], duration=lengths, loop=0
+                self.folder / "training.gif", save_all=True, append_images=frames[1:], duration=milliseconds, loop=0
             )
 
 
 def tile(images, columns=8):
-    """Puts images side by side, a white line between them.
+    """Arranges images in a grid, with white lines between them.
 
     Args:
         images: float32 `(n, height, width, channels)` in [0, 1].
-        columns: images a row.
+        columns: images in a row.
 
     Returns:
-        uint8 `(height, width, channels)` of all.
+        uint8 `(height, width, channels)`, the grid.
     """
     n, height, width, channels = images.shape
     rows = -(-n // columns)
@@ -66,21 +66,22 @@ def tile(images, columns=8):
 
 
 class Watch(keras.callbacks.Callback):
-    """Stops a training that has collapsed or diverged, with a sentence that says why, as a warning and in `reason`.
+    """Stops a training that has collapsed or diverged, and warns with the reason.
 
-    Collapsed is a generator whose images of some class are less diverse than a share of the real ones', and less than
-    half as diverse as they have been: one that starts with grey and learns is left alone.
+    A generator has collapsed if its images of some class have less than a fraction of the diversity of the real ones,
+    and less than half of their own highest diversity so far. A generator that starts from grey images and learns has
+    not collapsed.
 
     Args:
-        real: ImageSet, the training part.
-        least: share of the real images' diversity.
-        every: epochs between two looks.
+        real: ImageSet, the training set.
+        least: fraction of the diversity of the real images.
+        every: epochs between two checks.
         seed: int, of the samples.
         count: samples of each class.
 
     Attributes:
-        history: dict from the epoch to float `(classes,)`, the diversity as a share of the real images'.
-        reason: the sentence, or None.
+        history: dict from the epoch to float `(classes,)`, the diversity as a fraction of that of the real images.
+        reason: sentence, or None if the training was not stopped.
     """
 
     def __init__(self, real, *, least=0.4, every=10, seed=0, count=32):
@@ -91,66 +92,66 @@ class Watch(keras.callbacks.Callback):
         self.history, self.reason = {}, None
 
     def on_train_batch_end(self, batch, logs=None):
-        wrong = [name for name, value in logs.items() if not np.isfinite(value)]
-        if wrong and self.reason is None:
-            self._stop(
-                f"{wrong[0]} is {float(logs[wrong[0]])} at step {batch + 1} of this epoch: a lower learning rate"
-            )
+        diverged = [name for name, value in logs.items() if not np.isfinite(value)]
+        if diverged and self.reason is None:
+            name, value = diverged[0], float(logs[diverged[0]])
+            self._stop(f"{name} is {value} at step {batch + 1} of this epoch; try a lower learning rate")
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every or self.reason:
             return
-        share = diversity(self.model.sample(self.labels, self.seed), self.labels) / self.real
-        highest = np.max([share, *self.history.values()], axis=0)
-        self.history[epoch + 1] = share
-        for label in np.flatnonzero((share < self.least) & (share < highest / 2)):
+        relative = diversity(self.model.sample(self.labels, self.seed), self.labels) / self.real
+        highest = np.max([relative, *self.history.values()], axis=0)
+        self.history[epoch + 1] = relative
+        for label in np.flatnonzero((relative < self.least) & (relative < highest / 2)):
             self._stop(
-                f"at epoch {epoch + 1} its images of {self.names[label]} are {share[label]:.0%} as diverse as the real "
-                f"ones, down from {highest[label]:.0%}: it has collapsed; fewer epochs, another seed, or another loss"
+                f"it has collapsed: at epoch {epoch + 1} its images of {self.names[label]} are {relative[label]:.0%} "
+                f"as diverse as the real ones, down from {highest[label]:.0%}; try fewer epochs, another seed or "
+                "another generator"
             )
             return
 
-    def _stop(self, why):
-        self.reason = f"the training of {self.model.name} was stopped, as {why} may help"
+    def _stop(self, reason):
+        self.reason = f"the training of {self.model.name} was stopped: {reason}"
         self.model.stop_training = True
         warnings.warn(self.reason, stacklevel=2)
 
 
 def diversity(images, labels):
-    """Measures how much the images of each class differ from one another.
+    """Returns how much the images of each class differ from one another.
 
     Args:
         images: float32 `(n, height, width, channels)` in [0, 1].
         labels: int `(n,)`.
 
     Returns:
-        float `(classes,)`: the standard deviation of a pixel over the images of the class, root mean square over
-        pixels; 1/√2 of the root mean square difference of two images.
+        float `(classes,)`: the standard deviation of each pixel over the images of a class, as root mean square over
+        pixels. It is 1/√2 of the root mean square difference of two images.
     """
     return np.array([np.sqrt(images[labels == label].var(axis=0).mean()) for label in np.unique(labels)])
 
 
 class BestEpoch(keras.callbacks.Callback):
-    """Puts the weights of the epoch back whose samples lie nearest to real images that the training did not see.
+    """Restores the weights of the epoch whose samples are closest to real images outside the training set.
 
-    For example, with the kernel inception distance to the validation part:
+    For example, with the kernel inception distance to the validation set:
 
         space = fidelity.pixels(splits.train.images)
         real = space(splits.validation.images)
         best = BestEpoch(lambda images: fidelity.kid(real, space(images)).value, labels=splits.train.labels)
 
-    Never give it the test part: a figure chosen on it is no longer one.
+    Never give it the test set: a test score of what was chosen on the test set is biased.
 
     Args:
-        distance: callable from uint8 `(n, height, width, channels)` to float, lower is better.
-        labels: int `(n,)`, of the samples it is shown.
-        every: epochs between two looks.
+        distance: callable from uint8 `(n, height, width, channels)` to float; lower is better.
+        labels: int `(n,)`, labels of the samples.
+        every: epochs between two checks.
         seed: int, of the samples.
-        path: file for the best weights, from which a killed `fit` goes on; None keeps them in memory alone.
+        path: file for the best weights, from which a `fit` that was stopped resumes; None keeps them in memory.
 
     Attributes:
         history: dict from the epoch to the distance.
-        epoch: the best one's number, from 1.
+        epoch: number of the best epoch, from 1.
     """
 
     def __init__(self, distance, labels, *, every=10, seed=0, path=None):
@@ -159,7 +160,7 @@ class BestEpoch(keras.callbacks.Callback):
         self.path, self.history, self.epoch, self.best = path, {}, None, None
 
     def on_epoch_begin(self, epoch, logs=None):
-        # Only here is it known whether another callback has taken up an earlier training.
+        # Only now is it known whether `fit` has resumed an earlier training.
         if self.best is None and self.path and epoch and Path(self.path).exists():
             self.epoch, value, self.best = _read(self.path)
             self.history[self.epoch] = float(value)
@@ -181,15 +182,16 @@ class BestEpoch(keras.callbacks.Callback):
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Lets a killed `fit` go on after its last whole epoch, as if nothing had happened.
+    """Lets a generator's `fit` that was stopped resume after its last checkpoint, with the same result.
 
-    Writes weights, moving averages, random states and every optimizer's state after each epoch, in one file that is
-    replaced whole; `keras.callbacks.BackupAndRestore` leaves out random states and a second optimizer. Give the same
-    command again; when `fit` has ended, the file is removed. A shuffled data set starts its order anew.
+    A checkpoint has the weights, moving averages, random states and the states of all optimizers, in one file that is
+    replaced whole. (`keras.callbacks.BackupAndRestore` leaves out random states and a second optimizer.) Run the same
+    `fit` again to resume; when it has ended, the file is deleted. The order of a shuffled data set is not part of a
+    checkpoint.
 
     Args:
         path: file.
-        every: epochs between two writes.
+        every: epochs between two checkpoints.
     """
 
     def __init__(self, path, *, every=1):
@@ -197,7 +199,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.path, self.every = Path(path), every
 
     def resume(self, model):
-        """Puts a generator back to where its last checkpoint was. Returns the number of epochs behind it."""
+        """Restores a generator from the checkpoint, if there is one. Returns the number of epochs of its training."""
         if not self.path.exists():
             return 0
         epoch, _, values = _read(self.path)
@@ -214,8 +216,8 @@ class Checkpoint(keras.callbacks.Callback):
 
 
 def _write(path, epoch, value, arrays):
-    """Writes arrays so that a kill leaves either the old file or the new one."""
-    with replacing(path) as part, open(part, "wb") as file:
+    """Writes arrays; a process that is killed leaves either the old file or the new one."""
+    with replacing(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, *arrays, epoch=epoch, value=value)
 
 
@@ -225,6 +227,4 @@ def _read(path):
             arrays = [file[f"arr_{i}"] for i in range(len(file.files) - 2)]
             return int(file["epoch"]), float(file["value"]), arrays
     except Exception as error:  # damaged bytes fail in many ways
-        raise ValueError(
-            f"{path} does not hold a training that can be gone on with ({error}); delete it to start anew"
-        ) from error
+        raise ValueError(f"{path} is damaged ({error}); delete it to train from the start") from error

@@ -1,4 +1,6 @@
-"""What every generator keeps to: the data it is fitted on, how it is asked for images, an error for each misuse."""
+"""The contract of every generator: the data it is fitted on, how it is asked for images, an error for each misuse."""
+
+import functools
 
 import keras
 import numpy as np
@@ -6,17 +8,19 @@ import tensorflow as tf
 
 
 class Generator(keras.Model):
-    """The part that all generators share: `fit` looks at the data first, `sample` at the labels and at the fit.
+    """The base class of all generators: `fit` checks the data, `sample` checks the labels and that there was a fit.
 
-    A subclass makes its networks in `__init__` and sets `self.built = True` last, takes one gradient step in
+    A subclass builds its networks in `__init__` and sets `self.built = True` last, takes one gradient step in
     `update`, and turns noise into images in `draw`.
 
     Args:
         image_shape: `(height, width, channels)`.
         num_classes: int.
-        noise_shape: shape of the standard normal noise that `draw` makes one image from.
-        loss_names: the names of what `update` returns; their means over an epoch are the metrics.
+        noise_shape: shape of the standard normal noise from which `draw` makes one image.
+        loss_names: names of the losses that `update` returns. Their means over an epoch are the metrics.
     """
+
+    traced_draw = True  # whether `sample` runs `draw` as a graph
 
     def __init__(self, image_shape, num_classes, *, noise_shape, loss_names, **kwargs):
         super().__init__(**kwargs)
@@ -36,7 +40,7 @@ class Generator(keras.Model):
             labels: int64 `(batch,)`.
 
         Returns:
-            dict of the losses by name, scalars.
+            dict from the names of the losses to scalars.
         """
         raise NotImplementedError
 
@@ -53,23 +57,30 @@ class Generator(keras.Model):
         raise NotImplementedError
 
     def fit(self, x, y=None, **kwargs):
-        """Trains as `keras.Model.fit` does, after a look at one epoch of the data.
+        """Trains as `keras.Model.fit` does, after checking one epoch of the data.
+
+        With a `callbacks.Checkpoint` among the callbacks, a training that was stopped resumes.
 
         Args:
             x: tf.data.Dataset of `(images, labels)`, or images: float32 `(n, height, width, channels)` in [0, 1].
-            y: int `(n,)`, with images.
+            y: int `(n,)`, if `x` is an array of images.
+            kwargs: further arguments of `keras.Model.fit`.
 
         Returns:
             keras.callbacks.History.
 
         Raises:
-            ValueError: for images of another shape, type or range, labels that are not classes, or a class without
-                an image.
+            ValueError: for images of another shape, type or range, for labels that are not classes, or for a class
+                without images.
         """
         check_data(x, y, self.image_shape, self.num_classes, kwargs.get("steps_per_epoch"))
+        return self._fit(x, y, **kwargs)
+
+    def _fit(self, x, y=None, **kwargs):
+        """Trains on data that `fit` has checked."""
         checkpoints = [callback for callback in kwargs.get("callbacks") or () if hasattr(callback, "resume")]
         epoch = max((checkpoint.resume(self) for checkpoint in checkpoints), default=0)
-        # Keras warns that it does not shuffle data sets; they come shuffled.
+        # Keras warns that it does not shuffle data sets. Ours are shuffled already.
         return super().fit(x, y, **{"shuffle": y is not None, "initial_epoch": epoch} | kwargs)
 
     def train_step(self, data):
@@ -86,67 +97,68 @@ class Generator(keras.Model):
         Args:
             labels: int `(n,)`.
             seed: int; the same seed and labels give the same images.
-            batch_size: images drawn at a time, which bounds the memory.
+            batch_size: images drawn at a time; limits the memory.
 
         Returns:
             float32 `(n, height, width, channels)` in [0, 1].
 
         Raises:
-            RuntimeError: if the generator was never fitted.
+            RuntimeError: if the generator was not fitted.
             ValueError: if a label is not one of the classes.
         """
         labels = self.check_request(labels)
+        draw = self._drawing_graph if self.traced_draw else self.draw
         rng = np.random.default_rng(seed)
         images = np.empty((len(labels), *self.image_shape), "float32")
         for start in range(0, len(labels), batch_size):
-            part = slice(start, start + batch_size)
-            noise = rng.standard_normal((len(labels[part]), *self.noise_shape), "float32")
-            images[part] = self._traced_draw(noise, labels[part])
+            rows = slice(start, start + batch_size)
+            noise = rng.standard_normal((len(labels[rows]), *self.noise_shape), "float32")
+            images[rows] = draw(noise, labels[rows])
         return images
 
     def check_request(self, labels):
-        """Returns the labels that `sample` was asked for as int64; raises as it does."""
+        """Returns the labels given to `sample` as int64, or raises what `sample` raises."""
         if not int(self.steps.numpy()):
             raise RuntimeError(f"{self.name} was not fitted, so its images would be noise: call fit before sample")
         labels = np.asarray(labels, dtype="int64")
         check_labels(labels, self.num_classes)
         return labels
 
-    @property
-    def _traced_draw(self):
-        if not hasattr(self, "_draw_function"):
-            signature = [tf.TensorSpec((None, *self.noise_shape), "float32"), tf.TensorSpec((None,), "int64")]
-            self._draw_function = tf.function(self.draw, input_signature=signature)
-        return self._draw_function
+    @functools.cached_property
+    def _drawing_graph(self):
+        signature = [tf.TensorSpec((None, *self.noise_shape), "float32"), tf.TensorSpec((None,), "int64")]
+        return tf.function(self.draw, input_signature=signature)
 
 
 def check_labels(labels, num_classes):
-    """Raises ValueError if an int array's labels are not all between 0 and `num_classes - 1`."""
+    """Raises ValueError unless all labels, an int array, are between 0 and `num_classes - 1`."""
     if len(labels) and not 0 <= labels.min() <= labels.max() < num_classes:
-        raise ValueError(f"labels must lie between 0 and {num_classes - 1}. Received: {labels.min()} to {labels.max()}")
+        raise ValueError(
+            f"labels must be between 0 and {num_classes - 1}. Received: labels from {labels.min()} to {labels.max()}"
+        )
 
 
 def check_data(x, y, image_shape, num_classes, steps=None):
-    """Looks at one epoch of what a generator is to be fitted on.
+    """Checks one epoch of the data that a generator is to be fitted on.
 
     Args:
         x: tf.data.Dataset of `(images, labels)`, or an array of images.
-        y: int `(n,)` with an array of images, else None.
-        image_shape: `(height, width, channels)` that the generator makes.
+        y: int `(n,)` if `x` is an array, else None.
+        image_shape: `(height, width, channels)` of the generator's images.
         num_classes: int.
-        steps: batches of an epoch, for a data set that goes round for ever.
+        steps: batches in an epoch, for a data set that repeats forever.
 
     Returns:
-        int `(num_classes,)`, images of each class.
+        int `(num_classes,)`, the number of images of each class.
 
     Raises:
-        ValueError: for images of another shape, type or range, labels that are not classes, a class without an
-            image, or an endless data set without `steps`.
+        ValueError: for images of another shape, type or range, for labels that are not classes, for a class without
+            images, or for an endless data set without `steps`.
     """
     if y is not None:
         batches = [(x, y)]
     elif steps is None and x.cardinality() == tf.data.INFINITE_CARDINALITY:
-        raise ValueError("the data set goes round for ever: give fit steps_per_epoch, or leave repeat out")
+        raise ValueError("the data set repeats forever: give steps_per_epoch= to fit, or do not repeat the data set")
     else:
         batches = x.take(-1 if steps is None else steps).as_numpy_iterator()
     counts = np.zeros(num_classes, int)
@@ -154,13 +166,14 @@ def check_data(x, y, image_shape, num_classes, steps=None):
         _check_images(images, image_shape)
         if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
             raise ValueError(
-                f"labels must be {len(images)} integers, one an image. Received: {labels.dtype} {labels.shape}"
+                f"labels must be {len(images)} integers, one for each image. "
+                f"Received: {labels.dtype} of shape {labels.shape}"
             )
         check_labels(labels, num_classes)
         counts += np.bincount(labels, minlength=num_classes)
     if not counts.all():
         raise ValueError(
-            f"every one of the {num_classes} classes needs images to be learnt from. Received: "
+            f"each of the {num_classes} classes needs at least one image. Received: "
             f"{', '.join(f'{count} of class {label}' for label, count in enumerate(counts))}"
         )
     return counts
@@ -169,12 +182,12 @@ def check_data(x, y, image_shape, num_classes, steps=None):
 def _check_images(images, image_shape):
     if images.shape[1:] != tuple(image_shape):
         raise ValueError(
-            f"this generator makes images of shape {tuple(image_shape)} and must be fitted on such. "
+            f"this generator makes images of shape {tuple(image_shape)} and must be fitted on images of that shape. "
             f"Received: {images.shape[1:]}; synthkit.imageset.resize changes the size"
         )
-    # Written so that images that are not numbers fail too.
+    # Written so that NaN fails too.
     if images.dtype != np.float32 or not (images.min() >= 0 and images.max() <= 1):
         raise ValueError(
-            f"images must be float32 in [0, 1]. Received: {images.dtype}, {images.min()} to {images.max()}; "
+            f"images must be float32 in [0, 1]. Received: {images.dtype} from {images.min()} to {images.max()}; "
             "synthkit.pipeline.to_dataset makes such batches"
         )

@@ -9,13 +9,13 @@ from synthkit.generators.layers import DiffAugment, doublings
 
 # architecture
 LATENT_SIZE = 64
-SMALLEST = 5  # pixels a side that the generator starts from: 7 for 28 pixels, 8 for 32 and 64
-WIDTH = 32  # channels at full resolution; they double as the size halves
+SMALLEST = 5  # pixels a side from which the generator may start: it starts from 7 for 28 pixels, from 8 for 32 and 64
+WIDTH = 32  # channels at full resolution; they double with every halving of the size, up to WIDEST
 WIDEST = 128
 
 
 def generator(image_shape, num_classes):
-    """Builds a generator that doubles the size by repeating pixels, which leaves no checkerboard behind.
+    """Builds a generator that doubles the size by repeating pixels, which avoids checkerboard artefacts.
 
     Args:
         image_shape: `(height, width, channels)`.
@@ -26,7 +26,7 @@ def generator(image_shape, num_classes):
     """
     start, times = doublings(image_shape, SMALLEST)
     noise, label = keras.Input((LATENT_SIZE,), name="noise"), keras.Input((num_classes,), name="label")
-    # A label as long as the noise, so that the first layer hears both alike.
+    # The label is embedded in as many dimensions as the noise, so that neither dominates the first layer.
     x = layers.Concatenate()([noise, layers.Dense(LATENT_SIZE, use_bias=False)(label)])
     x = layers.Dense(start * start * _width(times), use_bias=False)(x)
     x = layers.Reshape((start, start, _width(times)))(x)
@@ -40,17 +40,17 @@ def generator(image_shape, num_classes):
 
 
 def discriminator(image_shape, num_classes, head="projection"):
-    """Builds a discriminator of strided convolutions, without normalisation, which would mix the images of a batch.
+    """Builds a discriminator of strided convolutions without batch normalisation, which would mix images of a batch.
 
     Args:
         image_shape: `(height, width, channels)`.
         num_classes: int.
         head: "projection" adds the inner product of features and the label's vector to the score (Miyato and Koyama,
-            "cGANs with projection discriminator", ICLR 2018); "auxiliary" tells the class beside the score (Odena,
-            Olah and Shlens, "Conditional image synthesis with auxiliary classifier GANs", ICML 2017).
+            "cGANs with projection discriminator", ICLR 2018); "auxiliary" predicts the class besides the score
+            (Odena, Olah and Shlens, "Conditional image synthesis with auxiliary classifier GANs", ICML 2017).
 
     Returns:
-        keras.Model from `[image, label]` to scores `(batch, 1)`, or from `[image]` to scores and logits of the classes.
+        keras.Model from `[image, label]` to scores `(batch, 1)`, or from `[image]` to scores and class logits.
     """
     _, times = doublings(image_shape, SMALLEST)
     image, label = keras.Input(image_shape, name="image"), keras.Input((num_classes,), name="label")
@@ -99,17 +99,17 @@ R1 = {"penalty": losses.r1, "penalty_weight": 0.5, "penalty_every": 4}
 
 
 def conv_cgan(image_shape, num_classes, flips=None):
-    """Builds a conditional GAN for a few hundred images."""
+    """Builds a conditional GAN for a few hundred images; `flips` as in `gan.GAN`."""
     return _gan("conv_cgan", image_shape, num_classes, flips=flips, **R1)
 
 
 def acgan(image_shape, num_classes, flips=None):
-    """Builds the same with an auxiliary classifier instead of a conditional discriminator."""
+    """Builds `conv_cgan` with an auxiliary classifier instead of a conditional discriminator."""
     return _gan("acgan", image_shape, num_classes, "auxiliary", flips=flips, **R1)
 
 
 def wgan_gp(image_shape, num_classes, flips=None):
-    """Builds the same with Wasserstein's loss and a gradient penalty."""
+    """Builds `conv_cgan` with the Wasserstein loss and a gradient penalty."""
     return _gan(
         "wgan_gp",
         image_shape,

@@ -1,4 +1,4 @@
-"""A convolutional conditional VAE whose samples keep the images' texture."""
+"""A convolutional conditional VAE whose samples keep the texture of the images."""
 
 import keras
 import numpy as np
@@ -12,48 +12,50 @@ LOSSES = ("loss", "reconstruction_loss", "kl_loss")
 
 
 def bands(images, levels):
-    """Splits images into bands of detail, finest first: what averaging over 2×2 pixels loses, level by level.
+    """Splits images into bands of detail, finest first; each is what one more averaging over 2×2 pixels loses.
 
-    A Laplacian pyramid (Burt and Adelson, 1983) with the simplest filter; the bands are orthogonal, so that each has
-    the degrees of freedom that its name suggests.
+    This is a Laplacian pyramid (Burt and Adelson, 1983) with the simplest filter. The bands are orthogonal, so their
+    degrees of freedom add up to the number of pixels and channels.
 
     Args:
         images: float32 `(batch, height, width, channels)`; height and width divisible by `2 ** levels`.
         levels: int.
 
     Returns:
-        list of `levels + 1` pairs of the band, a float32 tensor, and its degrees of freedom an image, a float.
+        list of `levels + 1` pairs: a band, float32 tensor, and its degrees of freedom per image, float. The last is the
+        coarsest image.
     """
-    found = []
+    pyramid = []
     for _ in range(levels):
         size = float(np.prod(images.shape[1:]))
         coarse = tf.nn.avg_pool2d(images, 2, 2, "VALID")
-        found.append((images - tf.repeat(tf.repeat(coarse, 2, 1), 2, 2), 0.75 * size))
+        pyramid.append((images - tf.repeat(tf.repeat(coarse, 2, 1), 2, 2), 0.75 * size))
         images = coarse
-    return [*found, (images, float(np.prod(images.shape[1:])))]
+    return [*pyramid, (images, float(np.prod(images.shape[1:])))]
 
 
 @keras.saving.register_keras_serializable("synthkit")
 class ConvCVAE(Generator):
-    """A conditional VAE made for a few hundred images, with three remedies for the blur of the dense one.
+    """A conditional VAE for a few hundred images, with three remedies for the blur of the dense one.
 
-    - The likelihood is normal with a variance of its own for each band of detail, the one that fits best (Rybkin,
-      Daniilidis and Levine, "Simple and effective VAE training with calibrated decoders", ICML 2021). One variance for
-      all pixels makes details cheap to lose, since nearly all of the squared error is in the coarse bands.
-    - The divergence counts `beta` (Higgins et al., "beta-VAE", ICLR 2017), and nothing below `free_bits` nats a
-      dimension (Kingma et al., "Improved variational inference with inverse autoregressive flow", NeurIPS 2016): with
-      few images the divergence otherwise wins and the latent dimensions that carry detail are given up.
-    - Latent vectors are drawn from the normal distribution of all encoded images of the class, mean and covariance,
-      instead of the prior, which such a posterior no longer fills (Ghosh et al., "From variational to deterministic
-      autoencoders", ICLR 2020). Its moments are moving averages over the training, so sampling needs no second pass.
+    - The likelihood is normal, with one variance for each band of detail, set to the optimal value (Rybkin, Daniilidis
+      and Levine, "Simple and effective VAE training with calibrated decoders", ICML 2021). With one variance for all
+      pixels, losing details costs little, since nearly all of the squared error is in the coarse bands.
+    - The divergence is multiplied by `beta` (Higgins et al., "beta-VAE", ICLR 2017), and costs nothing below
+      `free_bits` nats per dimension (Kingma et al., "Improved variational inference with inverse autoregressive flow",
+      NeurIPS 2016). With few images it would otherwise switch off the latent dimensions that carry detail.
+    - Latent vectors are drawn from the normal distribution with the mean and covariance of the encoded images of the
+      class, instead of the prior, which such a posterior no longer fills (Ghosh et al., "From variational to
+      deterministic autoencoders", ICLR 2020). Both moments are moving averages over the training steps, so sampling
+      needs no second pass over the data.
 
     Args:
         image_shape: `(height, width, channels)`.
         num_classes: int.
-        width: channels at full resolution; they double as the resolution halves, up to four times.
-        latent_size: dimensions of z.
+        width: channels at full resolution; they double with every halving, up to four times `width`.
+        latent_size: dimensions of the latent vector.
         beta: weight of the divergence.
-        free_bits: nats a latent dimension, the mean over a batch, that cost nothing.
+        free_bits: divergence of a latent dimension that costs nothing, in nats, averaged over a batch.
         flips: labels of the classes whose images may be mirrored left to right; None for all.
     """
 
@@ -73,11 +75,11 @@ class ConvCVAE(Generator):
         self.built = True
 
     def get_config(self):
-        own = ("width", "latent_size", "beta", "free_bits", "flips")
-        return {**super().get_config(), **{name: getattr(self, name) for name in own}}
+        names = ("width", "latent_size", "beta", "free_bits", "flips")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
     def losses_of(self, images, labels, noise):
-        """Returns the terms of the loss and the latent vectors they were found at.
+        """Returns the terms of the loss and the latent vectors at which they were computed.
 
         Args:
             images: float32 `(batch, height, width, channels)` in [0, 1].
@@ -86,13 +88,13 @@ class ConvCVAE(Generator):
 
         Returns:
             `(reconstruction, divergence, latent)`: the negative log-likelihood up to a constant and the divergence from
-            the prior, nats an image, and float32 `(batch, latent_size)`.
+            the prior, both in nats per image, and the latent vectors, float32 `(batch, latent_size)`.
         """
         label = tf.one_hot(labels, self.num_classes)
         mean, log_variance = tf.split(self.encoder([images, label], training=True), 2, axis=-1)
         latent = mean + tf.exp(log_variance / 2) * noise
         errors = images - self.decoder([latent, label], training=True)
-        # At the best variance the squared error over the variance is the degrees of freedom, a constant.
+        # At the optimal variance, squared error / variance equals the degrees of freedom, a constant.
         reconstruction = sum(
             freedom / 2 * tf.math.log(tf.reduce_mean(tf.reduce_sum(band**2, (1, 2, 3))) / freedom + 1e-6)
             for band, freedom in bands(errors, self.halvings)
@@ -111,22 +113,22 @@ class ConvCVAE(Generator):
         self._remember(latent, labels)
         return dict(zip(LOSSES, (loss, reconstruction, divergence), strict=True))
 
-    def _remember(self, latent, labels, keep=0.98):
-        """Moves every class's moments towards those of a batch."""
+    def _remember(self, latent, labels, decay=0.98):
+        """Updates the moving averages of every class's moments with those of a batch."""
         member = tf.one_hot(labels, self.num_classes)
         sums = (
             (self.latent_count, tf.reduce_sum(member, 0)),
             (self.latent_first, tf.einsum("nk,ni->ki", member, latent)),
             (self.latent_second, tf.einsum("nk,ni,nj->kij", member, latent, latent)),
         )
-        for total, new in sums:
-            total.assign(keep * total + (1 - keep) * new)
+        for average, batch in sums:
+            average.assign(decay * average + (1 - decay) * batch)
 
     def draw(self, noise, labels):
         count = self.latent_count[:, None]
         mean = self.latent_first / count
         covariance = self.latent_second / count[..., None] - mean[:, :, None] * mean[:, None, :]
-        # A class seen less often than there are dimensions has a covariance without an inverse.
+        # Without the small diagonal, the covariance of fewer images than dimensions has no Cholesky factor.
         root = tf.linalg.cholesky(covariance + 1e-3 * tf.eye(self.latent_size))
         latent = tf.gather(mean, labels) + tf.einsum("nij,nj->ni", tf.gather(root, labels), noise)
         images = self.decoder([latent, tf.one_hot(labels, self.num_classes)], training=False)
@@ -146,10 +148,10 @@ def _encoder(image_shape, num_classes, count, width, latent_size):
 
 def _decoder(image_shape, num_classes, count, width, latent_size):
     latent, label = keras.Input((latent_size,), name="latent"), keras.Input((num_classes,), name="label")
-    height, breadth = (side >> count for side in image_shape[:2])
+    rows, columns = (side >> count for side in image_shape[:2])
     filters = width * min(2**count, 4)
-    x = layers.Dense(height * breadth * filters)(layers.Concatenate()([latent, label]))
-    x = layers.Reshape((height, breadth, filters))(x)
+    x = layers.Dense(rows * columns * filters)(layers.Concatenate()([latent, label]))
+    x = layers.Reshape((rows, columns, filters))(x)
     for level in reversed(range(count)):
         x = layers.Activation("swish")(layers.GroupNormalization(1)(x))
         x = layers.Conv2DTranspose(width * min(2**level, 4), 4, strides=2, padding="same")(x)

@@ -8,65 +8,66 @@ from keras import layers
 from synthkit.generators.contract import Generator
 from synthkit.generators.layers import follow, halvings, mirror, moving_average
 
-OFFSET = 0.008  # of the cosine schedule, which keeps the first steps from being too small
+OFFSET = 0.008  # of the cosine schedule; without it the noise level would change too little near time 0
 
 
 def schedule(time):
-    """Returns how much of the image and how much noise is left: Nichol and Dhariwal's cosine schedule.
+    """Returns the signal rate and the noise rate at a time: the cosine schedule, in continuous time.
 
-    "Improved denoising diffusion probabilistic models", ICML 2021, equation 17, in continuous time.
+    Nichol and Dhariwal, "Improved denoising diffusion probabilistic models", ICML 2021, equation 17.
 
     Args:
-        time: float32 tensor from 0, the image, to 1, noise alone.
+        time: float32 tensor from 0, the image alone, to 1, noise alone.
 
     Returns:
-        `(signal, noise)`, of the shape of `time`; their squares add up to 1.
+        `(signal_rate, noise_rate)`, of the shape of `time`; their squares add up to 1.
     """
     angle = (time + OFFSET) / (1 + OFFSET) * np.pi / 2
     # Divided by its value at time 0, so that the image itself has no noise.
-    signal = tf.clip_by_value(tf.cos(angle) / np.cos(OFFSET / (1 + OFFSET) * np.pi / 2), 0, 1)
-    return signal, tf.sqrt(1 - signal**2)
+    signal_rate = tf.clip_by_value(tf.cos(angle) / np.cos(OFFSET / (1 + OFFSET) * np.pi / 2), 0, 1)
+    return signal_rate, tf.sqrt(1 - signal_rate**2)
 
 
 def ddim_step(noisy, velocity, time, earlier):
-    """Goes back from one time to an earlier one without new noise.
+    """Takes one step of deterministic sampling, from one time to an earlier one.
 
     Song, Meng and Ermon, "Denoising diffusion implicit models", ICLR 2021, equation 12 with σ = 0.
 
     Args:
-        noisy: float32 `(batch, height, width, channels)`, the image with its noise at `time`.
-        velocity: float32 of that shape, signal · noise − noise level · image.
+        noisy: float32 `(batch, height, width, channels)`, the noisy images at `time`.
+        velocity: float32 of that shape, signal rate · noise − noise rate · image.
         time, earlier: float32 scalars.
 
     Returns:
-        `(image, noisy)`: the image as it looks from here, in [-1, 1], and the noisy image at `earlier`.
+        `(image, noisy)`: the predicted images without noise, in [-1, 1], and the noisy images at `earlier`.
     """
-    signal, level = schedule(time)
-    image = tf.clip_by_value(signal * noisy - level * velocity, -1, 1)
-    noise = level * noisy + signal * velocity
-    signal, level = schedule(earlier)
-    return image, signal * image + level * noise
+    signal_rate, noise_rate = schedule(time)
+    image = tf.clip_by_value(signal_rate * noisy - noise_rate * velocity, -1, 1)
+    noise = noise_rate * noisy + signal_rate * velocity
+    signal_rate, noise_rate = schedule(earlier)
+    return image, signal_rate * image + noise_rate * noise
 
 
 @keras.saving.register_keras_serializable("synthkit")
 class Diffusion(Generator):
-    """Denoising diffusion (Ho, Jain and Abbeel, NeurIPS 2020), sampled in few steps and steered by the label.
+    """Denoising diffusion (Ho, Jain and Abbeel, NeurIPS 2020), conditioned on the label and sampled in few steps.
 
-    - The network predicts the velocity instead of the noise (Salimans and Ho, "Progressive distillation", ICLR 2022):
-      the squared error then weighs all noise levels alike and few updates suffice.
-    - The times of a batch are spread evenly (Kingma et al., "Variational diffusion models", NeurIPS 2021), since at a
-      few thousand updates the draw of times is most of the loss's noise.
-    - A tenth of the labels is hidden in training, so that one network predicts with and without a label, and sampling
-      goes from the one towards and beyond the other (Ho and Salimans, "Classifier-free diffusion guidance", 2022).
-    - Samples come from the moving average of the weights, which grows longer as training goes on.
+    - The network predicts the velocity instead of the noise (Salimans and Ho, "Progressive distillation", ICLR 2022).
+      The squared error then weights all noise rates alike, and few updates suffice.
+    - The times of a batch are evenly spaced (Kingma et al., "Variational diffusion models", NeurIPS 2021). Over a few
+      thousand updates, random times would be the main source of noise in the loss.
+    - A tenth of the labels is hidden in training, so that one network predicts with and without label; sampling
+      extrapolates from the prediction without to that with label (Ho and Salimans, "Classifier-free diffusion
+      guidance", 2022).
+    - Samples come from a moving average of the weights, over more and more steps as training proceeds.
 
     Args:
         image_shape: `(height, width, channels)`.
         num_classes: int.
-        width: channels at full resolution; they double as the resolution halves, up to eight times.
-        guidance: 0 samples without regard to the label, 1 with it, more exaggerates what sets its class apart.
+        width: channels at full resolution; they double with every halving, up to eight times `width`.
+        guidance: scale; 0 ignores the label, 1 samples the class, more exaggerates what is typical of it.
         sampling_steps: of DDIM.
-        decay: of the moving average, for each update.
+        decay: of the moving average, per update.
         flips: labels of the classes whose images may be mirrored left to right; None for all.
     """
 
@@ -74,29 +75,34 @@ class Diffusion(Generator):
         self, image_shape, num_classes, width=16, guidance=2.0, sampling_steps=25, decay=0.998, flips=None, **kwargs
     ):
         super().__init__(image_shape, num_classes, noise_shape=image_shape, loss_names=("loss",), **kwargs)
-        self.width, self.guidance, self.sampling_steps = width, guidance, sampling_steps
+        self.width, self._guidance, self.sampling_steps = width, guidance, sampling_steps
         self.decay, self.flips = decay, flips
         self.network = unet(self.image_shape, num_classes + 1, width)
         self.average = moving_average(self.network)
         self.seed_generator = keras.random.SeedGenerator()
         self.built = True
 
+    @property
+    def guidance(self):
+        """The guidance scale. It cannot be set, since graphs are traced with it; see `with_guidance`."""
+        return self._guidance
+
     def with_guidance(self, scale):
-        """Returns a copy whose samples are guided by another scale."""
+        """Returns a copy with another guidance scale."""
         copy = type(self).from_config({**self.get_config(), "guidance": scale})
         copy.set_weights(self.get_weights())
         return copy
 
     def get_config(self):
-        own = ("width", "guidance", "sampling_steps", "decay", "flips")
-        return {**super().get_config(), **{name: getattr(self, name) for name in own}}
+        names = ("width", "guidance", "sampling_steps", "decay", "flips")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
     def loss_of(self, images, labels, noise, time):
         """Returns the mean squared error of the predicted velocity.
 
         Args:
             images: float32 `(batch, height, width, channels)` in [0, 1].
-            labels: int64 `(batch,)`; `num_classes` stands for a hidden label.
+            labels: int64 `(batch,)`; `num_classes` for a hidden label.
             noise: float32 of the images' shape, standard normal.
             time: float32 `(batch,)` in [0, 1].
 
@@ -104,9 +110,10 @@ class Diffusion(Generator):
             float32 scalar.
         """
         images = 2 * images - 1
-        signal, level = schedule(time[:, None, None, None])
-        predicted = self._velocity(self.network, signal * images + level * noise, labels, time, training=True)
-        return tf.reduce_mean((predicted - (signal * noise - level * images)) ** 2)
+        signal_rate, noise_rate = schedule(time[:, None, None, None])
+        noisy = signal_rate * images + noise_rate * noise
+        predicted = self._velocity(self.network, noisy, labels, time, training=True)
+        return tf.reduce_mean((predicted - (signal_rate * noise - noise_rate * images)) ** 2)
 
     def update(self, images, labels):
         images = mirror(images, labels, self.flips, self.seed_generator)
@@ -132,7 +139,7 @@ class Diffusion(Generator):
         return (image + 1) / 2
 
     def guided(self, noisy, labels, time):
-        """Returns the velocity that sampling follows: from the prediction without label towards the one with it.
+        """Returns the velocity that sampling follows, extrapolated from the predictions without and with label.
 
         Args:
             noisy: float32 `(batch, height, width, channels)`.
@@ -143,13 +150,13 @@ class Diffusion(Generator):
             float32 `(batch, height, width, channels)`.
         """
         time = tf.fill(tf.shape(labels), time)
-        nothing = tf.fill(tf.shape(labels), tf.constant(self.num_classes, "int64"))
+        hidden = tf.fill(tf.shape(labels), tf.constant(self.num_classes, "int64"))
         if self.guidance == 0:
-            return self._velocity(self.average, noisy, nothing, time)
+            return self._velocity(self.average, noisy, hidden, time)
         conditional = self._velocity(self.average, noisy, labels, time)
         if self.guidance == 1:
             return conditional
-        unconditional = self._velocity(self.average, noisy, nothing, time)
+        unconditional = self._velocity(self.average, noisy, hidden, time)
         return unconditional + self.guidance * (conditional - unconditional)
 
     def _velocity(self, network, noisy, labels, time, training=False):
@@ -157,13 +164,13 @@ class Diffusion(Generator):
 
 
 def unet(image_shape, num_labels, width):
-    """Builds the network that predicts the velocity: convolutions that go down to about 7×7 pixels and up again.
+    """Builds the network that predicts the velocity, a U-Net that goes down to 5×5 to 9×9 pixels where sides are even.
 
-    Ho et al.'s U-Net with one residual block a level and attention at the lowest, small enough for CPUs.
+    It is Ho et al.'s with one residual block per level and attention at the lowest level, small enough for CPUs.
 
     Args:
         image_shape: `(height, width, channels)`.
-        num_labels: int, with the one that stands for a hidden label.
+        num_labels: int, including the one for a hidden label.
         width: channels at full resolution.
 
     Returns:
@@ -173,8 +180,8 @@ def unet(image_shape, num_labels, width):
     noisy, time = keras.Input(image_shape, name="noisy"), keras.Input((1,), name="time")
     label = keras.Input((num_labels,), name="label")
     angles = time * keras.ops.convert_to_tensor(2 * np.pi * np.geomspace(0.5, 50, 16)[None], "float32")
-    waves = layers.Concatenate()([keras.ops.sin(angles), keras.ops.cos(angles)])
-    condition = layers.Add()([layers.Dense(4 * width)(waves), layers.Dense(4 * width, use_bias=False)(label)])
+    time_embedding = layers.Concatenate()([keras.ops.sin(angles), keras.ops.cos(angles)])
+    condition = layers.Add()([layers.Dense(4 * width)(time_embedding), layers.Dense(4 * width, use_bias=False)(label)])
     condition = layers.Dense(4 * width, activation="swish")(layers.Activation("swish")(condition))
     widths = [width * min(2**level, 8) for level in range(halvings(image_shape) + 1)]
     x = layers.Conv2D(width, 3, padding="same")(noisy)
@@ -195,27 +202,27 @@ def unet(image_shape, num_labels, width):
 
 
 def _residual(x, condition, filters):
-    """Two convolutions; time and label scale and shift what is between them."""
-    entry = x if x.shape[-1] == filters else layers.Conv2D(filters, 1)(x)
+    """Adds two convolutions to their input; time and label scale and shift the features between them."""
+    shortcut = x if x.shape[-1] == filters else layers.Conv2D(filters, 1)(x)
     x = layers.Activation("swish")(layers.GroupNormalization(1)(x))
     x = layers.GroupNormalization(1)(layers.Conv2D(filters, 3, padding="same")(x))
     scale, shift = (
         layers.Reshape((1, 1, filters))(layers.Dense(filters, kernel_initializer="zeros")(condition)) for _ in "ab"
     )
     x = layers.Activation("swish")(x * (scale + 1) + shift)
-    return layers.Add()([entry, layers.Conv2D(filters, 3, padding="same", kernel_initializer="zeros")(x)])
+    return layers.Add()([shortcut, layers.Conv2D(filters, 3, padding="same", kernel_initializer="zeros")(x)])
 
 
 def _attention(x):
-    """Every place looks at all others."""
+    """Adds self-attention over all positions of the feature maps."""
     height, width, filters = x.shape[1:]
-    places = layers.Reshape((height * width, filters))(layers.GroupNormalization(1)(x))
-    seen = layers.MultiHeadAttention(4, filters // 4)(places, places)
-    return layers.Add()([x, layers.Reshape((height, width, filters))(seen)])
+    positions = layers.Reshape((height * width, filters))(layers.GroupNormalization(1)(x))
+    attended = layers.MultiHeadAttention(4, filters // 4)(positions, positions)
+    return layers.Add()([x, layers.Reshape((height, width, filters))(attended)])
 
 
 def diffusion(image_shape, num_classes):
-    """Builds the diffusion model, compiled for a few hundred images: Adam at 1e-3, some thousand steps of 64 images.
+    """Builds the diffusion model, compiled for a few hundred images and a few thousand steps: Adam at 1e-3.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Generative adversarial networks: how a generator and a discriminator are trained against each other."""
+"""Generative adversarial networks: a generator and a discriminator that are trained against each other."""
 
 import keras
 import tensorflow as tf
@@ -13,9 +13,10 @@ FUNCTIONS = ("generator_loss", "discriminator_loss", "penalty")
 
 @keras.saving.register_keras_serializable("synthkit")
 class GAN(Generator):
-    """A generator and a discriminator, one update of either a step (Goodfellow et al. 2014; Mirza and Osindero 2014).
+    """A generator and a discriminator, each updated once per step (Goodfellow et al. 2014; Mirza and Osindero 2014).
 
-    The generated batch is made once a step: the discriminator learns from it first, then judges it for the generator.
+    Each step generates one batch. The discriminator is trained on it first; its new scores of the same batch then train
+    the generator.
 
     Args:
         image_shape: `(height, width, channels)`.
@@ -25,13 +26,13 @@ class GAN(Generator):
         discriminator: keras.Model of `[image, label]`, or of `[image]` alone, to scores `(batch, 1)`; or to
             `[scores, logits of the classes]`, an auxiliary classifier (Odena, Olah and Shlens 2017).
         generator_loss, discriminator_loss: functions of `losses`.
-        penalty: function of `losses` on the discriminator's slope, or None.
-        penalty_weight: what it is multiplied by.
-        penalty_every: steps from one penalty to the next; it then weighs as much more (Karras et al. 2020).
-        critic_steps: the discriminator's updates for each of the generator's.
-        augment: layer that real and generated images pass before the discriminator sees them, or None.
+        penalty: function of `losses`, on the gradient of the discriminator, or None.
+        penalty_weight: factor on the penalty.
+        penalty_every: steps between two penalties; each is multiplied by this number (Karras et al. 2020).
+        critic_steps: updates of the discriminator for each update of the generator.
+        augment: layer that augments real and generated images before the discriminator sees them, or None.
         flips: labels of the classes whose training images may be mirrored left to right; None for all.
-        decay: of the moving average of the generator's weights that images are drawn with, for each step; 0 for none.
+        decay: per step, of the moving average of the generator's weights; samples come from this average. 0 for none.
     """
 
     def __init__(
@@ -70,15 +71,15 @@ class GAN(Generator):
 
     @classmethod
     def from_config(cls, config):
-        parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in NETWORKS + FUNCTIONS}
-        return cls(**{**config, **parts})
+        objects = {name: keras.saving.deserialize_keras_object(config[name]) for name in NETWORKS + FUNCTIONS}
+        return cls(**{**config, **objects})
 
     def compile(self, optimizer, discriminator_optimizer, jit_compile=False):
-        """Sets an optimizer for either network.
+        """Sets the optimizers of both networks.
 
         Args:
-            optimizer: keras.optimizers.Optimizer of the generator.
-            discriminator_optimizer: of the discriminator.
+            optimizer: keras.optimizers.Optimizer for the generator.
+            discriminator_optimizer: keras.optimizers.Optimizer for the discriminator.
             jit_compile: whether XLA compiles the step.
         """
         super().compile(optimizer, jit_compile=jit_compile)
@@ -99,16 +100,16 @@ class GAN(Generator):
         images = mirror(images, labels, self.flips, self.seed_generator)
         for _ in range(self.critic_steps - 1):
             self._update_discriminator(images, self._generate(label), label)
-        with tf.GradientTape() as making:
-            made = self._generate(label)
-        values = self._update_discriminator(images, tf.stop_gradient(made), label)
-        with tf.GradientTape() as judging:
-            judging.watch(made)
-            score, logits = self.judge(made, label, untouched=True)
+        with tf.GradientTape() as generator_tape:
+            fake = self._generate(label)
+        values = self._update_discriminator(images, tf.stop_gradient(fake), label)
+        with tf.GradientTape() as score_tape:
+            score_tape.watch(fake)
+            score, logits = self._judge(fake, label, frozen=True)
             values["generator_loss"] = self.generator_loss(score)
             total = values["generator_loss"] + _class_loss(label, logits)
         variables = self.generator.trainable_variables
-        gradients = making.gradient(made, variables, output_gradients=judging.gradient(total, made))
+        gradients = generator_tape.gradient(fake, variables, output_gradients=score_tape.gradient(total, fake))
         self.optimizer.apply(gradients, variables)
         if self.average is not None:
             follow(self.average, self.generator, self.steps, self.decay)
@@ -118,13 +119,13 @@ class GAN(Generator):
         noise = keras.random.normal((tf.shape(label)[0], *self.noise_shape), seed=self.seed_generator)
         return self.generator([noise, label][: len(self.generator.inputs)], training=True)
 
-    def judge(self, images, label, *, untouched=False):
-        """Shows images to the discriminator, as training does.
+    def _judge(self, images, label, *, frozen=False):
+        """Returns the discriminator's outputs in training, after augmentation.
 
         Args:
-            images: float32 `(batch, height, width, channels)` in [0, 1], real or made.
+            images: float32 `(batch, height, width, channels)` in [0, 1], real or generated.
             label: float32 `(batch, num_classes)`, one-hot.
-            untouched: whether its statistics, BatchNormalization's, stay what they were.
+            frozen: whether to leave the moving statistics of its BatchNormalization as they are.
 
         Returns:
             scores `(batch, 1)` and the auxiliary classifier's logits `(batch, num_classes)`, or None without one.
@@ -132,30 +133,31 @@ class GAN(Generator):
         if self.augment is not None:
             images = self.augment(images)
         network, inputs = self.discriminator, [images, label][: len(self.discriminator.inputs)]
-        if untouched:
-            values = network.trainable_variables, network.non_trainable_variables
-            found, _ = network.stateless_call(*([v.value for v in part] for part in values), inputs, training=True)
+        if frozen:
+            variables = network.trainable_variables, network.non_trainable_variables
+            values = ([variable.value for variable in group] for group in variables)
+            outputs, _ = network.stateless_call(*values, inputs, training=True)
         else:
-            found = network(inputs, training=True)
-        return found if len(self.discriminator.outputs) == 2 else (found, None)
+            outputs = network(inputs, training=True)
+        return outputs if len(self.discriminator.outputs) == 2 else (outputs, None)
 
-    def _update_discriminator(self, images, made, label):
+    def _update_discriminator(self, images, fake, label):
         with tf.GradientTape() as tape:
-            (real, real_logits), (fake, fake_logits) = self.judge(images, label), self.judge(made, label)
-            loss = self.discriminator_loss(real, fake)
+            (real_score, real_logits), (fake_score, fake_logits) = self._judge(images, label), self._judge(fake, label)
+            loss = self.discriminator_loss(real_score, fake_score)
             class_loss = _class_loss(label, real_logits) + _class_loss(label, fake_logits)
-            total = loss + class_loss + self._weighted_penalty(images, made, label)
+            total = loss + class_loss + self._weighted_penalty(images, fake, label)
         variables = self.discriminator.trainable_variables
         self.discriminator_optimizer.apply(tape.gradient(total, variables), variables)
         return {"discriminator_loss": loss, "class_loss": class_loss}
 
-    def _weighted_penalty(self, images, made, label):
+    def _weighted_penalty(self, images, fake, label):
         if self.penalty is None:
             return 0.0
 
         def weighted():
-            found = self.penalty(lambda x: self.judge(x, label)[0], images, made, self.seed_generator)
-            return self.penalty_weight * self.penalty_every * found
+            penalty = self.penalty(lambda x: self._judge(x, label)[0], images, fake, self.seed_generator)
+            return self.penalty_weight * self.penalty_every * penalty
 
         if self.penalty_every == 1:
             return weighted()

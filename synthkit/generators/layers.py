@@ -1,4 +1,4 @@
-"""Layers that several generators share."""
+"""Layers and small functions that several generators share."""
 
 import keras
 import tensorflow as tf
@@ -7,13 +7,13 @@ from keras import layers
 
 @keras.saving.register_keras_serializable("synthkit")
 class LabelPlanes(layers.Layer):
-    """Lays a label over an image: a plane for every entry of the vector, of one value everywhere.
+    """Turns a label vector into constant planes of an image's size, one for every entry of the vector.
 
     Mirza and Osindero, "Conditional Generative Adversarial Nets", 2014, give the discriminator image and label. Planes
-    made by repeating and reshaping, as a much-copied example does, are stripes.
+    made by repeating and reshaping, as in a much-copied example, are stripes instead.
 
     Args:
-        height, width: of the planes.
+        height, width: of the planes, in pixels.
     """
 
     def __init__(self, height, width, **kwargs):
@@ -24,24 +24,24 @@ class LabelPlanes(layers.Layer):
         return {**super().get_config(), "height": self.height, "width": self.width}
 
     def call(self, label):
-        """Returns float32 `(batch, height, width, n)` for a label `(batch, n)`."""
+        """Returns float32 `(batch, height, width, n)` for labels `(batch, n)`."""
         shape = keras.ops.shape(label)
         return keras.ops.broadcast_to(label[:, None, None, :], (shape[0], self.height, self.width, shape[1]))
 
 
 @keras.saving.register_keras_serializable("synthkit")
 class DiffAugment(layers.Layer):
-    """Transforms images at random in ways that gradients pass through, so that few images do not get learnt by heart.
+    """Differentiable random augmentation, which keeps a discriminator from memorising a small data set.
 
     Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training", NeurIPS 2020: colour, translation and
-    cutout, with the paper's ranges. Real and generated images both pass, in both networks' steps.
+    cutout, with the paper's ranges. Real and generated images are both augmented, in the updates of both networks.
 
     Args:
-        brightness: largest shift of an image's brightness, as a share of the grey scale.
-        saturation: largest change of the factor on the colours' distance from grey.
-        contrast: largest change of the factor on the pixels' distance from the image's mean.
-        translation: largest shift, as a share of the side; mid-grey comes in.
-        cutout: side of the square that is painted mid-grey, as a share of the image's.
+        brightness: largest shift of an image's brightness, as a fraction of the grey scale.
+        saturation: largest change of the factor on the distance of the colours from grey.
+        contrast: largest change of the factor on the distance of the pixels from the image's mean.
+        translation: largest shift, as a fraction of the side; the gap is filled with mid-grey.
+        cutout: side of the square that is filled with mid-grey, as a fraction of the image's side.
         seed: int or None.
     """
 
@@ -52,56 +52,56 @@ class DiffAugment(layers.Layer):
         self.brightness, self.saturation, self.contrast = brightness, saturation, contrast
         self.translation, self.cutout = translation, cutout
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self.built = True  # it has no weights; what is not built cannot be mirrored by tf.distribute
+        self.built = True  # it has no weights, but tf.distribute copies built layers only
 
     def get_config(self):
         names = ("brightness", "saturation", "contrast", "translation", "cutout")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
     def draw(self, count, height, width):
-        """Draws the transformation of every image.
+        """Draws a transformation for each of `count` images.
 
         Returns:
-            dict of tensors `(count,)`: `brightness`, `saturation` and `contrast` as floats; `down` and `right`, whole
-            pixels to shift by; `top` and `left`, where the painted square begins, which may be outside the image.
+            dict of tensors `(count,)`: floats `brightness`, `saturation` and `contrast`; whole pixels `down` and
+            `right`, the shift, and `top` and `left`, the corner of the filled square, which may be outside the image.
         """
 
-        def between(low, high):
+        def uniform(low, high):
             return tf.random.stateless_uniform((count,), self.seed_generator.next(), low, high)
 
         def whole(low, high):
-            return tf.floor(between(low, high + 1))
+            return tf.floor(uniform(low, high + 1))
 
         down, right = (int(side * self.translation + 0.5) for side in (height, width))
         square = (int(side * self.cutout + 0.5) for side in (height, width))
         top, left = (whole(-(part // 2), side - part // 2 - part % 2) for part, side in zip(square, (height, width)))
         return {
-            "brightness": between(-self.brightness, self.brightness),
-            "saturation": between(1 - self.saturation, 1 + self.saturation),
-            "contrast": between(1 - self.contrast, 1 + self.contrast),
+            "brightness": uniform(-self.brightness, self.brightness),
+            "saturation": uniform(1 - self.saturation, 1 + self.saturation),
+            "contrast": uniform(1 - self.contrast, 1 + self.contrast),
             "down": whole(-down, down),
             "right": whole(-right, right),
             "top": top,
             "left": left,
         }
 
-    def apply(self, images, drawn):
-        """Applies drawn transformations to float32 images `(batch, height, width, channels)` in [0, 1].
+    def apply(self, images, transformations):
+        """Applies what `draw` returned to float32 images `(batch, height, width, channels)` in [0, 1].
 
         Returns:
             float32 of the same shape. Pixels may leave [0, 1]: clipping would stop the gradient.
         """
-        drawn = {name: value[:, None, None, None] for name, value in drawn.items()}
+        by_image = {name: value[:, None, None, None] for name, value in transformations.items()}
         height, width = images.shape[1:3]
-        images = images - 0.5 + drawn["brightness"]
+        images = images - 0.5 + by_image["brightness"]
         grey = tf.reduce_mean(images, -1, keepdims=True)
-        images = grey + (images - grey) * drawn["saturation"]
+        images = grey + (images - grey) * by_image["saturation"]
         mean = tf.reduce_mean(images, (1, 2, 3), keepdims=True)
-        images = mean + (images - mean) * drawn["contrast"]
-        images = tf.einsum("bij,bjwc->biwc", _shift(height, drawn["down"][:, :, :, 0]), images)
-        images = tf.einsum("bij,bhjc->bhic", _shift(width, drawn["right"][:, :, :, 0]), images)
+        images = mean + (images - mean) * by_image["contrast"]
+        images = tf.einsum("bij,bjwc->biwc", _shift(height, by_image["down"][:, :, :, 0]), images)
+        images = tf.einsum("bij,bhjc->bhic", _shift(width, by_image["right"][:, :, :, 0]), images)
         rows, columns = (tf.range(side, dtype="float32") for side in (height, width))
-        rows, columns = rows[None, :, None, None] - drawn["top"], columns[None, None, :, None] - drawn["left"]
+        rows, columns = rows[None, :, None, None] - by_image["top"], columns[None, None, :, None] - by_image["left"]
         tall, wide = (int(side * self.cutout + 0.5) for side in (height, width))
         inside = (rows >= 0) & (rows < tall) & (columns >= 0) & (columns < wide)
         return tf.where(inside, 0.0, images) + 0.5
@@ -110,14 +110,14 @@ class DiffAugment(layers.Layer):
         return self.apply(images, self.draw(tf.shape(images)[0], *images.shape[1:3]))
 
 
-def _shift(side, by):
-    """Returns matrices `(batch, side, side)` that move pixels by whole steps `(batch, 1, 1)` and bring zeros in."""
-    place = tf.range(side, dtype="float32")
-    return tf.cast(place[None, :, None] - place[None, None, :] == by, "float32")
+def _shift(side, pixels):
+    """Returns matrices `(batch, side, side)` that shift by whole `pixels` `(batch, 1, 1)` and fill up with zeros."""
+    index = tf.range(side, dtype="float32")
+    return tf.cast(index[None, :, None] - index[None, None, :] == pixels, "float32")
 
 
 def halvings(image_shape, smallest=5):
-    """Returns how often an image can be halved before a side is odd or would fall below `smallest` pixels.
+    """Returns how often an image can be halved before a side is odd or would be shorter than `smallest` pixels.
 
     Args:
         image_shape: `(height, width, channels)`.
@@ -133,14 +133,14 @@ def halvings(image_shape, smallest=5):
 
 
 def doublings(image_shape, smallest):
-    """Returns the side that a generator starts from and how often it doubles: `(start, times)`.
+    """Returns the side from which a generator starts and how often it is doubled: `(start, times)`.
 
     Args:
         image_shape: `(height, width, channels)`.
-        smallest: least side to start from; the start is less than twice that.
+        smallest: shortest side to start from, in pixels; the start is less than twice that.
 
     Raises:
-        ValueError: if the image is not square, or its side is not such a start times a power of two of at least 4.
+        ValueError: unless the image is square and its side is such a start times 4, 8, 16 and so on.
     """
     height, width, _ = image_shape
     times = halvings(image_shape, smallest)
@@ -148,14 +148,14 @@ def doublings(image_shape, smallest):
     if height != width or not smallest <= start < 2 * smallest or times < 2:
         sides = [first * 2**n for n in range(2, 6) for first in range(smallest, 2 * smallest)]
         raise ValueError(
-            f"this generator makes square images of {', '.join(map(str, sides))} pixels a side. "
-            f"Received: {height}×{width}; synthkit.imageset.resize changes the size"
+            f"this generator makes square images of {', '.join(map(str, sides))} pixels a side. Received: "
+            f"{height}×{width}; choose one of these sizes with --image-size, or resize with synthkit.imageset.resize"
         )
     return start, times
 
 
 def moving_average(network):
-    """Returns a copy of a network that is not trained; `follow` moves its weights."""
+    """Returns an untrainable copy of a network, whose weights `follow` updates."""
     average = keras.models.clone_model(network)
     average.set_weights(network.get_weights())
     average.trainable = False
@@ -163,13 +163,13 @@ def moving_average(network):
 
 
 def follow(average, network, steps, decay):
-    """Moves an exponential moving average towards a network's weights, inside a graph; faster during the first steps.
+    """Updates an exponential moving average of a network's weights, inside a graph; faster during the first steps.
 
     Args:
-        average: keras.Model of `moving_average`.
+        average: keras.Model that `moving_average` returned.
         network: keras.Model that is being trained.
         steps: int64 scalar, gradient steps so far.
-        decay: float, the fraction of the average that is kept at each step.
+        decay: float, the weight of the old average in each update.
     """
     step = tf.cast(steps, "float32")
     decay = tf.minimum(decay, (1 + step) / (10 + step))
@@ -178,20 +178,20 @@ def follow(average, network, steps, decay):
 
 
 def mirror(images, labels, classes, seed):
-    """Mirrors half of the images left to right, drawn at random, inside a graph.
+    """Mirrors a random half of the images left to right, inside a graph.
 
     Args:
         images: float32 `(batch, height, width, channels)`.
         labels: int64 `(batch,)`.
-        classes: labels of the classes whose images may be mirrored, or None for all. A left kidney mirrored is a right
-            one: leave such classes out.
+        classes: labels of the classes whose images may be mirrored, or None for all. Leave out classes that differ by
+            side: a left kidney, mirrored, is a right one.
         seed: keras.random.SeedGenerator.
 
     Returns:
         float32 `(batch, height, width, channels)`.
     """
-    turned = keras.random.uniform((tf.shape(images)[0],), seed=seed) < 0.5
+    mirrored = keras.random.uniform((tf.shape(images)[0],), seed=seed) < 0.5
     if classes is not None:
         allowed = tf.constant(list(classes), "int64", shape=(1, len(classes)))
-        turned &= tf.reduce_any(labels[:, None] == allowed, axis=1)
-    return tf.where(turned[:, None, None, None], tf.reverse(images, axis=[2]), images)
+        mirrored &= tf.reduce_any(labels[:, None] == allowed, axis=1)
+    return tf.where(mirrored[:, None, None, None], tf.reverse(images, axis=[2]), images)

@@ -7,15 +7,15 @@ from synthkit.generators.gan import GAN
 from synthkit.generators.layers import LabelPlanes, doublings
 
 LATENT_SIZE = 100
-SMALLEST = 5  # pixels a side that the generator starts from; 224 and 28 then start from 7, 64 from 8
-FILTERS = 128  # of the first transposed convolution; they halve as the size doubles
+SMALLEST = 5  # pixels a side from which the generator may start: it starts from 7 for 224 and 28 pixels, from 8 for 64
+FILTERS = 128  # of the first transposed convolution; they halve with every doubling of the size
 
 
 def generator(image_shape, num_classes):
     """Builds the mammography study's generator (its slides, "Generator Architecture").
 
-    Noise and label become 7×7×128; five transposed convolutions double that to 224×224×3. Smaller images take fewer
-    of them. The slides leave kernels and widths open.
+    Noise and label become 7×7×128; five transposed convolutions double that up to 224×224×3. Smaller images take fewer
+    of them. The slides do not give kernel sizes and numbers of filters.
 
     Args:
         image_shape: `(height, width, channels)`; 28, 32, 56, 64, 112 or 224 pixels a side, for example.
@@ -37,9 +37,10 @@ def generator(image_shape, num_classes):
 
 
 def discriminator(image_shape, num_classes):
-    """Builds the mammography study's discriminator, which takes image and label (its slides).
+    """Builds the mammography study's discriminator of image and label (its slides).
 
-    As many strided convolutions as the generator has transposed ones, on the image with a plane for each class.
+    It has as many strided convolutions as the generator has transposed ones. Their input is the image with a plane for
+    each class.
 
     Args:
         image_shape: `(height, width, channels)`.
@@ -60,12 +61,15 @@ def discriminator(image_shape, num_classes):
 
 
 def mammography_cgan(image_shape=(224, 224, 3), num_classes=2, jit_compile=False):
-    """Builds the mammography study's conditional GAN. The slides name no optimizer: Adam, 2e-4, β₁ 0.5, is usual.
+    """Builds the mammography study's conditional GAN. The slides name no optimizer; Adam at 2e-4, β₁ 0.5, is common.
 
     Args:
         image_shape: `(height, width, channels)`.
         num_classes: int.
         jit_compile: whether XLA compiles the step.
+
+    Raises:
+        ValueError: for image sizes that the generator cannot reach by doubling 5 to 9 pixels.
     """
     networks = generator(image_shape, num_classes), discriminator(image_shape, num_classes)
     model = GAN(image_shape, num_classes, *networks, name="mammography_cgan")

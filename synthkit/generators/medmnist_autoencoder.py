@@ -5,23 +5,24 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from synthkit.generators.contract import Generator, check_data
+from synthkit.generators.contract import Generator
 
 
 @keras.saving.register_keras_serializable("synthkit")
 class Autoencoder(Generator):
     """A deep autoencoder whose samples are reconstructions of training images (the MedMNIST study, section 3.1).
 
-    Four hidden fully connected layers in the encoder and four in the decoder, mean squared error. It makes nothing
-    new: each sample is what the network makes of one training image of the asked class, drawn without repeats as long
-    as there are images. So it keeps the training images, at 8 bits, and saves them with its weights: share such a
-    file only as you would share the images.
+    Encoder and decoder have four hidden fully connected layers each; the loss is the mean squared error. The network
+    makes nothing new: each sample is the reconstruction of a training image of the class, and no image is used twice
+    before all were used once. It therefore keeps the training images, at 8 bits, and saves them with its weights: share
+    such a file only as you would share the images.
 
     Args:
         image_shape: `(height, width, channels)`.
         num_classes: int.
-        hidden: widths of the encoder's hidden layers; the decoder mirrors them. The report leaves them open.
-        code_size: numbers that an image is reduced to.
+        hidden: widths of the encoder's hidden layers; the decoder has them in reverse order. The report does not give
+            them.
+        code_size: int, dimensions of the code between encoder and decoder.
     """
 
     def __init__(self, image_shape, num_classes, hidden=(512, 256, 128, 64), code_size=32, **kwargs):
@@ -43,15 +44,14 @@ class Autoencoder(Generator):
     def get_config(self):
         return {**super().get_config(), "hidden": self.hidden, "code_size": self.code_size}
 
-    def fit(self, x, y=None, **kwargs):
-        """Trains as `Generator.fit` does and keeps the images of one epoch, each once."""
-        check_data(x, y, self.image_shape, self.num_classes, kwargs.get("steps_per_epoch"))
+    def _fit(self, x, y=None, **kwargs):
+        """Trains as `Generator` does and keeps the images of one epoch, each once."""
         batches = [(x, y)] if y is not None else x.take(kwargs.get("steps_per_epoch") or -1).as_numpy_iterator()
-        images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+        images, labels = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
         images = np.round(images * 255).astype("uint8")
         _, first = np.unique(images.reshape(len(images), -1), axis=0, return_index=True)
         self.originals = {"images": images[first], "labels": labels[first].astype("int64")}
-        return super().fit(x, y, **kwargs)
+        return super()._fit(x, y, **kwargs)
 
     def call(self, images):
         """Returns the reconstruction of float32 `(batch, height, width, channels)` images, in [0, 1]."""
@@ -64,18 +64,18 @@ class Autoencoder(Generator):
         return {"loss": loss}
 
     def sample(self, labels, seed, *, batch_size=256):
-        """Reconstructs a training image for every label; arguments, result and errors as `Generator.sample`."""
+        """Reconstructs a training image for every label; arguments, result and errors as in `Generator.sample`."""
         labels = self.check_request(labels)
         rng, chosen = np.random.default_rng(seed), np.empty(len(labels), int)
         for label in np.unique(labels):
-            own = np.flatnonzero(self.originals["labels"] == label)
-            wanted = np.flatnonzero(labels == label)
-            rounds = [rng.permutation(own) for _ in range(-(-len(wanted) // len(own)))]
-            chosen[wanted] = np.concatenate(rounds)[: len(wanted)]
+            originals = np.flatnonzero(self.originals["labels"] == label)
+            rows = np.flatnonzero(labels == label)
+            rounds = [rng.permutation(originals) for _ in range(-(-len(rows) // len(originals)))]
+            chosen[rows] = np.concatenate(rounds)[: len(rows)]
         images = np.empty((len(labels), *self.image_shape), "float32")
         for start in range(0, len(labels), batch_size):
-            part = slice(start, start + batch_size)
-            images[part] = self(self.originals["images"][chosen[part]].astype("float32") / 255)
+            rows = slice(start, start + batch_size)
+            images[rows] = self(self.originals["images"][chosen[rows]].astype("float32") / 255)
         return images
 
     def save_own_variables(self, store):
@@ -85,12 +85,12 @@ class Autoencoder(Generator):
 
     def load_own_variables(self, store):
         self.originals = {name: np.array(store[name]) for name in self.originals}
-        others = [name for name in list(store.keys()) if name not in self.originals]
-        super().load_own_variables({name: store[name] for name in others})
+        weights = [name for name in list(store.keys()) if name not in self.originals]
+        super().load_own_variables({name: store[name] for name in weights})
 
 
 def autoencoder(image_shape, num_classes):
-    """Builds the MedMNIST study's autoencoder, compiled as it trained it: Adam at 1e-3 (batches of 128, 300 epochs).
+    """Builds the MedMNIST study's autoencoder, compiled as in the study: Adam at 1e-3 (batches of 128, 300 epochs).
 
     Example:
 

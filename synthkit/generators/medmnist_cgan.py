@@ -1,4 +1,4 @@
-"""The MedMNIST study's conditional GAN: fully connected."""
+"""The MedMNIST study's fully connected conditional GAN."""
 
 import keras
 import numpy as np
@@ -7,13 +7,13 @@ from keras import layers
 from synthkit.generators.gan import GAN
 
 LATENT_SIZE = 100
-HIDDEN = (256, 512, 1024)  # of the dense generator; its discriminator has them in reverse
+HIDDEN = (256, 512, 1024)  # widths of the generator's hidden layers; the discriminator has them in reverse order
 
 
 def dense_generator(image_shape, num_classes):
     """Builds the MedMNIST study's generator: three hidden fully connected layers (its section 3.2).
 
-    The report leaves widths and activations open.
+    The report does not give widths and activations.
 
     Args:
         image_shape: `(height, width, channels)`.
@@ -33,8 +33,8 @@ def dense_generator(image_shape, num_classes):
 def dense_discriminator(image_shape, num_classes):
     """Builds the MedMNIST study's discriminator: three hidden fully connected layers on image and label.
 
-    The dropout of 0.3 is ours, not the report's: without it a few hundred images are known by heart within a few
-    epochs.
+    The dropout of 0.3 is ours, not the report's: without it the discriminator memorises a few hundred images within a
+    few epochs.
 
     Args:
         image_shape: `(height, width, channels)`.
@@ -53,7 +53,7 @@ def dense_discriminator(image_shape, num_classes):
 
 
 def dense_cgan(image_shape, num_classes, jit_compile=False):
-    """Builds the MedMNIST study's conditional GAN, compiled as it trained it: Adam at 1e-4, for 1,000 epochs.
+    """Builds the MedMNIST study's conditional GAN, compiled as in the study: Adam at 1e-4, for 1,000 epochs.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Variational autoencoders."""
+"""The MedMNIST study's conditional variational autoencoder."""
 
 import keras
 import numpy as np
@@ -14,17 +14,20 @@ LOSSES = ("loss", "reconstruction_loss", "kl_loss")
 class DenseCVAE(Generator):
     """The MedMNIST study's conditional variational autoencoder (its section 3.2, "Conditional VAE").
 
-    Two hidden fully connected layers in the encoder q(z | image, label) and two in the decoder p(image | z, label);
-    the loss is the negative variational lower bound, a Bernoulli log-likelihood summed over pixels plus the divergence
-    of q from the standard normal prior (Kingma and Welling 2013; Sohn et al. 2015). The report leaves the layers'
-    widths and the latent size open.
+    The encoder q(z | image, label) and the decoder p(image | z, label) have two hidden fully connected layers each. The
+    loss is the negative evidence lower bound: a negative Bernoulli log-likelihood, summed over pixels, plus the
+    divergence of q from the standard normal prior (Kingma and Welling 2013; Sohn et al. 2015). The report does not give
+    the layers' widths and the latent size.
 
     Args:
         image_shape: `(height, width, channels)`.
         num_classes: int.
-        hidden: widths of the encoder's two hidden layers; the decoder mirrors them.
+        hidden: widths of the encoder's two hidden layers; the decoder has them in reverse order.
         latent_size: dimensions of z.
     """
+
+    # The last bits of a traced decoder differ, and the tables in data/results were made without.
+    traced_draw = False
 
     def __init__(self, image_shape, num_classes, hidden=(512, 256), latent_size=16, **kwargs):
         super().__init__(image_shape, num_classes, noise_shape=(latent_size,), loss_names=LOSSES, **kwargs)
@@ -54,7 +57,7 @@ class DenseCVAE(Generator):
         return keras.ops.sigmoid(self.decoder([mean, label]))
 
     def losses_of(self, images, labels, noise):
-        """Returns the two terms of the loss, each a mean over the batch.
+        """Returns the two terms of the loss, each averaged over the batch.
 
         Args:
             images: float32 `(batch, height, width, channels)` in [0, 1].
@@ -62,7 +65,7 @@ class DenseCVAE(Generator):
             noise: float32 `(batch, latent_size)`, standard normal.
 
         Returns:
-            reconstruction loss and divergence, in nats an image.
+            `(reconstruction, divergence)`, float32 scalars in nats per image.
         """
         images, label = keras.ops.convert_to_tensor(images), keras.ops.one_hot(labels, self.num_classes)
         mean, log_variance = keras.ops.split(self.encoder([images, label]), 2, axis=-1)
@@ -80,21 +83,16 @@ class DenseCVAE(Generator):
         return dict(zip(LOSSES, (loss, reconstruction, divergence), strict=True))
 
     def draw(self, noise, labels):
-        """Returns the decoder's mean at latent vectors from the prior."""
+        """Decodes latent vectors drawn from the prior; arguments and result as in `Generator.draw`."""
         noise = keras.ops.convert_to_tensor(noise)
         return keras.ops.sigmoid(self.decoder([noise, keras.ops.one_hot(labels, self.num_classes)]))
 
     def sample(self, labels, seed, *, batch_size=512):
         return super().sample(labels, seed, batch_size=batch_size)
 
-    @property
-    def _traced_draw(self):
-        # Not traced: the last bits of a traced decoder differ, and the tables in data/results were made without.
-        return self.draw
-
 
 def dense_cvae(image_shape, num_classes):
-    """Builds the MedMNIST study's conditional VAE, compiled as it trained it: Adam, at Keras's default of 1e-3.
+    """Builds the MedMNIST study's conditional VAE, compiled as in the study: Adam, at Keras's default of 1e-3.
 
     Example:
 

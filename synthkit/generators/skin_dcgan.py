@@ -5,20 +5,20 @@ import numpy as np
 import tensorflow as tf
 from keras import initializers, layers
 
-from synthkit.generators.contract import Generator, check_data
+from synthkit.generators.contract import Generator
 from synthkit.generators.gan import GAN
 from synthkit.generators.layers import doublings
 
 LATENT_SIZE = 100
-WIDTH = 32  # channels at half the image's size; they double as the size halves
-SMALLEST = 4  # pixels a side that the generator starts from
+WIDTH = 32  # channels at half the image's size; they double with every further halving
+SMALLEST = 4  # pixels a side from which the generator may start: it starts from 4 for 32 and 64, from 7 for 28
 
 
 def dcgan_generator(image_shape=(32, 32, 3)):
     """Builds the skin-lesion study's generator (its appendix, "Full structure of GAN").
 
-    Four transposed convolutions at 32×32, 370,624 trainable parameters; other sizes start from 4 to 7 pixels and take
-    more or fewer.
+    At 32×32 it has four transposed convolutions and 370,624 trainable parameters. Other sizes start from 4 to 7 pixels
+    and have more or fewer.
 
     Args:
         image_shape: `(height, width, channels)`.
@@ -42,7 +42,7 @@ def dcgan_generator(image_shape=(32, 32, 3)):
 def dcgan_discriminator(image_shape=(32, 32, 3)):
     """Builds the skin-lesion study's discriminator (its appendix): 167,872 trainable parameters at 32×32.
 
-    The sigmoid at its end is in the loss, where it keeps its digits.
+    The report's sigmoid is in the loss, where it does not lose precision.
 
     Args:
         image_shape: `(height, width, channels)`.
@@ -65,12 +65,12 @@ def _plain():
 
 
 def _normalization():
-    # PyTorch's momentum of 0.1 is 0.9 here. The tutorial that the study took its code from starts scales around 1.
+    # PyTorch's momentum of 0.1 is 0.9 in Keras. PyTorch's tutorial, the study's source, draws the scales around 1.
     return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, gamma_initializer=initializers.RandomNormal(1.0, 0.02))
 
 
 def dcgan(image_shape=(32, 32, 3), jit_compile=False):
-    """Builds the skin-lesion study's DCGAN of one class, compiled as it trained it: Adam, 2e-4, β₁ 0.5.
+    """Builds the skin-lesion study's DCGAN for one class, compiled as in the study: Adam at 2e-4, β₁ 0.5.
 
     Args:
         image_shape: `(height, width, channels)`.
@@ -88,10 +88,10 @@ def dcgan(image_shape=(32, 32, 3), jit_compile=False):
 
 @keras.saving.register_keras_serializable("synthkit")
 class PerClass(Generator):
-    """One network for each class (the skin-lesion study's section 3.2), each trained on batches of its class alone.
+    """One network per class (the skin-lesion study's section 3.2), each trained on batches of its class alone.
 
     Args:
-        networks: compiled generators of one class each, in the order of the labels.
+        networks: compiled generators for one class each, in the order of the labels.
     """
 
     def __init__(self, networks, **kwargs):
@@ -116,7 +116,7 @@ class PerClass(Generator):
         return cls(networks, **config)
 
     def compile(self, jit_compile=False):
-        """Makes ready to train; the networks bring their optimizers."""
+        """Prepares for training; the networks are compiled already, with their own optimizers."""
         super().compile(None, jit_compile=jit_compile)
 
     def get_compile_config(self):
@@ -125,13 +125,12 @@ class PerClass(Generator):
     def compile_from_config(self, config):
         self.compile(**config)
 
-    def fit(self, x, y=None, **kwargs):
-        """Trains as `Generator.fit` does, on the same images sorted into batches of one class."""
-        check_data(x, y, self.image_shape, self.num_classes, kwargs.get("steps_per_epoch"))
+    def _fit(self, x, y=None, **kwargs):
+        """Trains as `Generator` does, on the images sorted into batches of one class."""
         if y is not None:
-            count = kwargs.pop("batch_size", None) or 128
-            x = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(y)).batch(count)
-        return keras.Model.fit(self, one_class_batches(x), **{"shuffle": False} | kwargs)
+            batch_size = kwargs.pop("batch_size", None) or 128
+            x = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(y)).batch(batch_size)
+        return super()._fit(one_class_batches(x), **kwargs)
 
     def train_step(self, data):
         images, labels = data
@@ -150,36 +149,36 @@ class PerClass(Generator):
 
     def draw(self, noise, labels):
         labels = tf.cast(labels, "int32")
-        places = tf.dynamic_partition(tf.range(tf.size(labels)), labels, self.num_classes)
-        parts = [
-            network.draw(tf.gather(noise, place), tf.zeros_like(place, "int64"))
-            for network, place in zip(self.networks, places, strict=True)
+        rows_by_class = tf.dynamic_partition(tf.range(tf.size(labels)), labels, self.num_classes)
+        images_by_class = [
+            network.draw(tf.gather(noise, rows), tf.zeros_like(rows, "int64"))
+            for network, rows in zip(self.networks, rows_by_class, strict=True)
         ]
-        return tf.dynamic_stitch(places, parts)
+        return tf.dynamic_stitch(rows_by_class, images_by_class)
 
 
 def one_class_batches(dataset):
-    """Sorts the images of a data set into batches of one class each, as many images a batch as before.
+    """Sorts the images of a data set into batches of one class each, of the same size as before.
 
     Args:
         dataset: tf.data.Dataset of `(images, labels)` batches.
 
     Returns:
-        tf.data.Dataset of such batches; the last of each class are smaller, unless the data set goes round for ever.
+        tf.data.Dataset of such batches. The last batch of each class is smaller, unless the data set repeats forever.
     """
     size = len(next(iter(dataset))[1])
-    sorted_out = dataset.unbatch().group_by_window(
+    by_class = dataset.unbatch().group_by_window(
         lambda image, label: tf.cast(label, "int64"), lambda _, group: group.batch(size), size
     )
     if dataset.cardinality() != tf.data.INFINITE_CARDINALITY:
         counts = np.bincount(np.concatenate(list(dataset.map(lambda images, labels: labels).as_numpy_iterator())))
-        # Keras takes a data set of unknown length for one that broke off.
-        sorted_out = sorted_out.apply(tf.data.experimental.assert_cardinality(int(np.ceil(counts / size).sum())))
-    return sorted_out.prefetch(2)
+        # Keras warns that a data set of unknown length ran out of data.
+        by_class = by_class.apply(tf.data.experimental.assert_cardinality(int(np.ceil(counts / size).sum())))
+    return by_class.prefetch(2)
 
 
 def per_class_dcgan(image_shape, num_classes, jit_compile=False):
-    """Builds the skin-lesion study's generator: a DCGAN for every class.
+    """Builds the skin-lesion study's generator: one DCGAN for every class.
 
     Example:
 

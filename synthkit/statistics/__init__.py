@@ -1,10 +1,10 @@
 """Metrics of a classifier, their intervals, and the verdict on the difference between two arms.
 
-- `scores`: AUC, accuracy and others, on all images or on bootstrap samples of them.
-- `intervals`: intervals and tests for fixed classifiers: DeLong, Wilson, McNemar.
+- `scores`: AUC, accuracy and other metrics, on all images or on bootstrap samples of them.
+- `intervals`: intervals and tests for fixed classifiers: DeLong, Wilson, McNemar and others.
 - `estimates`: the mean over seeds and its standard error; the fraction of a gap that an arm closes.
 - `verdicts`: `summarize`, and every sentence that is said about a verdict.
-- `simulation`: studies whose truth is known, to measure how often the verdict is wrong.
+- `simulation`: simulated studies with known effects, to measure how often the verdict is wrong.
 """
 
 from synthkit.statistics.estimates import MARGIN, Estimate, estimate, gap_closed, patient_weights

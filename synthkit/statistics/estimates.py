@@ -1,22 +1,23 @@
-"""A mean over seeds and what is known of its error: patients and seeds could both have come out otherwise.
+"""A mean over seeds and its standard error, which includes the sampling of both patients and seeds.
 
-A study's arms are scored on the same test images by networks trained with several seeds. Two things could have
-come out otherwise: which patients are in the test part and which seeds were drawn. Both belong in the interval, and
-images of one patient, or scores of one seed, are not independent. This is the design of a multi-reader multi-case
-study with seeds for readers, and it is analysed as one, after Obuchowski and Rockette (Communications in Statistics
-24, 1995) with the degrees of freedom of Hillis (Statistics in Medicine 26, 2007), made a little more careful:
+A study's arms are scored on the same test images by networks trained with several seeds. Other test patients, or other
+seeds, would have given other results. The interval must include both sources of variation, and neither the images of
+one patient nor the scores of one seed are independent. This is the design of a multi-reader multi-case study in which
+seeds take the place of readers. It is analysed as one, after Obuchowski and Rockette (Communications in Statistics 24,
+1995) with the degrees of freedom of Hillis (Statistics in Medicine 26, 2007), made more conservative:
 
     variance of a mean over S seeds = s² / S + c
     degrees of freedom = (u / S + c)² / ((u / S)² / (S - 1) + c² / (P - K))
 
-where s² is the sample variance over seeds, u its upper 90 % confidence limit, and c >= 0 the mean covariance between
-two seeds' values that comes from the P patients of K classes, estimated by a bootstrap over whole patients. Hillis has
-s² itself for u, and c for certain. Where a few seeds agree by luck, that makes the error small and its degrees of
-freedom many at the same time: with three seeds it cried wolf in up to 7.8 % of simulated studies without any effect,
-with two in 13 %.
+Here s² is the sample variance over seeds and u its upper 90 % confidence limit. c >= 0 is the mean covariance between
+the values of two seeds that is due to the P patients of K classes, estimated by a bootstrap over whole patients.
 
-The plain alternative, percentiles of a bootstrap that resamples patients and seeds at once (`bootstrap`), counts the
-noise of single images twice and the variance between a few seeds short.
+Hillis uses s² in place of u, and treats c as known. Where a few seeds happen to agree, that gives a small standard
+error and many degrees of freedom at the same time: of simulated studies without any effect, up to 7.8 % of those with
+three seeds, and 13 % of those with two, came out significant at the 5 % level.
+
+The simpler alternative, percentiles of a bootstrap that resamples patients and seeds together, counts the noise of
+single images twice and underestimates the variance between a few seeds.
 """
 
 import dataclasses
@@ -27,43 +28,44 @@ from scipy import optimize, stats
 
 from synthkit.statistics.scores import auc
 
-MARGIN = 0.05  # of AUC or share: what reader studies often take as the smallest difference that matters
-FAR = 20.0  # shares of the gap; an end that lies further out is called infinite
+MARGIN = 0.05  # of AUC or a proportion: what reader studies often take as the smallest difference that matters
+FAR = 20.0  # in gaps: an end of `gap_closed`'s interval that is further out is called infinite
 
 
 def patient_weights(patients, draws, seed=0):
-    """Draws bootstrap samples of whole patients: how often each image counts in each.
+    """Draws bootstrap samples of whole patients: how often each image counts in each sample.
 
     Args:
-        patients: `(n,)`.
-        draws: int, how many samples.
+        patients: `(n,)`, the patient of each image.
+        draws: int, number of bootstrap samples.
         seed: int, or a numpy Generator.
 
     Returns:
         float64 `(draws, n)`.
     """
-    names, patient = np.unique(patients, return_inverse=True)
-    rng, count = np.random.default_rng(seed), len(names)
-    counts = np.empty((draws, count))
-    block = max(1, 2**20 // count)
+    names, index = np.unique(patients, return_inverse=True)
+    rng, number = np.random.default_rng(seed), len(names)
+    counts = np.empty((draws, number))
+    block = max(1, 2**20 // number)
     for start in range(0, draws, block):
         rows = counts[start : start + block]
-        chosen = rng.integers(count, size=rows.shape) + count * np.arange(len(rows))[:, None]
-        rows[:] = np.bincount(chosen.ravel(), minlength=rows.size).reshape(rows.shape)
-    return counts if count == len(patient) and (patient == np.arange(count)).all() else counts[:, patient]
+        drawn = rng.integers(number, size=rows.shape) + number * np.arange(len(rows))[:, None]
+        rows[:] = np.bincount(drawn.ravel(), minlength=rows.size).reshape(rows.shape)
+    one_image_each = number == len(index) and (index == np.arange(number)).all()
+    return counts if one_image_each else counts[:, index]
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds with what is known of its error.
+    """A mean over seeds, its standard error and degrees of freedom.
 
     Attributes:
         value: the mean.
         error: its standard error.
-        freedom: degrees of freedom of the error.
-        seeds: how many.
+        freedom: degrees of freedom of the standard error.
+        seeds: number of seeds.
         between: sample variance over the seeds.
-        patients: degrees of freedom of what the patients contribute.
+        patients: degrees of freedom of the variance that is due to the patients.
     """
 
     value: float
@@ -85,7 +87,7 @@ class Estimate:
         return float(2 * stats.t.sf(abs(self.value) / self.error, self.freedom))
 
     def equivalence_p_value(self, margin=MARGIN):
-        """Returns the p-value of two one-sided tests against a difference of `margin` or more, either way.
+        """Returns the p-value of two one-sided tests against a difference of `margin` or more in either direction.
 
         Schuirmann, "A comparison of the two one-sided tests procedure and the power approach for assessing the
         equivalence of average bioavailability", Journal of Pharmacokinetics and Biopharmaceutics 15, 1987.
@@ -95,15 +97,15 @@ class Estimate:
         return float(stats.t.sf((margin - abs(self.value)) / self.error, self.freedom))
 
     def detectable(self, level=0.05, power=0.8):
-        """Returns the smallest true effect that a test at `level` would have found with probability `power`."""
+        """Returns the smallest true difference that a test at `level` would have detected with probability `power`."""
         return self.error * (stats.t.ppf(1 - level / 2, self.freedom) + stats.t.ppf(power, self.freedom))
 
     def seeds_needed(self, effect=MARGIN, level=0.05, power=0.8, most=1000):
-        """Returns how many seeds would bring `detectable` down to `effect`, the test images staying the same.
+        """Returns how many seeds would bring `detectable` down to `effect` on the same test images.
 
         Returns:
-            int; inf where the patients alone leave too much error for any number up to `most`; NaN with one seed,
-            which says nothing about the next.
+            int; infinity where up to `most` seeds are not enough, because of the variance that is due to the patients;
+            NaN with one seed, from which the variance between seeds cannot be estimated.
         """
         if self.seeds == 1:
             return np.nan
@@ -115,30 +117,30 @@ class Estimate:
 
 
 def _error(between, shared, seeds, patients):
-    """Returns standard error and degrees of freedom by the formulas in the module's docstring."""
-    own = np.asarray(between / seeds, float)
-    upper = own * (seeds - 1) / stats.chi2.ppf(0.1, seeds - 1)
-    spread = upper**2 / (seeds - 1) + shared**2 / patients
-    freedom = np.divide((upper + shared) ** 2, spread, out=np.full(own.shape, np.inf), where=spread > 0)
-    return np.sqrt(own + shared), freedom
+    """Returns the standard error and its degrees of freedom by the formulas in this module's docstring."""
+    seed_part = np.asarray(between / seeds, float)
+    upper = seed_part * (seeds - 1) / stats.chi2.ppf(0.1, seeds - 1)
+    divisor = upper**2 / (seeds - 1) + shared**2 / patients
+    freedom = np.divide((upper + shared) ** 2, divisor, out=np.full(seed_part.shape, np.inf), where=divisor > 0)
+    return np.sqrt(seed_part + shared), freedom
 
 
 def estimate(values, draws, patients=np.inf, classes=1):
     """Estimates a mean over seeds by the method in this module's docstring.
 
     Args:
-        values: float `(seeds,)`, the figure or difference of each seed on the whole test part.
-        draws: float `(draws, seeds)`, the same on bootstrap samples of the patients.
-        patients: how many there are; many if not given.
-        classes: how many.
+        values: float `(seeds,)`, the metric or difference of each seed on the whole test set.
+        draws: float `(draws, seeds)`, the same on bootstrap samples of the patients (`patient_weights`).
+        patients: number of patients; infinity treats the covariance as known.
+        classes: number of classes.
 
     Returns:
-        Estimate. With one seed its error is that of the patients alone.
+        Estimate. With one seed its standard error is that of the patients alone.
     """
     values, draws = np.asarray(values, float), np.asarray(draws, float)
     draws = draws[np.isfinite(draws).all(1)]
     seeds = len(values)
-    # As a variance that divides by n is short, so is a bootstrap's, of every class.
+    # A bootstrap's covariance is too small: it divides by the patients P, not by P - K for K classes.
     covariance = np.atleast_2d(np.cov(draws, rowvar=False)) / (1 - classes / patients)
     patients = patients - classes
     if seeds == 1:
@@ -150,54 +152,55 @@ def estimate(values, draws, patients=np.inf, classes=1):
 
 
 def gap_closed(scores, labels, patients, baseline="real", ceiling="oracle", draws=2000, seed=0):
-    """Measures which share of the gap in AUC between a baseline and a ceiling every other arm closes.
+    """Estimates the fraction of the gap in AUC between a baseline and a ceiling that every other arm closes.
 
-    With fresh images from the simulator for a ceiling, 1 is what no generator can pass but by luck, and 0 is no better
-    than without synthetic images. The interval is Fieller's (Journal of the Royal Statistical Society B 16, 1954): all
-    shares g for which (arm − baseline) − g (ceiling − baseline) may be zero by `estimates`.
+    Where the ceiling is the arm of fresh images from the simulator, no generator can exceed a fraction of 1 except by
+    chance; a fraction of 0 is no better than the baseline. The interval is Fieller's (Journal of the Royal Statistical
+    Society B 16, 1954): all fractions g for which (arm − baseline) − g (ceiling − baseline) does not differ
+    significantly from zero.
 
     Args:
         scores, labels, patients: as in `summarize`.
         baseline, ceiling: the arms at 0 and at 1.
-        draws: bootstrap samples of the patients.
+        draws: int, bootstrap samples of the patients.
         seed: int.
 
     Returns:
-        pandas.DataFrame, a row for every other arm: arm, share, low, high; the interval is at 95 %. Where the ceiling
-        cannot be told from the baseline, both ends are infinite.
+        pandas.DataFrame, one row for every other arm: arm, share (the fraction), low and high (its 95 % interval).
+        Where the ceiling does not differ significantly from the baseline, both ends are infinite.
 
     Raises:
-        ValueError: if the baseline or the ceiling is none of the arms.
+        ValueError: if the baseline or the ceiling is not among the arms.
     """
     missing = {baseline, ceiling} - set(scores)
     if missing:
         raise ValueError(f"there is no arm {' and no '.join(sorted(missing))}; expected two of {', '.join(scores)}")
     weights = patient_weights(patients, draws, seed)
     design = len(np.unique(patients)), len(np.unique(labels))
-    above = {}  # values `(seeds,)` and draws `(draws, seeds)`, less the baseline's
-    for arm, of_seeds in scores.items():
-        values = np.array([auc(labels, s) for s in of_seeds])
-        above[arm] = values, np.stack([auc(labels, s, weights) for s in of_seeds], axis=1)
-    ground = above.pop(baseline)
-    above = {arm: (values - ground[0], drawn - ground[1]) for arm, (values, drawn) in above.items()}
-    top = above.pop(ceiling)
-    found = estimate(*top, *design)
-    known = found.p_value() < 0.05
+    areas = {}  # `(seeds,)` on the test set, and `(draws, seeds)` on bootstrap samples of it
+    for arm, arm_scores in scores.items():
+        values = np.array([auc(labels, s) for s in arm_scores])
+        areas[arm] = values, np.stack([auc(labels, s, weights) for s in arm_scores], axis=1)
+    base = areas.pop(baseline)
+    gains = {arm: (values - base[0], draws - base[1]) for arm, (values, draws) in areas.items()}
+    gap = gains.pop(ceiling)
+    whole = estimate(*gap, *design)
+    significant = whole.p_value() < 0.05
     rows = []
-    for arm, (values, drawn) in above.items():
+    for arm, gain in gains.items():
 
-        def excess(share, values=values, drawn=drawn):
-            """How far zero lies outside of the interval of what is left of the arm's gain."""
-            left = estimate(values - share * top[0], drawn - share * top[1], *design)
-            low, high = left.interval()
-            return abs(left.value) - (high - low) / 2
+        def excess(fraction, gain=gain):
+            """Returns how far zero is outside the interval of gain − fraction × gap; negative if it is inside."""
+            rest = estimate(gain[0] - fraction * gap[0], gain[1] - fraction * gap[1], *design)
+            low, high = rest.interval()
+            return abs(rest.value) - (high - low) / 2
 
-        share = values.mean() / found.value
-        ends = [_root(excess, share, share + side * FAR) if known else side * np.inf for side in (-1, 1)]
-        rows.append({"arm": arm, "share": share, "low": ends[0], "high": ends[1]})
+        fraction = gain[0].mean() / whole.value
+        ends = [_root(excess, fraction, fraction + side * FAR) if significant else side * np.inf for side in (-1, 1)]
+        rows.append({"arm": arm, "share": fraction, "low": ends[0], "high": ends[1]})
     return pd.DataFrame(rows, columns=["arm", "share", "low", "high"])
 
 
 def _root(excess, inside, outside):
-    """Returns where `excess` passes zero between two shares, or infinity if it does not."""
+    """Returns the fraction between two others at which `excess` is zero, or infinity if there is none."""
     return optimize.brentq(excess, inside, outside) if excess(outside) > 0 else np.sign(outside - inside) * np.inf

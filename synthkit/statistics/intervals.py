@@ -1,9 +1,11 @@
-"""Intervals and tests for fixed classifiers, without a bootstrap: of AUCs, and of counts alone.
+"""Intervals and tests for fixed classifiers, without a bootstrap: for AUCs, and for counts alone.
+
+They cover the sampling of independent test images only; `summarize` also covers seeds, and patients with several
+images.
 
 DeLong, DeLong and Clarke-Pearson, "Comparing the areas under two or more correlated receiver operating characteristic
-curves: a nonparametric approach", Biometrics 44, 1988, computed from midranks in O(n log n): Sun and Xu, "Fast
-implementation of DeLong's algorithm", IEEE Signal Processing Letters 21, 2014. They cover the sampling of independent
-test images only; `summarize` also covers seeds and patients with several images.
+curves: a nonparametric approach", Biometrics 44, 1988, is computed from midranks in O(n log n) after Sun and Xu, "Fast
+implementation of DeLong's algorithm", IEEE Signal Processing Letters 21, 2014.
 """
 
 import typing
@@ -13,10 +15,7 @@ from scipy import stats
 
 
 class Delong(typing.NamedTuple):
-    """A difference, or one area, with its error: `value`, `error`, `low` and `high` of its interval, `p`.
-
-    The p-value is two-sided, of a difference against 0 and of an area against 0.5.
-    """
+    """An AUC: `value`, standard `error`, its interval from `low` to `high`, and the two-sided p-value against 0.5."""
 
     value: float
     error: float
@@ -29,102 +28,78 @@ def delong(positive, scores, level=0.95):
     """Estimates an AUC with DeLong's interval.
 
     Args:
-        positive: bool `(n,)`, whether an image is of the positive class.
-        scores: float `(n,)`, higher for positive.
-        level: of the interval, which is cut at 0 and 1.
+        positive: bool `(n,)`, whether each image is of the positive class.
+        scores: float `(n,)`, higher for images that look positive.
+        level: confidence level of the interval, which is cut at 0 and 1.
 
     Returns:
         Delong.
+
+    Raises:
+        ValueError: if a class has fewer than two images.
     """
-    areas, covariance = delong_covariance(positive, np.asarray(scores)[None])
-    found = _normal(areas[0], covariance[0, 0], level, against=0.5)
-    return found._replace(low=max(0.0, found.low), high=min(1.0, found.high))
+    positive, scores = np.asarray(positive, bool), np.asarray(scores)
+    cases, controls = scores[positive], scores[~positive]
+    m, n = len(cases), len(controls)
+    if min(m, n) < 2:
+        raise ValueError(
+            f"DeLong's variance needs at least 2 positive and 2 negative images. "
+            f"Received: {m} positive and {n} negative"
+        )
+    ranks = stats.rankdata(np.concatenate([cases, controls]))
+    below = (ranks[:m] - stats.rankdata(cases)) / n  # each positive image's fraction of negatives below it
+    above = 1 - (ranks[m:] - stats.rankdata(controls)) / m  # each negative image's fraction of positives above it
+    area, error = float(below.mean()), float(np.sqrt(np.cov(below) / m + np.cov(above) / n))
+    half = error * stats.norm.ppf((1 + level) / 2)
+    distance = abs(area - 0.5)
+    # A perfect classifier has no variance.
+    p = 2 * stats.norm.sf(distance / error) if error else float(distance == 0)
+    return Delong(area, error, float(max(0.0, area - half)), float(min(1.0, area + half)), float(p))
 
 
 def hanley_mcneil(area, positives, negatives):
-    """Estimates the standard error of an AUC from the area alone, where scores were not published.
+    """Estimates the standard error of an AUC from the AUC alone, where scores were not published.
 
     Hanley and McNeil, "The meaning and use of the area under a receiver operating characteristic (ROC) curve",
     Radiology 143, 1982, with the negative exponential model.
 
     Args:
         area: float, the AUC.
-        positives, negatives: how many images of either kind.
+        positives, negatives: number of images of each class.
 
     Returns:
         float.
     """
-    both_positive, both_negative = area / (2 - area), 2 * area**2 / (1 + area)
-    spread = area * (1 - area)
-    spread += (positives - 1) * (both_positive - area**2) + (negatives - 1) * (both_negative - area**2)
-    return float(np.sqrt(spread / (positives * negatives)))
-
-
-def delong_covariance(positive, scores):
-    """Returns the areas of several classifiers, float64 `(k,)`, and their covariance matrix `(k, k)`.
-
-    Args:
-        positive: bool `(n,)`, at least two of each kind.
-        scores: float `(k, n)`.
-
-    Raises:
-        ValueError: if there are fewer than two images of a kind.
-    """
-    positive = np.asarray(positive, bool)
-    count = positive.sum()
-    if min(count, len(positive) - count) < 2:
-        raise ValueError(
-            f"DeLong's variance needs at least 2 positive and 2 negative images. "
-            f"Received: {count} positive and {len(positive) - count} negative"
-        )
-    areas, cases, controls = zip(*(_components(positive, np.asarray(s)) for s in scores), strict=True)
-    covariance = np.cov(cases) / count + np.cov(controls) / (len(positive) - count)
-    return np.array(areas), np.atleast_2d(covariance)
-
-
-def _components(positive, scores):
-    """Returns the area, each positive image's share of negatives below it and each negative's of positives above."""
-    cases, controls = scores[positive], scores[~positive]
-    m, n = len(cases), len(controls)
-    together = stats.rankdata(np.concatenate([cases, controls]))
-    below = (together[:m] - stats.rankdata(cases)) / n
-    above = 1 - (together[m:] - stats.rankdata(controls)) / m
-    return below.mean(), below, above
-
-
-def _normal(value, variance, level, against):
-    error = float(np.sqrt(max(0.0, variance)))
-    half = error * stats.norm.ppf((1 + level) / 2)
-    distance = abs(value - against)
-    # Two classifiers that order the images alike have no variance and no difference.
-    p = 2 * stats.norm.sf(distance / error) if error else float(distance == 0)
-    return Delong(float(value), error, float(value - half), float(value + half), float(p))
+    q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)  # the paper's names
+    variance = area * (1 - area)
+    variance += (positives - 1) * (q1 - area**2) + (negatives - 1) * (q2 - area**2)
+    return float(np.sqrt(variance / (positives * negatives)))
 
 
 def wilson(right, total, level=0.95):
-    """Returns Wilson's interval `(low, high)` of a share.
+    """Returns Wilson's interval `(low, high)` of a proportion.
 
     Wilson, "Probable inference, the law of succession, and statistical inference", Journal of the American Statistical
     Association 22, 1927.
 
     Args:
-        right: int, how many were right.
-        total: int, of how many.
-        level: of the interval.
+        right: int, number of successes, such as correctly classified images.
+        total: int, number of trials, such as test images.
+        level: confidence level of the interval.
     """
     interval = stats.binomtest(int(right), int(total)).proportion_ci(level, method="wilson")
     return interval.low, interval.high
 
 
 def mcnemar(first_only, second_only):
-    """Tests whether two classifiers are right equally often on the same images.
+    """Tests whether two classifiers are equally accurate on the same images.
 
     McNemar, "Note on the sampling error of the difference between correlated proportions or percentages",
-    Psychometrika 12, 1947, exactly, from the binomial distribution.
+    Psychometrika 12, 1947, in its exact form, from the binomial distribution.
 
     Args:
-        first_only: int or int array, images that only the first classifier has right.
-        second_only: the same of the second.
+        first_only: int or int array, images that only the first classifier gets right.
+        second_only: the same for the second classifier.
 
     Returns:
         float or float64 array, the two-sided p-value.
@@ -135,38 +110,38 @@ def mcnemar(first_only, second_only):
 
 
 def mcnemar_range(first_right, second_right, total):
-    """Returns the smallest and largest p-value that `mcnemar` could have, where only the totals were published.
+    """Returns the smallest and the largest p-value that `mcnemar` could give where only the totals were published.
 
-    Two classifiers that have `first_right` and `second_right` of the same images right may differ on as few images as
+    Two classifiers that get `first_right` and `second_right` of the same images right may disagree on as few images as
     the difference between the two counts, or on as many as the totals allow.
 
     Args:
         first_right, second_right: int.
-        total: int, test images.
+        total: int, number of test images.
 
     Returns:
         `(smallest, largest)`.
     """
     gap, fewer = abs(second_right - first_right), min(first_right, second_right)
     most = min(fewer, total - max(first_right, second_right))
-    few = np.arange(most + 1)
-    p_values = mcnemar(few, few + gap)
+    worse_only = np.arange(most + 1)  # images that only the less accurate classifier gets right
+    p_values = mcnemar(worse_only, worse_only + gap)
     return float(p_values.min()), float(p_values.max())
 
 
 def newcombe(first_right, first_total, second_right, second_total, level=0.95):
-    """Estimates the difference between two shares as if they came from different images.
+    """Estimates the difference between two proportions as if they came from different images.
 
     Newcombe, "Interval estimation for the difference between independent proportions: comparison of eleven methods",
     Statistics in Medicine 17, 1998, method 10, with Fisher's exact test.
 
     Args:
-        first_right, first_total: int, how many of how many.
-        second_right, second_total: the same of the other.
-        level: of the interval.
+        first_right, first_total: int, successes and trials of the first proportion.
+        second_right, second_total: the same for the second.
+        level: confidence level of the interval.
 
     Returns:
-        `(value, low, high, p)` of the second share less the first.
+        `(value, low, high, p)` of the second proportion minus the first.
     """
     a, b = first_right / first_total, second_right / second_total
     (a_low, a_high), (b_low, b_high) = (

@@ -1,8 +1,11 @@
-"""The verdict on every arm of a study: does it help, hurt, make no difference, or can this study not tell?
+"""The verdict on every arm of a study: it helps, hurts, is equivalent to the baseline, or the study is inconclusive.
 
-Each arm is compared with the baseline by the method of `statistics.estimates`, once for a difference and once for
-equivalence, and both tests are corrected over the arms (Holm, "A simple sequentially rejective multiple test
-procedure", Scandinavian Journal of Statistics 6, 1979).
+Each arm is compared with the baseline by the method of `statistics.estimates`, once with a test for a difference and
+once with a test for equivalence. Both are corrected for the number of arms (Holm, "A simple sequentially rejective
+multiple test procedure", Scandinavian Journal of Statistics 6, 1979).
+
+"Inconclusive" does not mean that there is no effect, so every text of this module that says it also says the smallest
+difference that the study could have detected.
 """
 
 import re
@@ -17,24 +20,23 @@ INCONCLUSIVE = "inconclusive"  # neither a difference nor equivalence is shown
 
 
 def holm(p_values):
-    """Returns Holm's adjusted p-values, in the order given."""
+    """Returns Holm's adjusted p-values, in the order of `p_values`."""
     p_values = np.asarray(p_values, float)
     order = np.argsort(p_values)
-    adjusted = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
-    result = np.empty_like(adjusted)
-    result[order] = np.minimum(1, adjusted)
-    return result
+    adjusted = np.empty_like(p_values)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1)))
+    return adjusted
 
 
 def verdict(difference, p_holm, seeds, p_equivalent=1.0, level=0.05):
-    """Puts two tests into a word.
+    """Returns the verdict on an arm.
 
     Args:
         difference: float, positive where the arm is better than the baseline.
-        p_holm: of the test for a difference, corrected.
-        seeds: int.
-        p_equivalent: of the test for equivalence, corrected.
-        level: below which a p-value counts.
+        p_holm: corrected p-value of the test for a difference.
+        seeds: int, number of seeds.
+        p_equivalent: corrected p-value of the test for equivalence.
+        level: significance level.
 
     Returns:
         "helps", "hurts", "equivalent", "inconclusive" or, for a single seed, "one seed: no verdict".
@@ -61,41 +63,46 @@ def summarize(
     """Compares every arm with the baseline.
 
     Args:
-        scores: dict from arm to float `(seeds, n, classes)`; the same seeds, in the same order, for every arm.
-        labels: int `(n,)`.
-        patients: `(n,)`.
+        scores: dict from arm to float `(seeds, n, classes)`; every arm has the same seeds in the same order.
+        labels: int `(n,)`, classes of the test images.
+        patients: `(n,)`, patients of the test images.
         baseline: the arm that the others are compared with.
-        draws: bootstrap samples of the patients.
-        seed: int.
-        metrics: names of functions of `statistics.scores`. The first is what the study is about.
-        margin: a smaller difference is no difference; to be chosen before the study is run.
-        positive: label of the class that sensitivity, specificity and F1 speak of; None takes the mean over classes.
+        draws: int, bootstrap samples of the patients.
+        seed: int, of the bootstrap.
+        metrics: names of functions of `statistics.scores`.
+        margin: a difference smaller than this is too small to matter; to be chosen before the study is run.
+        positive: label of the positive class for sensitivity, specificity and F1; None takes the mean over classes.
 
     Returns:
-        pandas.DataFrame, a row for every arm and metric: arm, metric, mean, low, high, difference, difference_low,
-        difference_high, p, p_holm, p_equivalent, verdict, detectable, seeds_needed. Intervals are at 95 %. Holm's
-        correction runs over the arms, for each metric on its own, and separately over the tests for equivalence;
-        `detectable` is the smallest difference that this study, after the correction, had an 80 % chance to find, and
-        `seeds_needed` how many seeds would make that the margin (`Estimate.seeds_needed`).
+        pandas.DataFrame with a row for every arm and metric:
+
+        - arm, metric, mean over the seeds, and low and high, the ends of its 95 % interval.
+        - difference to the baseline, and difference_low and difference_high, the ends of its 95 % interval.
+        - p, p_holm: of the test for a difference, without and with Holm's correction over the arms of this metric.
+        - p_equivalent: of the test that the difference is smaller than the margin, with Holm's correction.
+        - verdict: as `verdict` returns it; "baseline" for the baseline, NaN if there is no baseline.
+        - detectable: the smallest true difference that this study had an 80 % chance to detect, with a Bonferroni
+          correction for the number of arms.
+        - seeds_needed: the number of seeds at which `detectable` would be the margin (`Estimate.seeds_needed`).
     """
     weights = patient_weights(patients, draws, seed)
     design = len(np.unique(patients)), len(np.unique(labels))
     rows = []
     for metric in metrics:
-        values, drawn = {}, {}
+        values, bootstrap = {}, {}
         for arm, arm_scores in scores.items():
             values[arm] = np.array([MEASURES[metric](labels, s, positive=positive) for s in arm_scores])
-            drawn[arm] = np.stack([MEASURES[metric](labels, s, weights, positive) for s in arm_scores], axis=1)
+            bootstrap[arm] = np.stack([MEASURES[metric](labels, s, weights, positive) for s in arm_scores], axis=1)
         others = [arm for arm in scores if arm != baseline] if baseline in scores else []
         differences = [
-            estimate(values[arm] - values[baseline], drawn[arm] - drawn[baseline], *design) for arm in others
+            estimate(values[arm] - values[baseline], bootstrap[arm] - bootstrap[baseline], *design) for arm in others
         ]
-        compared = dict(zip(others, _compare(differences, metric, margin), strict=True))
+        comparisons = dict(zip(others, _compare(differences, metric, margin), strict=True))
         for arm in scores:
-            level = estimate(values[arm], drawn[arm], *design)
-            row = {"arm": arm, "metric": metric, "mean": level.value}
-            row["low"], row["high"] = np.clip(level.interval(), 0, 1)
-            rows.append(row | ({"verdict": "baseline"} if arm == baseline else compared.get(arm, {})))
+            mean = estimate(values[arm], bootstrap[arm], *design)
+            row = {"arm": arm, "metric": metric, "mean": mean.value}
+            row["low"], row["high"] = np.clip(mean.interval(), 0, 1)
+            rows.append(row | ({"verdict": "baseline"} if arm == baseline else comparisons.get(arm, {})))
     columns = (
         "arm metric mean low high difference difference_low difference_high p p_holm p_equivalent verdict detectable "
         "seeds_needed"
@@ -104,132 +111,147 @@ def summarize(
 
 
 def _compare(differences, metric, margin):
-    """Returns what `summarize` says of several arms' differences in one metric."""
-    different = holm([found.p_value() for found in differences])
-    equivalent = holm([found.equivalence_p_value(margin) for found in differences])
+    """Returns the columns of `summarize` that compare arms with the baseline, as a dict for each Estimate."""
+    p_different = holm([difference.p_value() for difference in differences])
+    p_equivalent = holm([difference.equivalence_p_value(margin) for difference in differences])
+    level = 0.05 / max(1, len(differences))
     rows = []
-    for found, p_holm, p_equivalent in zip(differences, different, equivalent, strict=True):
-        low, high = found.interval()
-        better = -found.value if metric == "brier" else found.value
+    for difference, p_holm, p_margin in zip(differences, p_different, p_equivalent, strict=True):
+        low, high = difference.interval()
+        improvement = -difference.value if metric == "brier" else difference.value
         rows.append(
             {
-                "difference": found.value,
+                "difference": difference.value,
                 "difference_low": low,
                 "difference_high": high,
-                "p": found.p_value(),
+                "p": difference.p_value(),
                 "p_holm": p_holm,
-                "p_equivalent": p_equivalent,
-                "verdict": verdict(better, p_holm, found.seeds, p_equivalent),
-                "detectable": found.detectable(0.05 / len(differences)),
-                "seeds_needed": found.seeds_needed(margin, 0.05 / len(differences)),
+                "p_equivalent": p_margin,
+                "verdict": verdict(improvement, p_holm, difference.seeds, p_margin),
+                "detectable": difference.detectable(level),
+                "seeds_needed": difference.seeds_needed(margin, level),
             }
         )
     return rows
 
 
+def label(row):
+    """Returns the verdict of one row of `summarize` in a few words, for a cell of a table or a figure."""
+    if not isinstance(row["verdict"], str):
+        return "no baseline"
+    return row["verdict"] + (f" (detectable: {row['detectable']:.3f})" if row["verdict"] == INCONCLUSIVE else "")
+
+
 def sentence(row):
-    """Puts one row of `summarize` into words."""
+    """Returns one row of `summarize` as a sentence, without a full stop."""
     metric = {"auc": "AUC", "f1": "F1", "brier": "Brier score"}.get(row["metric"], row["metric"].replace("_", " "))
-    level = f"{row['mean']:.3f} (95 % {row['low']:.3f} to {row['high']:.3f})"
-    found = row["verdict"]
-    if found == "baseline":
-        return f"{row['arm']}: {metric} {level}, the baseline"
-    if not isinstance(found, str):
-        return f"{row['arm']}: {metric} {level}; there is no baseline to compare it with"
-    difference = f"{row['difference']:+.3f} (95 % {row['difference_low']:+.3f} to {row['difference_high']:+.3f})"
-    if found.startswith("one seed"):
+    arm, word = row["arm"], row["verdict"]
+    if not isinstance(word, str) or word == "baseline":
+        mean = f"{arm}: {metric} {row['mean']:.3f} (95 % interval {row['low']:.3f} to {row['high']:.3f})"
+        return f"{mean}, the baseline" if word == "baseline" else f"{mean}; there is no baseline to compare it with"
+    interval = f"95 % interval {row['difference_low']:+.3f} to {row['difference_high']:+.3f}"
+    difference = f"{metric} difference {row['difference']:+.3f} ({interval})"
+    if word in ("helps", "hurts"):
+        text = f"{arm} {word}: {difference}, p = {row['p_holm']:.2g} after Holm's correction"
+    elif word == "equivalent":
         text = (
-            f"{row['arm']}: {metric} {difference} against the baseline, no verdict: the interval holds patients only, "
-            f"and one seed cannot say what the next would do. Run at least three"
-        )
-    elif found == "equivalent":
-        text = (
-            f"{row['arm']} is equivalent to the baseline: {metric} {difference}, within the margin with "
+            f"{arm} is equivalent to the baseline: {difference}, smaller than the margin with "
             f"p = {row['p_equivalent']:.2g} after Holm's correction"
         )
+    elif word == INCONCLUSIVE:
+        text = (
+            f"{arm}: the result is inconclusive. {difference}, p = {row['p_holm']:.2g} after Holm's correction; this "
+            f"study had an 80 % chance to detect a true difference of {row['detectable']:.3f}, and may have missed a "
+            f"smaller one in either direction"
+        )
     else:
-        verb = f"{row['arm']} {found}" if found in ("helps", "hurts") else f"{row['arm']}: {found}"
-        text = f"{verb}: {metric} {difference}, p = {row['p_holm']:.2g} after Holm's correction"
-        if found == INCONCLUSIVE:
-            text += f"; a true difference of {row['detectable']:.3f} would have been found four times in five"
+        text = (
+            f"{arm}: no verdict from one seed. {difference}; this interval covers the choice of test patients, but "
+            f"not the variation between seeds. Run at least three seeds"
+        )
     return re.sub(r"-(?=\d+\.\d{3})", "−", text)
 
 
 def controls(summary, margin=MARGIN):
-    """Returns what the control arms say about the study itself: a list of sentences.
+    """Returns what the control arms say about the study itself, as a list of sentences.
 
     Args:
         summary: DataFrame of `summarize`.
-        margin: the one that it was made with.
+        margin: the margin of that summary.
     """
-    verdicts = summary[summary["metric"] == "auc"].set_index("arm")["verdict"].to_dict()
+    rows = {row["arm"]: row for row in summary[summary["metric"] == "auc"].to_dict("records")}
     sentences = []
-    if "oracle" in verdicts:
+    if "oracle" in rows:
+        best = "fresh images from the simulator, the best synthetic images possible,"
         sentences.append(
             {
-                "helps": "The positive control works: fresh images from the simulator help, so this study can detect "
-                "help.",
-                "equivalent": f"The positive control shows that there is nothing to gain: even perfect synthetic "
-                f"images change the AUC by less than {margin:g}. The study is precise enough to show that; with fewer "
-                f"real images there may be more to gain.",
+                "helps": f"The positive control works: {best} help, so this study can detect an effect of that size.",
+                "equivalent": f"The positive control leaves nothing to gain: even {best} change the AUC by less than "
+                f"{margin:g}. The study is precise enough to show that; with fewer real images there may be more to "
+                f"gain.",
             }.get(
-                verdicts["oracle"],
-                "The positive control fails: even perfect synthetic images show no help here, so this study is too "
-                "small or too short to judge any others. Run more seeds or steps.",
+                rows["oracle"]["verdict"],
+                f"The positive control fails: even {best} are not shown to help, so this study is too small or too "
+                f"short to judge the other arms. Run more seeds or more steps.",
             )
         )
-    if "shuffled" in verdicts:
+    if "shuffled" in rows:
+        row = rows["shuffled"]
+        missed = ""
+        if row["verdict"] == INCONCLUSIVE:
+            missed = f" (this study had an 80 % chance to detect a true difference of {row['detectable']:.3f})"
         sentences.append(
-            "The negative control fails: synthetic images with wrong labels seem to help, so the help does not come "
-            "from what the images show."
-            if verdicts["shuffled"] == "helps"
-            else "The negative control works: synthetic images with permuted labels do not help."
+            "The negative control fails: synthetic images with permuted labels help, so an improvement in another arm "
+            "need not come from what its images show."
+            if row["verdict"] == "helps"
+            else f"The negative control works: synthetic images with permuted labels are not found to help{missed}."
         )
     return sentences
 
 
 def power(summary, margin=MARGIN):
-    """Returns which differences the study could have detected: a list of sentences.
+    """Returns which differences the study could have detected, as a list of sentences.
 
     Args:
         summary: DataFrame of `summarize`.
-        margin: the one that it was made with.
+        margin: the margin of that summary.
     """
     table = summary[(summary["metric"] == "auc") & summary["detectable"].notna()]
     if table.empty or table["seeds_needed"].isna().all():
         return []
-    smallest, largest = table["detectable"].min(), table["detectable"].max()
-    reach = f"{smallest:.3f}" if f"{smallest:.3f}" == f"{largest:.3f}" else f"{smallest:.3f} to {largest:.3f}"
+    smallest, largest = f"{table['detectable'].min():.3f}", f"{table['detectable'].max():.3f}"
+    detectable = smallest if smallest == largest else f"{smallest} to {largest}, depending on the arm"
     sentences = [
-        f"Power: after correction, this study had an 80 % chance to detect a true difference in AUC of {reach}, "
-        f"depending on the arm. It would have missed most smaller ones."
+        f"Power: after correction for the number of arms, this study had an 80 % chance to detect a true difference in "
+        f"AUC of {detectable}. Inconclusive does not mean no effect: such an arm may still help or hurt by less."
     ]
     undecided = table[(table["detectable"] > margin) & (table["verdict"] == INCONCLUSIVE)]
     needed = [f"{row.arm} {row.seeds_needed:.0f}" for row in undecided.itertuples() if np.isfinite(row.seeds_needed)]
     if needed:
-        sentences.append(f"Seeds needed to detect a difference of {margin:g} with that chance: {', '.join(needed)}.")
+        sentences.append(f"Seeds needed for an 80 % chance to detect a difference of {margin:g}: {', '.join(needed)}.")
     limited = [row.arm for row in undecided.itertuples() if np.isinf(row.seeds_needed)]
     if limited:
         sentences.append(
-            f"No number of seeds is enough for {', '.join(limited)}: there are too few patients in the test set."
+            f"For {', '.join(limited)} no number of seeds is enough to detect a difference of {margin:g}: the test set "
+            f"has too few patients."
         )
     return sentences
 
 
-def near_duplicates(count, images, correlation, scored_apart):
-    """Returns what near-duplicates in the test set may do to the results: a text, or "" if there are none.
+def near_duplicates(number, images, correlation, rescored):
+    """Returns what near-duplicates in the test set may do to the results, as a text; "" if there are none.
 
     Args:
-        count: test images that look like training or validation images.
+        number: test images that look like training or validation images.
         images: test images.
-        correlation: above which two images are called near-duplicates.
-        scored_apart: whether results without them follow.
+        correlation: the correlation above which two images are near-duplicates.
+        rescored: whether results without them follow.
     """
-    if not count:
+    if not number:
         return ""
     return (
-        f"{count} of {images} test images look like copies of training or validation images (a correlation above "
-        f"{correlation:g}). If they are, a network that memorises does well on them, and whatever keeps it from "
-        f"memorising, augmentation or synthetic images, seems to hurt. "
-        f"{'Without them:' if scored_apart else 'Too few others are left to score.'}"
+        f"{number} of {images} test images look like copies of training or validation images (correlation above "
+        f"{correlation:g}). If they are copies, a network that memorises its training images scores well on them, and "
+        f"whatever keeps it from memorising, such as augmentation or synthetic images, seems to hurt. "
+        f"{'Results without these test images:' if rescored else 'Too few other test images are left to score.'}"
     )

@@ -3,8 +3,8 @@
 - `arms`: `Arm`, and the synthesizers of the control arms.
 - `trial`: one arm, one seed: train, then score the test set once.
 - `grid`: `run`, which runs all the trials of a study and resumes one that was stopped.
-- `results`: `load` and `Results`, what a study's folder holds.
-- `sweeps`: arms for how many synthetic and how many real images.
+- `results`: `load` and `Results`, the results in a study's folder.
+- `sweeps`: arms for several ratios of synthetic images, on several fractions of the real images.
 """
 
 from synthkit.study.arms import Arm, oversample, shuffled

@@ -1,4 +1,4 @@
-"""Arms: the ways to make a training set, and the controls."""
+"""Arms: the ways to make a training set, and the synthesizers of the control arms."""
 
 import dataclasses
 
@@ -12,17 +12,17 @@ class Arm:
     """One way to make the training set.
 
     Args:
-        name: what to call it.
+        name: name of the arm in tables, figures and files.
         synthesizer: callable `(train: ImageSet, labels, seed) → ImageSet`; None for no synthetic images.
-        ratio: synthetic images for every real one, in the classes' own proportions.
-        augment: callable for `pipeline.to_dataset`, applied to all training images; None for none.
-        real_share: share of the real training images, by patient, that the arm may see; the synthesizer as well.
-        balance: whether synthetic images fill every class up to the largest, instead of `ratio`.
-        pretrain: share of the gradient steps that go to the synthetic images alone, before those on real images
-            alone; 0 mixes them.
-        counts: dict from a class's name to how many synthetic images of it, instead of `ratio`; None for none such.
-        settings: dict, whatever else decides the arm's numbers (a generator's epochs, say), kept with the study and
-            compared when it is gone on with; None for nothing.
+        ratio: ratio of synthetic to real images; classes keep the proportions of the real images.
+        augment: callable for `pipeline.to_dataset`, applied to all training images; None for no augmentation.
+        real_share: fraction of the real training images, by patient, that the classifier and the synthesizer get.
+        balance: whether synthetic images fill every class up to the size of the largest, instead of `ratio`.
+        pretrain: fraction of the gradient steps, the first ones, that use synthetic images alone; the others then use
+            real images alone. 0 mixes both kinds in all steps.
+        counts: dict from a class name to its number of synthetic images, instead of `ratio`; None uses `ratio`.
+        settings: dict of whatever else determines the results of this arm, such as the epochs of its generator. It is
+            stored with the study and compared when the study is resumed. None for nothing else.
     """
 
     name: str
@@ -37,55 +37,66 @@ class Arm:
 
 
 def oversample(train, labels, seed):
-    """The synthesizer of the "oversample" control: real training images again, drawn with replacement."""
+    """The synthesizer of the "oversample" control: copies of real training images, drawn with replacement."""
     rng = np.random.default_rng(seed)
-    chosen = np.empty(len(labels), int)
+    rows = np.empty(len(labels), int)
     for label in np.unique(labels):
-        chosen[labels == label] = rng.choice(np.flatnonzero(train.labels == label), np.sum(labels == label))
-    return train[chosen]
+        rows[labels == label] = rng.choice(np.flatnonzero(train.labels == label), np.sum(labels == label))
+    return train[rows]
 
 
 def shuffled(synthesizer):
-    """Makes the synthesizer of the "shuffled" control: the same synthetic images, their labels permuted."""
+    """Makes the synthesizer of the "shuffled" control: the same synthetic images with their labels permuted."""
 
     def synthesize(train, labels, seed):
-        made = synthesizer(train, labels, seed)
-        return dataclasses.replace(made, labels=np.random.default_rng(seed).permutation(made.labels))
+        synthetic = synthesizer(train, labels, seed)
+        return dataclasses.replace(synthetic, labels=np.random.default_rng(seed).permutation(synthetic.labels))
 
     return synthesize
 
 
 def synthesize(arm, real, seed, held_out=frozenset()):
-    """Asks an arm's synthesizer for its images and checks what comes back.
+    """Calls an arm's synthesizer and checks the images that it returns.
 
-    The labels asked for are in the real images' proportions, or fill them up to the largest class, or as many as the
-    arm counts, in random order.
+    The requested labels, in random order, are in the proportions of the real images, or fill every class up to the
+    largest (`Arm.balance`), or are those of `Arm.counts`.
+
+    Args:
+        arm: Arm.
+        real: ImageSet, the real training images.
+        seed: int.
+        held_out: set of digests of the validation and test images (`imageset.image_digests`).
+
+    Returns:
+        ImageSet.
 
     Raises:
-        ValueError: if the arm is to balance classes that are balanced already; if the synthesizer returns other labels,
-            sizes or classes than asked, or an image that stands in `held_out` (digests of the validation and test
-            images).
+        ValueError: if no image is to be synthesized; if the synthesizer returns other labels, image sizes or classes
+            than requested; or if it returns a validation or test image.
     """
     counts = np.bincount(real.labels, minlength=len(real.class_names))
     counts = counts.max() - counts if arm.balance else np.round(counts * arm.ratio).astype(int)
     if arm.counts is not None:
         counts = np.array([arm.counts.get(name, 0) for name in real.class_names])
     if not counts.any():
-        raise ValueError(f"{arm.name} has no synthetic image to ask for: the classes have {counts.max()} more to get")
+        raise ValueError(
+            f"the arm {arm.name} asks for no synthetic image: its classes are balanced already, or its ratio or counts "
+            f"are too small"
+        )
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
-    made = arm.synthesizer(real, labels, seed)
-    if not isinstance(made, ImageSet):
-        raise ValueError(f"the synthesizer of {arm.name} must return an ImageSet. Received: {type(made).__name__}")
+    synthetic = arm.synthesizer(real, labels, seed)
+    if not isinstance(synthetic, ImageSet):
+        raise ValueError(f"the synthesizer of {arm.name} must return an ImageSet. Received: {type(synthetic).__name__}")
     if (
-        not np.array_equal(np.sort(made.labels), np.sort(labels))
-        or made.image_shape != real.image_shape
-        or made.class_names != real.class_names
+        not np.array_equal(np.sort(synthetic.labels), np.sort(labels))
+        or synthetic.image_shape != real.image_shape
+        or synthetic.class_names != real.class_names
     ):
         raise ValueError(
             f"the synthesizer of {arm.name} was asked for {len(labels)} images of shape {real.image_shape} and "
-            f"classes {real.class_names}. Received: {made!r}"
+            f"classes {real.class_names}. Received: {synthetic!r}"
         )
-    leaked = sum(digest in held_out for digest in image_digests(made))
+    leaked = sum(digest in held_out for digest in image_digests(synthetic))
     if leaked:
-        raise ValueError(f"{leaked} images of {arm.name} stand in the validation or test part, byte for byte")
-    return made
+        raise ValueError(f"{leaked} images of {arm.name} are validation or test images, byte for byte")
+    return synthetic

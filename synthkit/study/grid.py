@@ -1,4 +1,4 @@
-"""Arms × seeds → trials: the same budget for every arm, each test set scored once, finished trials kept."""
+"""Runs the grid of arms and seeds: the same budget for every arm, one score on the test set, finished trials kept."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from tqdm.notebook import tqdm_notebook
 
 from synthkit import _workers
 from synthkit._environment import versions
-from synthkit._files import compare, harmless, locked, make_folder, read_json, replacing, write_json
+from synthkit._files import compare, harmless, locked, make_folder, replacing, write_json
 from synthkit.splitting import near_duplicates
 from synthkit.study import results
 from synthkit.study.trial import Trials, failure, pack, run_packed
@@ -33,34 +33,35 @@ def run(
     progress=True,
     **recipe,
 ):
-    """Runs every trial of a study that `out` does not hold yet.
+    """Runs a study, or resumes one that was stopped: every trial that is not finished in the folder `out`.
 
     Args:
-        splits: Splits. The validation set chooses each trial's weights; the test set is scored once a trial.
+        splits: Splits. The weights of each trial are chosen on the validation set; the test set is scored once per
+            trial.
         arms: list of Arm.
-        out: folder for `trials/`, `trials.csv` and `study.json`, made if missing.
+        out: folder for `trials/`, `trials.csv` and `study.json`; made if it is missing.
         classifier: callable `(image_shape, num_classes) → keras.Model`.
-        seeds: int, how many; each decides the subset of the training set, the generator, its samples and the
-            classifier, in the same way for all arms.
-        train_per_class: real training images of each class, drawn anew for every seed; None takes all.
-        positive: name of the positive class of sensitivity, specificity and F1; None for the mean over classes.
-        settings: dict, whatever else determines the results of every arm; stored and compared.
-        n_jobs: trials at a time, each in a process of its own, as joblib counts: -1 for as many as there are cores,
-            None for what `joblib.parallel_config` says, which may name a cluster (backend "dask" or "ray"), or for one
-            in this process. A trial whose worker dies is run again.
-        progress: whether to show bars, or one line per trial where there is no terminal and no notebook.
-        recipe: arguments of `training.Trainer` for every trial; 300 steps by default.
+        seeds: int, number of seeds. Each determines the subset of the training set, the generator, its samples and the
+            classifier's training, and is the same for all arms.
+        train_per_class: int, real training images of each class, newly drawn for every seed; None uses all.
+        positive: name of the positive class for sensitivity, specificity and F1; None for the mean over classes.
+        settings: dict of whatever else determines the results of every arm; stored, and compared when resuming.
+        n_jobs: number of trials at a time, each in a process of its own, as in joblib: -1 for one per core; None for
+            the value of `joblib.parallel_config`, which may name a cluster (backend "dask" or "ray"), or else for one
+            trial at a time in this process. A trial whose worker dies is run again.
+        progress: whether to show progress bars, or one line per trial where there is no terminal or notebook.
+        recipe: arguments of `training.Trainer` for every trial; by default 300 steps.
 
     Returns:
         study.Results.
 
-    So that the same seeds give the same scores, TensorFlow's deterministic operations are switched on for the rest of
-    the process where there is a GPU (`tf.config.experimental.enable_op_determinism`). On a CPU they are deterministic
-    anyway, and ResNet-18 takes twice as long with that switch.
-
     Raises:
-        ValueError: for arguments that make no study, or if `out` holds trials of another study.
-        OSError: if `out` cannot be written or another process is using it.
+        ValueError: for invalid arguments, or if `out` holds trials of another study.
+        OSError: if `out` cannot be written, or another process is using it.
+
+    The same seeds give the same scores. On a GPU, TensorFlow's deterministic operations are switched on for that, for
+    the rest of the process (`tf.config.experimental.enable_op_determinism`). On a CPU they are deterministic without
+    that switch, with which ResNet-18 would take twice as long.
     """
     import tensorflow as tf
 
@@ -82,7 +83,7 @@ def run(
     out = Path(out)
     make_folder(out / "trials", "the results")
     with locked(out, "a study"):
-        order = _claim(out, identity, splits)
+        arm_names = _claim(out, identity, splits)
         grid = [(arm, seed) for seed in range(seeds) for arm in arms]
         rows = {key: contents["row"] for key, contents in results.read_trials(out).items()}
         todo = [(arm, seed) for arm, seed in grid if rows.get((arm.name, seed), {}).get("status") != "done"]
@@ -99,13 +100,13 @@ def run(
                     np.savez_compressed(part, **contents)
                 rows[row["arm"], row["seed"]] = row
                 with replacing(out / "trials.csv") as part:
-                    harmless(results.table(rows, order)).to_csv(part, index=False)
+                    harmless(results.table(rows, arm_names)).to_csv(part, index=False)
                 bars.end(row)
         return results.load(out)
 
 
 def _one_by_one(splits, todo, bars, options):
-    """Yields the contents of the trials `todo`, run in this process."""
+    """Runs the trials `todo` in this process. Yields the contents of their files."""
     if not todo:
         return
     trials = Trials(splits, **options)
@@ -115,16 +116,16 @@ def _one_by_one(splits, todo, bars, options):
 
 
 def _spread(splits, arms, todo, n_jobs, options):
-    """Yields the contents of the trials `todo`, in the order in which joblib's workers finish them."""
+    """Runs the trials `todo` in joblib's workers. Yields the contents of their files as they finish."""
     packed = pack(splits, arms, **options)
     tasks = {(arm.name, seed): (*packed, arm.name, seed) for arm, seed in todo}
-    reason = "its process was killed twice, the second time while it ran alone; most often memory ran out"
+    reason = "its process was killed twice, the second time while it ran alone; the usual cause is a lack of memory"
     for key, contents in _workers.run(run_packed, tasks, n_jobs):
         yield contents or failure(*key, reason)
 
 
 def _describe(arm):
-    """Returns what two runs of an arm must have in common."""
+    """Returns the settings that two runs of an arm must have in common."""
     augment = {} if arm.augment is None else {"augment": getattr(arm.augment, "__name__", type(arm.augment).__name__)}
     defaults = {"real_share": 1.0, "balance": False, "pretrain": 0.0, "counts": None}
     ratio = {"ratio": arm.ratio} if arm.counts is None else {}
@@ -135,50 +136,54 @@ def _describe(arm):
 def _check(splits, arms, seeds, positive):
     names = [arm.name for arm in arms]
     if not names or len(set(names)) != len(names):
-        raise ValueError(f"arms must have different names, and be at least one. Received: {', '.join(names) or 'none'}")
-    bad = [name for name in names if not re.fullmatch(ARM_NAME, name) or name != name.strip()]
-    if bad:
         raise ValueError(
-            f"an arm's name becomes a file name and a cell of a table; it cannot contain / \\ : * ? \" < > | or begin "
-            f"with = + - @. Received: {bad[0]!r}"
+            f"a study needs at least one arm, and all arms need different names. Received: {', '.join(names) or 'none'}"
+        )
+    invalid = [name for name in names if not re.fullmatch(ARM_NAME, name) or name != name.strip()]
+    if invalid:
+        raise ValueError(
+            f"an arm's name becomes a file name and a cell of a table; it cannot contain / \\ : * ? \" < > |, begin "
+            f"with = + - @, or begin or end with a space. Received: {invalid[0]!r}"
         )
     if not isinstance(seeds, int) or seeds < 1:
         raise ValueError(f"seeds must be an integer of at least 1. Received: seeds={seeds}")
     for arm in arms:
         if not (0 < arm.real_share <= 1 and 0 <= arm.pretrain < 1):
             raise ValueError(
-                f"{arm.name}: real_share must be above 0 and at most 1, pretrain at least 0 and below 1. "
+                f"{arm.name}: real_share must be above 0 and at most 1; pretrain must be at least 0 and below 1. "
                 f"Received: real_share={arm.real_share}, pretrain={arm.pretrain}"
             )
         unknown = set(arm.counts or ()) - set(splits.train.class_names)
         if unknown or (arm.counts and arm.balance):
             raise ValueError(
-                f"{arm.name}: counts must be of {', '.join(splits.train.class_names)}, and cannot be combined with "
-                f"balance. Received: counts={arm.counts}, balance={arm.balance}"
+                f"{arm.name}: the keys of counts must be among {', '.join(splits.train.class_names)}, and counts "
+                f"cannot be combined with balance. Received: counts={arm.counts}, balance={arm.balance}"
             )
     for imageset in splits:
-        few = [f"{count} of {name}" for name, count in imageset.class_counts().items() if count < 2]
-        if few:
+        small = [f"{count} of {name}" for name, count in imageset.class_counts().items() if count < 2]
+        if small:
             raise ValueError(
-                f"{imageset.name} has too few images, {', '.join(few)}; a study needs at least 2 of every class"
+                f"{imageset.name} has too few images, {', '.join(small)}; a study needs at least 2 of every class"
             )
     if positive is not None and positive not in splits.train.class_names:
         raise ValueError(f"positive must be one of {', '.join(splits.train.class_names)}. Received: {positive!r}")
 
 
 def _claim(out, identity, splits):
-    """Writes `study.json`, or compares it with this study and adds its new arms. Returns the names of all arms."""
+    """Writes `study.json`, or compares this study with the one there and adds its new arms.
+
+    Returns:
+        list, the names of all arms.
+    """
     path, identity = out / "study.json", json.loads(json.dumps(identity))
-    if not any((out / "trials").iterdir()):
+    if not any((out / "trials").glob("*.npz")):
         near = np.flatnonzero(near_duplicates(splits.test, splits.train, splits.validation)).tolist()
         write_json(path, {**identity, "near_duplicates": near, "versions": versions()})
         return list(identity["arms"])
-    if not path.exists():
-        raise ValueError(f"{out} holds trials but no study.json that describes them; choose another folder")
-    stored = read_json(path)
+    stored = results.read_settings(out)
     known = {key: value for key, value in stored.items() if key not in ("near_duplicates", "versions")}
     arms = {**stored["arms"], **identity["arms"]}
-    if stored["data"] != identity["data"]:
+    if stored.get("data") != identity["data"]:
         raise ValueError(f"{out} holds trials on other images. Choose another folder, or delete this one")
     compare(path, known, {**identity, "arms": {arm: arms[arm] for arm in stored["arms"]}})
     if arms != stored["arms"]:
@@ -187,7 +192,7 @@ def _claim(out, identity, splits):
 
 
 class _Bars:
-    """A bar for the study and one for the current trial; one line per trial where no bars can be drawn."""
+    """A progress bar for the study and one for the current trial, or one line per trial where there is no terminal."""
 
     def __init__(self, trials, finished, progress):
         drawable = issubclass(tqdm, tqdm_notebook) or sys.stderr.isatty()

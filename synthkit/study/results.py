@@ -1,4 +1,4 @@
-"""What a study has found: the trials in its folder, read and written so that a kill loses nothing."""
+"""The results in a study's folder: settings, trials and scores, read and written."""
 
 import dataclasses
 import json
@@ -14,22 +14,23 @@ from synthkit.statistics import MARGIN, summarize
 COLUMNS = (
     "arm seed n_real n_synthetic steps auc accuracy balanced_accuracy sensitivity specificity f1 brier seconds status"
 ).split()
+KINDS = {"arm": str, "seed": int, "status": str}  # all other columns are numbers
 
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """What a study has found so far.
+    """The results of a study, finished or not.
 
     Attributes:
-        trials: DataFrame, a row a trial (the columns of `trials.csv`).
-        scores: dict from arm to float32 `(seeds, n, classes)`, test scores; only seeds that every arm has finished.
-        seeds: those seeds.
-        labels, patients: `(n,)` of the test part.
-        histories: dict from (arm, seed) to the trial's history (`training.Trainer.train`), with `train_accuracy`, the
-            share of what it was trained on, as it is without augmentation, that the chosen weights call right.
-        samples: dict from arm to an ImageSet of a few images of each class of the first finished seed's trial, as
-            the classifier was given them; "real" holds real ones.
-        settings: dict, what the study was run with; `near_duplicates` are the places in the test set of images that are
+        trials: pandas.DataFrame, one row for every trial, with the columns of `trials.csv`.
+        scores: dict from arm to float32 `(seeds, n, classes)`, test scores; only seeds that are finished in every arm.
+        seeds: list of int, those seeds.
+        labels, patients: `(n,)`, of the test set.
+        histories: dict from (arm, seed) to the history of the trial's training (`training.Trainer.train`), with
+            `train_accuracy`, the accuracy of the chosen weights on the trial's training images without augmentation.
+        samples: dict from arm to an ImageSet of a few images of each class, as the classifier got them in the first
+            finished seed; of an arm without synthetic images they are real images.
+        settings: dict, the settings of the study; `near_duplicates` are the row numbers of test images that are
             near-duplicates of training or validation images (`splitting.near_duplicates`).
     """
 
@@ -43,59 +44,100 @@ class Results:
     settings: dict
 
     def summary(self, draws=2000, margin=MARGIN, baseline="real", arms=None):
-        """Returns the verdicts: `statistics.summarize` of these scores against a baseline.
+        """Compares every arm with a baseline, by `statistics.summarize`.
 
         Args:
-            draws: bootstrap samples of the patients.
-            margin: a smaller difference is no difference.
+            draws: int, bootstrap samples of the patients.
+            margin: a difference smaller than this is too small to matter.
             baseline: the arm that the others are compared with.
-            arms: the arms to compare, baseline included; all if None. Holm's correction runs over these.
+            arms: the arms to compare, including the baseline; None compares all. Holm's correction is over these.
+
+        Returns:
+            pandas.DataFrame, as `statistics.summarize` returns it.
 
         Raises:
-            ValueError: if there is no seed that every arm has finished.
+            ValueError: if no seed is finished in every arm.
         """
         if not self.seeds:
             failed = self.trials["status"][self.trials["status"] != "done"]
-            reason = f"; the first that failed: {failed.iloc[0]}" if len(failed) else ""
-            raise ValueError(f"no seed has finished in every arm, so there is nothing to compare{reason}")
-        named = self.settings.get("positive")
-        positive = self.settings["class_names"].index(named) if named else None
+            reason = f"; the first failed trial: {failed.iloc[0]}" if len(failed) else ""
+            raise ValueError(f"no seed is finished in every arm, so there is nothing to compare{reason}")
+        name = self.settings.get("positive")
+        positive = self.settings["class_names"].index(name) if name else None
         scores = {arm: self.scores[arm] for arm in arms or self.scores}
         options = {"draws": draws, "margin": margin, "positive": positive}
         return summarize(scores, self.labels, self.patients, baseline, **options)
 
     def without_near_duplicates(self):
-        """Returns the same results scored without the test images that are near-copies of others.
+        """Returns the same results without the test images that are near-duplicates of training or validation images.
 
-        The networks stay the same, and so does the validation part that chose their weights.
+        The networks are the same, and so is the validation set on which their weights were chosen.
 
         Returns:
-            Results, or None where there are no near-copies or fewer than two other images of a class.
+            Results, or None if there are no near-duplicates, or fewer than two other test images of a class.
         """
         near = self.settings.get("near_duplicates", [])
-        kept = np.setdiff1d(np.arange(len(self.labels)), near)
-        counts = np.bincount(self.labels[kept], minlength=len(self.settings["class_names"]))
+        rows = np.setdiff1d(np.arange(len(self.labels)), near)
+        counts = np.bincount(self.labels[rows], minlength=len(self.settings["class_names"]))
         if not near or counts.min() < 2:
             return None
-        scores = {arm: scores[:, kept] for arm, scores in self.scores.items()}
-        return dataclasses.replace(self, scores=scores, labels=self.labels[kept], patients=self.patients[kept])
+        scores = {arm: scores[:, rows] for arm, scores in self.scores.items()}
+        return dataclasses.replace(self, scores=scores, labels=self.labels[rows], patients=self.patients[rows])
 
 
 def trial_path(out, arm, seed):
     return Path(out) / "trials" / f"{arm}-{seed}.npz"
 
 
+def read_settings(out):
+    """Reads `study.json` in the folder `out`.
+
+    Returns:
+        dict.
+
+    Raises:
+        ValueError: if there is none, or if it is damaged; names it.
+    """
+    path = Path(out) / "study.json"
+    if not path.exists():
+        raise ValueError(f"{out} holds no study: there is no study.json in it")
+    settings = read_json(path)
+    arms, class_names, near = settings.get("arms"), settings.get("class_names"), settings.get("near_duplicates", [])
+    problem = None
+    if not isinstance(arms, dict) or not all(isinstance(arm, dict) for arm in arms.values()):
+        problem = "arms must be objects by name"
+    elif not isinstance(class_names, list) or not all(isinstance(name, str) for name in class_names):
+        problem = "class_names must be a list of strings"
+    elif settings.get("positive") not in [None, *class_names]:
+        problem = f"positive must be one of {class_names} or null"
+    elif not isinstance(near, list) or not all(type(row) is int and row >= 0 for row in near):
+        problem = "near_duplicates must be a list of row numbers"
+    if problem:
+        raise ValueError(f"{path} is damaged ({problem}); delete it, or choose another folder")
+    return settings
+
+
 def _read(path):
+    """Returns the contents of a trial's file; a finished trial has scores, labels, patients, samples and a history."""
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             contents = {name: read_member(file, name) for name in file.files}
-        contents |= {name: json.loads(str(contents.get(name, "{}"))) for name in ("row", "history")}
-        row = {column: contents["row"][column] for column in COLUMNS}
-        if row["status"] == "done" and len(contents["scores"]) != len(contents["labels"]):
-            raise ValueError(f"{len(contents['scores'])} scores of {len(contents['labels'])} images")
+        row, history = (json.loads(str(contents.get(name, "{}"))) for name in ("row", "history"))
+        for name in COLUMNS:
+            if not isinstance(row[name], KINDS.get(name, (int, float))):
+                raise ValueError(f"its {name} is {row[name]!r}")
         if path != trial_path(path.parent.parent, row["arm"], row["seed"]):
             raise ValueError(f"it is the trial of {row['arm']}, seed {row['seed']}")
-        return contents
+        if row["status"] == "done":
+            scores, labels = contents["scores"], contents["labels"]
+            if scores.dtype != np.float32 or scores.ndim != 2 or not np.isfinite(scores).all():
+                raise ValueError("its scores are not a float32 matrix of finite numbers")
+            class_names = [str(label) for label in range(scores.shape[1])]
+            ImageSet(np.empty((len(scores), 1, 1, 1), "uint8"), labels, class_names, contents["patients"], "its scores")
+            ImageSet(contents["samples"], contents["sample_labels"], class_names, name="its samples")
+            if np.array([history[name] for name in ("step", "loss", "val_auc")]).dtype.kind not in "if":
+                raise ValueError("its history is not made of numbers")
+        return contents | {"row": row, "history": history}
     except Exception as error:  # damaged data raise many kinds of errors
         raise ValueError(f"{path} cannot be read as a trial ({error}); delete it to run that trial again") from error
 
@@ -107,59 +149,51 @@ def read_trials(out):
 
 
 def table(rows, arms):
-    """Returns rows of trials, a dict from (arm, seed), as a DataFrame in the order of seeds and `arms`."""
+    """Returns the rows of trials, a dict from (arm, seed), as a DataFrame in the order of seeds and `arms`."""
     order = sorted(rows, key=lambda key: (key[1], arms.index(key[0])))
     return pd.DataFrame([rows[key] for key in order], columns=COLUMNS)
 
 
 def load(out):
-    """Reads what a study's folder holds so far, finished or not.
+    """Reads the results in a study's folder, whether the study is finished or not.
 
     Returns:
         Results.
 
     Raises:
-        ValueError: if `out` holds no study, or a file that cannot be read.
+        ValueError: if `out` holds no study, or a file that is damaged or of another study; names it.
     """
-    out = Path(out)
-    if not (out / "study.json").exists():
-        raise ValueError(f"{out} holds no study: it has no study.json")
-    settings = read_json(out / "study.json")
-    try:
-        arms, class_names = list(settings["arms"]), [str(name) for name in settings["class_names"]]
-        files = read_trials(out)
-        unknown = sorted({arm for arm, _ in files} - set(arms))
-        if unknown:
-            raise ValueError(f"{out} holds trials of {', '.join(unknown)}, which its study.json does not name")
-        trials = table({key: contents["row"] for key, contents in files.items()}, arms)
-        done = {key: contents for key, contents in files.items() if contents["row"]["status"] == "done"}
-        done = {key: done[key] for key in zip(trials["arm"], trials["seed"], strict=True) if key in done}
-        arms = [arm for arm in arms if any(key[0] == arm for key in done)]
-        seeds = sorted({seed for _, seed in done if all((arm, seed) in done for arm in arms)})
-        first = next(iter(done.values()), {"labels": np.empty(0, int), "patients": np.empty(0, str)})
-        for key, contents in done.items():
-            same = np.array_equal(contents["labels"], first["labels"])
-            if not same or contents["scores"].shape[1] != len(class_names):
-                raise ValueError(
-                    f"{trial_path(out, *key)} has scores of other images or classes than the other trials; delete it "
-                    "to run that trial again"
-                )
-        samples = {}
-        for (arm, _), contents in done.items():
-            if arm not in samples:
-                samples[arm] = ImageSet(contents["samples"], contents["sample_labels"], class_names, name=arm)
-        return Results(
-            trials=trials,
-            scores={arm: np.stack([done[arm, seed]["scores"] for seed in seeds]) for arm in arms} if seeds else {},
-            seeds=seeds,
-            labels=first["labels"],
-            patients=first["patients"],
-            histories={key: contents["history"] for key, contents in done.items()},
-            samples=samples,
-            settings=settings,
-        )
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise ValueError(f"{out} is damaged: {type(error).__name__}: {error}; choose another folder") from error
+    settings, contents = read_settings(out), read_trials(out)
+    arms, class_names = list(settings["arms"]), settings["class_names"]
+    unknown = sorted({arm for arm, _ in contents} - set(arms))
+    if unknown:
+        raise ValueError(f"{out} holds trials of {', '.join(unknown)}, which are not among the arms in its study.json")
+    trials = table({key: trial["row"] for key, trial in contents.items()}, arms)
+    order = zip(trials["arm"], trials["seed"], strict=True)
+    done = {key: contents[key] for key in order if contents[key]["row"]["status"] == "done"}
+    arms = [arm for arm in arms if any(key[0] == arm for key in done)]
+    seeds = sorted({seed for _, seed in done if all((arm, seed) in done for arm in arms)})
+    first = next(iter(done.values()), {"labels": np.empty(0, int), "patients": np.empty(0, str)})
+    samples = {}
+    for (arm, seed), trial in done.items():
+        same = all(np.array_equal(trial[name], first[name]) for name in ("labels", "patients"))
+        if not same or trial["scores"].shape[1] != len(class_names):
+            raise ValueError(
+                f"{trial_path(out, arm, seed)} has scores of other images or classes than the other trials; delete it "
+                "to run that trial again"
+            )
+        if arm not in samples:
+            samples[arm] = ImageSet(trial["samples"], trial["sample_labels"], class_names, name=arm)
+    return Results(
+        trials=trials,
+        scores={arm: np.stack([done[arm, seed]["scores"] for seed in seeds]) for arm in arms} if seeds else {},
+        seeds=seeds,
+        labels=first["labels"],
+        patients=first["patients"],
+        histories={key: trial["history"] for key, trial in done.items()},
+        samples=samples,
+        settings=settings,
+    )
 
 
 def save(results, summary, out):

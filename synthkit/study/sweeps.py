@@ -1,4 +1,4 @@
-"""Studies of how much: synthetic images a real one, and how many real ones there are."""
+"""Sweeps: studies of the ratio of synthetic to real images, and of the number of real images."""
 
 import pandas as pd
 
@@ -9,44 +9,44 @@ REAL_SHARES = (0.25, 0.5, 1.0)
 
 
 def arms(name, synthesizer, ratios=RATIOS, real_shares=REAL_SHARES):
-    """Makes the arms of a sweep: for every share of the real images a baseline of its own and every ratio.
+    """Makes the arms of a sweep: for every fraction of the real images, a baseline and an arm for every ratio.
 
     Args:
-        name: what to call the synthetic images.
-        synthesizer: callable `(train: ImageSet, labels, seed) → ImageSet`; it sees the same share of the real images
+        name: name of the synthetic images.
+        synthesizer: callable `(train: ImageSet, labels, seed) → ImageSet`; it gets the same fraction of the real images
             as the classifier.
-        ratios: synthetic images a real one.
-        real_shares: of the real training images.
+        ratios: ratios of synthetic to real images.
+        real_shares: fractions of the real training images.
 
     Returns:
         list of study.Arm, for `study.run`.
     """
-    found = []
-    for share in real_shares:
-        on = "" if share == 1 else f" on {share:.0%}"
-        found.append(Arm(f"real{on}", real_share=share))
-        found += [Arm(f"{name} ×{ratio:g}{on}", synthesizer, ratio, real_share=share) for ratio in ratios]
-    return found
+    result = []
+    for fraction in real_shares:
+        on = "" if fraction == 1 else f" on {fraction:.0%}"
+        result.append(Arm(f"real{on}", real_share=fraction))
+        result += [Arm(f"{name} ×{ratio:g}{on}", synthesizer, ratio, real_share=fraction) for ratio in ratios]
+    return result
 
 
 def table(results, draws=2000):
     """Compares every arm of a sweep with the baseline that had the same real images.
 
     Args:
-        results: `results.Results` of a study of `arms`.
-        draws: bootstrap samples of the patients.
+        results: study.Results of a study of `arms`.
+        draws: int, bootstrap samples of the patients.
 
     Returns:
-        pandas.DataFrame: `statistics.summarize`'s columns with `ratio` (0 for a baseline) and `real_share`. Holm's
-        correction runs over the arms of one share.
+        pandas.DataFrame: the columns of `statistics.summarize`, and `ratio` (0 for a baseline) and `real_share`. Holm's
+        correction is over the arms with the same fraction of the real images.
     """
-    how = results.settings["arms"]
-    shares = {arm: how[arm].get("real_share", 1.0) for arm in results.scores}
-    parts = []
-    for share in sorted(set(shares.values())):
-        group = [arm for arm in shares if shares[arm] == share]
-        baseline = "real" if share == 1 else f"real on {share:.0%}"
-        part = results.summary(draws, baseline=baseline, arms=group)
-        ratios = [0.0 if arm == baseline else how[arm]["ratio"] for arm in part["arm"]]
-        parts.append(part.assign(ratio=ratios, real_share=share))
-    return pd.concat(parts, ignore_index=True)
+    settings = results.settings["arms"]
+    fractions = {arm: settings[arm].get("real_share", 1.0) for arm in results.scores}
+    summaries = []
+    for fraction in sorted(set(fractions.values())):
+        group = [arm for arm in fractions if fractions[arm] == fraction]
+        baseline = "real" if fraction == 1 else f"real on {fraction:.0%}"
+        summary = results.summary(draws, baseline=baseline, arms=group)
+        ratios = [0.0 if arm == baseline else settings[arm]["ratio"] for arm in summary["arm"]]
+        summaries.append(summary.assign(ratio=ratios, real_share=fraction))
+    return pd.concat(summaries, ignore_index=True)

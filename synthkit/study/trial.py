@@ -16,11 +16,11 @@ from synthkit.statistics import accuracy, score
 from synthkit.study.arms import synthesize
 from synthkit.study.results import COLUMNS
 
-SAMPLES = 8  # images of each class kept from every trial, to look at
+SAMPLES = 8  # images of each class that every trial keeps, to look at
 
 
 class Trials:
-    """Runs a study's trials, one after the other; the network is built and traced once.
+    """Runs the trials of a study one after the other; the network is built and traced once.
 
     Args:
         splits: Splits.
@@ -43,11 +43,13 @@ class Trials:
         Args:
             arm: Arm.
             seed: int.
-            on_stage: callable `(name of the stage)`, called as each begins, or None.
+            on_stage: callable `(name of the stage)`, called when a stage begins, or None.
             on_step: callable `()`, called after every gradient step, or None.
 
         Returns:
-            dict, the contents of the trial's file: `row` and `history` as JSON, test scores, labels, patients, samples.
+            dict, the contents of the trial's file: `row` and `history` as JSON; test scores, labels and patients;
+            sample images and their labels. A trial that fails has no history, scores or samples, and the reason in
+            `row`.
         """
         began = time.perf_counter()
         on_stage = on_stage or (lambda stage: None)
@@ -84,14 +86,14 @@ class Trials:
                 samples = _augmented(samples, arm.augment, network_seed)
             contents |= {"scores": scores, "samples": samples.images, "sample_labels": samples.labels}
             contents["history"] = json.dumps(history)
-        except Exception as error:  # a synthesizer may be anybody's code: its trial fails, the study continues
+        except Exception as error:  # a synthesizer may be a user's own code: its trial fails, the study continues
             row["status"] = f"failed: {_reason(error)}"
         row["seconds"] = round(time.perf_counter() - began, 3)
         return contents | {"row": json.dumps(row)}
 
 
 def _augmented(samples, augment, seed):
-    """Returns samples as the classifier sees them in an arm with augmentation."""
+    """Returns samples as the classifier gets them in an arm with augmentation."""
     batch = to_dataset(samples, len(samples), shuffle_seed=seed, augment=augment, one_hot=True)
     images, labels = (tensor.numpy() for tensor in next(iter(batch)))
     images = np.round(images * 255).astype("uint8")
@@ -99,7 +101,7 @@ def _augmented(samples, augment, seed):
 
 
 def failure(arm, seed, reason):
-    """Returns the contents of the file of a trial that ended before it could report anything."""
+    """Returns the contents of the file of a trial whose process died."""
     row = dict.fromkeys(COLUMNS, np.nan) | {"arm": arm, "seed": seed, "status": f"failed: {reason}"}
     return {"row": json.dumps(row)}
 
@@ -108,12 +110,12 @@ def _reason(error):
     """Returns why a trial failed, on one line."""
     text = " ".join(str(error).split())
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
-        return f"out of memory; take smaller images or batches, or fewer trials at a time ({text[:200]})"
+        return f"out of memory; use smaller images or batches, or fewer trials at a time ({text[:200]})"
     return f"{type(error).__name__}: {text[:500]}"
 
 
 def pack(splits, arms, **options):
-    """Packs what `run_packed` needs to run any of a study's trials.
+    """Packs everything that `run_packed` needs to run any trial of a study.
 
     Args:
         splits: Splits.
@@ -121,8 +123,8 @@ def pack(splits, arms, **options):
         options: further arguments of `Trials`.
 
     Returns:
-        list: bytes, and the images of the three sets. The images are separate so that joblib's back ends send them once
-        to each process, or not at all where it can map the same file.
+        list: bytes, and the images of the training, validation and test set. The images are separate so that joblib
+        sends them to each process only once, or not at all where the process can map the same file.
     """
     fields = [field.name for field in dataclasses.fields(ImageSet) if field.name != "images"]
     sets = [{name: getattr(imageset, name) for name in fields} for imageset in splits]
@@ -131,19 +133,19 @@ def pack(splits, arms, **options):
 
 
 _one_at_a_time = threading.Lock()  # a worker may have several threads, but only one network and Keras random state
-_unpacked = {}  # the plan that this process worked on last: (Trials, arms by name)
+_unpacked = {}  # from the plan that this process used last to (Trials, arms by name)
 
 
 def run_packed(plan, train, validation, test, arm, seed):
-    """Runs one trial of `pack`'s plan, in whatever process this is.
+    """Runs one trial in a worker process.
 
     Args:
         plan, train, validation, test: as `pack` returns them.
-        arm: its name.
+        arm: str, name of the arm.
         seed: int.
 
     Returns:
-        dict, as `Trials.run`.
+        dict, as `Trials.run` returns it.
     """
     with _one_at_a_time:
         if plan not in _unpacked:

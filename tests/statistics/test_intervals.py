@@ -1,37 +1,28 @@
+import itertools
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from synthkit import statistics
-from synthkit.statistics import intervals as areas
 from tests.statistics.asah import POOR, S100B, WFNS
 
 
 def brute(positive, scores):
-    """DeLong et al. 1988, equations 3 to 6, every pair on its own. Returns areas and covariance matrix."""
-    found, cases, controls = [], [], []
-    for s in scores:
-        wins = np.array([[1.0 * (x > y) + 0.5 * (x == y) for y in s[~positive]] for x in s[positive]])
-        found.append(wins.mean())
-        cases.append(wins.mean(1))
-        controls.append(wins.mean(0))
-    m, n = positive.sum(), (~positive).sum()
-    covariance = np.empty((len(scores), len(scores)))
-    for i in range(len(scores)):
-        for j in range(len(scores)):
-            s10 = np.sum((cases[i] - found[i]) * (cases[j] - found[j])) / (m - 1)
-            s01 = np.sum((controls[i] - found[i]) * (controls[j] - found[j])) / (n - 1)
-            covariance[i, j] = s10 / m + s01 / n
-    return np.array(found), covariance
+    """DeLong et al. 1988, equations 3 to 6, every pair on its own. Returns the area and its variance."""
+    wins = np.array([[1.0 * (x > y) + 0.5 * (x == y) for y in scores[~positive]] for x in scores[positive]])
+    cases, controls, area = wins.mean(1), wins.mean(0), wins.mean()
+    s10 = np.sum((cases - area) ** 2) / (len(cases) - 1)
+    s01 = np.sum((controls - area) ** 2) / (len(controls) - 1)
+    return area, s10 / len(cases) + s01 / len(controls)
 
 
-def test_agrees_with_the_definition_with_ties():
+def test_delong_agrees_with_the_definition_with_ties():
     rng = np.random.default_rng(0)
     positive = rng.random(90) < 0.4
-    scores = np.round(rng.normal(size=(3, 90)) + positive, 1)
-    ours, theirs = areas.delong_covariance(positive, scores), brute(positive, scores)
-    assert ours[0] == pytest.approx(theirs[0], abs=1e-12)
-    assert ours[1] == pytest.approx(theirs[1], abs=1e-12)
+    scores = np.round(rng.normal(size=90) + positive, 1)
+    ours = statistics.delong(positive, scores)
+    assert (ours.value, ours.error**2) == pytest.approx(brute(positive, scores), abs=1e-12)
 
 
 def test_variance_agrees_with_proc():
@@ -43,54 +34,81 @@ def test_variance_agrees_with_proc():
     assert s100b.error**2 == pytest.approx(0.00266868245717244, abs=1e-12)
 
 
-def test_paired_test_agrees_with_proc():
-    # pROC's tests, test-roc.test.R: roc.test(r.wfns, r.s100b).
-    found = statistics.delong_test(POOR, S100B, WFNS)
-    assert found.value / found.error == pytest.approx(2.20898359144091, abs=1e-9)
-    assert found.p == pytest.approx(0.0271757822291882, abs=1e-9)
-    assert (found.low, found.high) == pytest.approx((0.0104061769564846, 0.174214419249478), abs=1e-9)
-
-
-def test_two_classifiers_of_the_same_order_do_not_differ():
-    found = statistics.delong_test(POOR, WFNS, 2.0 * WFNS)
-    assert (found.value, found.error, found.p) == (0, 0, 1)
-
-
-def test_one_vs_rest_of_two_classes_is_delong():
+def test_delong_agrees_with_the_bootstrap():
     scores = np.stack([-S100B, S100B], axis=1)
-    ours, binary = statistics.delong_one_vs_rest(POOR.astype(int), scores), statistics.delong(POOR, S100B)
-    assert ours == pytest.approx(binary, abs=1e-12)
+    draws = statistics.auc(POOR.astype(int), scores, statistics.patient_weights(np.arange(113), 4000, seed=3))
+    assert statistics.delong(POOR, S100B).error == pytest.approx(draws.std(), rel=0.05)
 
 
-def test_one_vs_rest_agrees_with_the_bootstrap():
-    rng = np.random.default_rng(2)
-    labels = rng.choice(4, 600, p=[0.4, 0.3, 0.2, 0.1])
-    scores = rng.normal(size=(600, 4)) + 1.0 * np.eye(4)[labels]
-    found = statistics.delong_one_vs_rest(labels, scores)
-    drawn = statistics.auc(labels, scores, statistics.patient_weights(np.arange(600), 4000, seed=3))
-    assert found.value == pytest.approx(statistics.auc(labels, scores))
-    assert found.error == pytest.approx(drawn.std(), rel=0.05)
+def test_a_perfect_classifier_has_no_variance():
+    assert statistics.delong([True, True, False, False], [3, 4, 1, 2]) == (1, 0, 1, 1, 0)
 
 
-def test_interval_covers_the_truth():
+def test_delongs_interval_covers_the_truth():
     rng = np.random.default_rng(3)
     positive = np.arange(120) < 60
     truth = stats.norm.cdf(1 / np.sqrt(2))
-    found = [statistics.delong(positive, rng.normal(size=120) + positive) for _ in range(600)]
-    assert np.mean([f.low <= truth <= f.high for f in found]) == pytest.approx(0.95, abs=0.03)
+    estimates = [statistics.delong(positive, rng.normal(size=120) + positive) for _ in range(600)]
+    assert np.mean([estimate.low <= truth <= estimate.high for estimate in estimates]) == pytest.approx(0.95, abs=0.03)
 
 
-def test_error_from_the_area_alone():
-    # Hanley and McNeil's example: 0.893 from 51 abnormal and 58 normal images has an error of 0.032.
+def test_standard_error_from_the_area_alone():
+    # Hanley and McNeil's example: 0.893 from 51 abnormal and 58 normal images has a standard error of 0.032.
     assert statistics.hanley_mcneil(0.893, 51, 58) == pytest.approx(0.032, abs=6e-4)
-    # Normal scores of equal variance come near to their model.
+    # Normal scores of equal variance are close to their model.
     rng = np.random.default_rng(4)
     positive = np.arange(300) < 100
-    areas_found = [statistics.delong(positive, rng.normal(size=300) + positive).value for _ in range(800)]
+    areas = [statistics.delong(positive, rng.normal(size=300) + positive).value for _ in range(800)]
     truth = stats.norm.cdf(1 / np.sqrt(2))
-    assert statistics.hanley_mcneil(truth, 100, 200) == pytest.approx(np.std(areas_found), rel=0.12)
+    assert statistics.hanley_mcneil(truth, 100, 200) == pytest.approx(np.std(areas), rel=0.12)
 
 
 def test_a_class_of_one_image_is_refused():
     with pytest.raises(ValueError, match="Received: 1 positive and 4 negative"):
         statistics.delong(np.arange(5) < 1, np.arange(5))
+
+
+@pytest.mark.parametrize(
+    ("right", "total", "theirs"),
+    [
+        # statsmodels 0.15.0, proportion_confint(method="wilson").
+        (241, 341, (0.656336710849522, 0.7525468395280887)),
+        (126, 156, (0.7387540136654593, 0.8618411054499775)),
+        (135, 156, (0.8029674974291915, 0.9102392065203898)),
+        (0, 20, (0.0, 0.1611251580528194)),
+    ],
+)
+def test_wilson_agrees_with_statsmodels(right, total, theirs):
+    assert statistics.wilson(right, total) == pytest.approx(theirs, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("first_only", "second_only", "theirs"),
+    # statsmodels 0.15.0, mcnemar(exact=True).
+    [(10, 19, 0.13604594767093658), (0, 9, 0.00390625), (30, 56, 0.0066739231422248664), (3, 3, 1.0)],
+)
+def test_mcnemar_agrees_with_statsmodels(first_only, second_only, theirs):
+    assert statistics.mcnemar(first_only, second_only) == pytest.approx(theirs, abs=1e-12)
+    assert statistics.mcnemar(second_only, first_only) == pytest.approx(theirs, abs=1e-12)
+
+
+def test_mcnemar_of_classifiers_that_always_agree():
+    assert statistics.mcnemar(0, 0) == 1
+
+
+@pytest.mark.parametrize(("first", "second", "total"), [(5, 8, 10), (8, 5, 10), (3, 3, 9), (0, 4, 9), (9, 10, 10)])
+def test_mcnemar_range_is_that_of_all_tables_with_these_totals(first, second, total):
+    p_values = [
+        statistics.mcnemar(a, b)
+        for both, a, b in itertools.product(range(total + 1), repeat=3)
+        if both + a == first and both + b == second and both + a + b <= total
+    ]
+    assert statistics.mcnemar_range(first, second, total) == pytest.approx((min(p_values), max(p_values)))
+
+
+def test_newcombe_agrees_with_statsmodels():
+    # statsmodels 0.15.0, confint_proportions_2indep(552, 660, 526, 660, method="newcomb").
+    value, low, high, p = statistics.newcombe(526, 660, 552, 660)
+    assert value == pytest.approx(26 / 660)
+    assert (low, high) == pytest.approx((-0.002394469634958603, 0.0810750238088424), abs=1e-12)
+    assert 0.05 < p < 0.1

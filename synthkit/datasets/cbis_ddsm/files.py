@@ -6,7 +6,6 @@ stands. What: a mammogram if the case has no abnormality's number; else a mask i
 levels, and a crop if they have more, whatever the folder or the table says.
 """
 
-import os
 import re
 from pathlib import Path
 
@@ -16,13 +15,13 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from synthkit import _workers
-from synthkit._files import check_name, read_csv
+from synthkit._files import read_csv
 from synthkit.datasets import dicom
-from synthkit.datasets.reading import SUFFIXES, read_image, read_size
+from synthkit.datasets.layout import files_below
+from synthkit.datasets.reading import SUFFIXES, is_dicom, read_image, read_size
 
 CASE = re.compile(r"(?:Mass|Calc)-(?:Training|Test)_P_\d{5}_(?:LEFT|RIGHT)_(?:CC|MLO)(?:_\d{1,2})?")
 SERIES = re.compile(r"\d+(?:\.\d+){5,}")
-DICOM = (".dcm", ".dicom")
 DESCRIPTIONS = {"full mammogram images": "full", "cropped images": "crop", "ROI mask images": "mask"}
 PATHS = {"full": "image_file_path", "crop": "cropped_image_file_path", "mask": "roi_mask_file_path"}
 CRASHED = "its decoder crashed or ran out of memory, twice. Replace it or take it out"
@@ -45,7 +44,7 @@ def scan(root, table, below, *, jobs=1, progress=False):
         (empty for files that are joined), `pixels` (`dicom.Rows` of files that need no decoding, so that nobody has to
         parse their headers again, or None).
     """
-    paths = [path for path in below if path.lower().endswith(DICOM + SUFFIXES)]
+    paths = [path for path in below if _is_image(root, path)]
     listed = _listed([Path(root) / path for path in below if path.endswith("dicom_info.csv")])
     tasks = {path: (root, path, listed.get(path.split("/jpeg/")[-1].removeprefix("jpeg/"))) for path in paths}
     found = {}
@@ -57,14 +56,15 @@ def scan(root, table, below, *, jobs=1, progress=False):
     return _assign(pd.DataFrame([found[path] for path in paths], columns=columns), table)
 
 
+def _is_image(root, path):
+    suffix = Path(path).suffix.lower()
+    return suffix in SUFFIXES or (suffix in ("", ".ima", ".img") and is_dicom(Path(root) / path))
+
+
 def find(root):
     """Returns the paths of all files below a folder, relative to it, in their order, without hidden ones."""
-    paths, start = [], len(os.path.join(root, ""))
-    for folder, _, names in os.walk(root):
-        paths += [os.path.join(folder, name)[start:].replace(os.sep, "/") for name in names if name[0] != "."]
-    for path in paths:
-        check_name(path)
-    return sorted(paths)
+    paths, _ = files_below(root)
+    return ["/".join(path) for path in paths]
 
 
 def describe(root, path, listed=None):
@@ -80,7 +80,7 @@ def describe(root, path, listed=None):
     rows = columns = 0
     two_levels = pixels = None
     try:
-        if path.lower().endswith(DICOM):
+        if is_dicom(Path(root) / path):
             header = dicom.read_header(Path(root) / path)
             case = dicom.text(header, "PatientID") or dicom.text(header, "PatientName")
             series = dicom.text(header, "SeriesInstanceUID") or series
@@ -157,9 +157,10 @@ def _assign(files, table):
     files["case"] = files["case"].where(known, files["series"].map(by_series).fillna(""))
     full = files["case"].isin(mammograms)
     sizes = dict(zip(files["case"][full], zip(files["rows"][full], files["columns"][full], strict=True), strict=True))
+    many_levels = set(files["case"][files["two_levels"].eq(False)])
     kinds, problems, taken = [], [], {}
     for row in files.itertuples():
-        kind, problem = _kind(row, mammograms, sizes), row.problem
+        kind, problem = _kind(row, mammograms, sizes, many_levels), row.problem
         if not row.case:
             problem = problem or "neither its header nor its path names a case of the tables"
         elif not kind:
@@ -176,7 +177,7 @@ def _assign(files, table):
     return files[["file", "case", "kind", "description", "rows", "columns", "problem", "pixels"]]
 
 
-def _kind(file, mammograms, sizes):
+def _kind(file, mammograms, sizes, many_levels):
     """Returns full, crop, mask, or nothing where that cannot be told."""
     described = DESCRIPTIONS.get(file.description, "")
     if file.case in mammograms:
@@ -185,6 +186,9 @@ def _kind(file, mammograms, sizes):
         return described if described != "full" else ""
     if not file.two_levels:
         return "crop"
+    # Of two files of a case, the one with many grey levels is the crop, whatever they are called and however large.
+    if file.case in many_levels:
+        return "mask"
     # A crop of two grey levels is no mask unless it is as large as the mammogram.
     same_size = sizes.get(file.case.rpartition("_")[0]) == (file.rows, file.columns)
     return "crop" if described == "crop" and not same_size else "mask"

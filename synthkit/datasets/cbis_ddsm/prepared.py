@@ -24,9 +24,10 @@ from synthkit import _workers
 from synthkit._files import claim, harmless, locked, replacing, unwritable
 from synthkit.datasets import dicom
 from synthkit.datasets.cbis_ddsm import preprocessing
-from synthkit.datasets.cbis_ddsm.files import CRASHED, DICOM, find, read_grey
+from synthkit.datasets.cbis_ddsm.files import CRASHED, find, read_grey
 from synthkit.datasets.cbis_ddsm.tables import CLASS_NAMES, read_tables
 from synthkit.datasets.cbis_ddsm.tables import index as join_files
+from synthkit.datasets.reading import is_dicom
 from synthkit.imageset import ImageSet, Splits
 from synthkit.splitting import deal
 
@@ -113,8 +114,7 @@ def read_file(path):
 
 def open_file(path):
     """Opens a DICOM or JPEG file of the collection: uint8 or uint16 `(height, width)`, 0 black, read or yet to be."""
-    is_dicom = str(path).lower().endswith(DICOM)
-    return dicom.open_pixels(path) if is_dicom else read_grey(path)
+    return dicom.open_pixels(path) if is_dicom(path) else read_grey(path)
 
 
 def _prepare_file(root, file, pixels, image_size, options):

@@ -72,6 +72,8 @@ def check():
 def __getattr__(name):
     if name in __all__:
         return importlib.import_module(f"synthkit.{name}")
+    if name == "dicom":  # its address before this layout, until version 0.2
+        return importlib.import_module("synthkit.datasets.dicom")
     raise AttributeError(f"module 'synthkit' has no attribute {name!r}")
 
 

@@ -1,6 +1,7 @@
 """The command line: `synthkit study` and `synthkit prepare`, or `python -m synthkit study` and so on."""
 
 import argparse
+import contextlib
 import re
 import sys
 import textwrap
@@ -16,6 +17,7 @@ PROFILES = {
     "ratio": {"fast": 5.0, "full": 5.0},  # of synthetic to real images
     "learning_rate": {"fast": 2e-3, "full": 1e-3},
 }
+POSITIVE = ("malignant", "malign", "cancer", "positive", "disease", "diseased", "abnormal")
 
 
 def main(argv=None):
@@ -24,6 +26,9 @@ def main(argv=None):
     Returns:
         int, the exit status: 0, or 2 for an error that the user can correct, or 130 if interrupted.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a console may lack characters of a file's name
     arguments = parser().parse_args(argv)
     from synthkit import _workers
 
@@ -62,13 +67,18 @@ def _study(arguments):
         make_folder(arguments.generators, "fitted generators")
     per_class = arguments.per_class or (profile["per_class"] if phantoms else None)
     # Each seed draws a tenth of the phantoms, so two seeds share a tenth of theirs. More would make them too similar.
-    options = {"patients": arguments.patients, "train": 20 * (per_class or 0), "progress": sys.stderr.isatty()}
-    splits = datasets.load(arguments.data, arguments.image_size, **options)
+    options = {name: getattr(arguments, name) for name in ("patients", "labels", "keep_aspect", "validation", "test")}
+    options |= {"train": 20 * (per_class or 0), "progress": sys.stderr.isatty()}
+    try:
+        splits = datasets.load(arguments.data, arguments.image_size, **options)
+    except (ValueError, OSError):
+        for folder in (out / "trials", out):  # a failed command leaves no empty folder
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
     if arguments.drop_near_duplicates:
         splits = splitting.without_near_duplicates(splits)
-    positive = arguments.positive
-    if positive is None and "malignant" in splits.train.class_names:
-        positive = "malignant"
+    positive = arguments.positive or _positive_class(splits.train.class_names)
     steps = {name: arguments.steps or row.steps[arguments.profile] for name, row in catalogue.CLASSIFIERS.items()}
     recipe = {"steps": steps[arguments.classifier], "learning_rate": profile["learning_rate"]}
     if arguments.recipe and arguments.steps:
@@ -107,6 +117,12 @@ def _study(arguments):
     if failed:
         raise ValueError(f"{failed} trials failed: see {out / 'trials.csv'}. Run the same command to try them again")
     return 0
+
+
+def _positive_class(class_names):
+    """Returns the class that is called malignant or the like, whatever the case; None if there is none or several."""
+    names = [name for name in class_names if name.casefold() in POSITIVE]
+    return names[0] if len(names) == 1 else None
 
 
 def _arm_names(text, phantoms):
@@ -199,6 +215,15 @@ def _add_study(commands, prog):
         help="for a folder of images: a CSV file with the columns file and patient, or a regular expression whose "
         "groups are the patient in the path of a file",
     )
+    add(
+        "--labels",
+        metavar="CSV",
+        help="for a folder of images: a table with the file and the class of each (columns such as image_id and dx, or "
+        "one-hot), and optionally its patient and its split",
+    )
+    add("--validation", type=_size, metavar="N", help="for a folder of images: number or fraction to validate on (0.1)")
+    add("--test", type=_size, metavar="N", help="for a folder of images: number or fraction to test on (0.2)")
+    add("--keep-aspect", action="store_true", help="for a folder of images: pad to squares instead of stretching")
     add("--positive", metavar="CLASS", help="positive class for sensitivity (default: malignant, if there is one)")
     add("--per-class", type=_positive, metavar="N", help="real training images of each class, drawn for every seed")
     add(
@@ -277,6 +302,17 @@ def _positive(text):
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected an integer of at least 1, received {text!r}")
     return value
+
+
+def _size(text):
+    """Reads a number of images or a fraction of them."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not (0 < value < 1 or (value >= 1 and value.is_integer())):
+        raise argparse.ArgumentTypeError(f"expected a fraction between 0 and 1 or a whole number, received {text!r}")
+    return value if value < 1 else int(value)
 
 
 def _epochs(text):

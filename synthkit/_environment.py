@@ -1,9 +1,14 @@
 """The machine and the package versions that results depend on."""
 
 import importlib.metadata
+import json
 import os
 import platform
 import sys
+from pathlib import Path
+
+# What Keras must be set to.
+NEEDED = {"backend": "tensorflow", "image_data_format": "channels_last", "floatx": "float32"}
 
 
 def import_tensorflow():
@@ -14,7 +19,11 @@ def import_tensorflow():
 
     Returns:
         the module.
+
+    Raises:
+        ValueError: if TensorFlow is not installed, or Keras uses another backend, data format or float type.
     """
+    check_keras()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     sys.stderr.flush()
@@ -23,10 +32,34 @@ def import_tensorflow():
         os.dup2(devnull.fileno(), 2)
         try:
             import tensorflow
+        except ImportError as error:
+            raise ValueError(f"synthkit needs TensorFlow ({error}); run pip install tensorflow") from error
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
     return tensorflow
+
+
+def check_keras():
+    """Raises ValueError if Keras is set to something that synthkit does not work with; says how to change it."""
+    file = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "keras.json"
+    try:
+        settings = dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        settings = {}
+    settings = {name: settings.get(name, needed) for name, needed in NEEDED.items()}
+    settings["backend"] = os.environ.get("KERAS_BACKEND") or settings["backend"]
+    if "keras" in sys.modules:
+        config = sys.modules["keras"].config
+        settings = {name: getattr(config, name)() for name in NEEDED}
+    wrong = {name: value for name, value in settings.items() if value != NEEDED[name]}
+    if wrong:
+        received = ", ".join(f"{name} {value!r}" for name, value in wrong.items())
+        needed = ", ".join(f"{name} {NEEDED[name]!r}" for name in wrong)
+        raise ValueError(
+            f"synthkit works with Keras's {needed}. Received: {received}; change it in {file}"
+            + (" or set KERAS_BACKEND=tensorflow" if "backend" in wrong else "")
+        )
 
 
 def versions():

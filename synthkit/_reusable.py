@@ -14,6 +14,10 @@ class ProcessCache(dict):
     def __reduce__(self):
         return ProcessCache, ()
 
+    def identity(self):
+        """Returns None: what is cached has no influence on results (`_identity.describe`)."""
+        return None
+
 
 def reusable(build):
     """Makes a compiled model that can start over: new weights, a new optimizer, the same traced graphs.

@@ -132,7 +132,7 @@ def _arm(name, settings, done):
         texts = []  # an arm of the user's own
     trials = done[done["arm"] == name]
     images = [f"{trials[column].iloc[0]:.0f}" if len(trials) else "" for column in ("n_real", "n_synthetic")]
-    others = [f"{key} {value}" for key, value in settings.items() if key != "ratio"]
+    others = [f"{key} {value}" for key, value in settings.items() if key not in ("ratio", "code")]
     return {"name": name, "text": "; ".join(texts), "images": images, "settings": ", ".join(others)}
 
 

@@ -58,7 +58,10 @@ DOCUMENTS = {
 }
 DOCUMENTS |= {".db", ".log", ".rtf", ".doc", ".docx", ".py", ".ipynb"}
 JUNK_FOLDERS = {"__macosx", "@eadir", "$recycle.bin", "__pycache__"}
-CARD_PICTURES = {("contact_sheet.png",), ("nearest_pairs.png",)}  # of a folder that generate wrote; no images of the set
+CARD_PICTURES = {
+    ("contact_sheet.png",),
+    ("nearest_pairs.png",),
+}  # of a folder that generate wrote; no images of the set
 HOW = "Expected ROOT/CLASS/image, or ROOT/train/CLASS/image and ROOT/test/CLASS/image"
 
 

@@ -11,6 +11,31 @@ A generator is a `keras.Model` that is `fit` on a data set of `(images, labels)`
 - `callbacks`: sample grids, early warnings, the best epoch, checkpoints.
 """
 
+# Imported here, so that Keras knows their classes when it loads a saved generator.
+from synthkit.generators import (
+    callbacks,
+    conv_cgan,
+    conv_cvae,
+    diffusion,
+    mammography_cgan,
+    medmnist_autoencoder,
+    medmnist_cgan,
+    medmnist_cvae,
+    skin_dcgan,
+)
 from synthkit.generators.adapter import synthesizer
 
-__all__ = ["synthesizer"]
+vae = medmnist_cvae  # its address before this layout, until version 0.2
+
+__all__ = [
+    "callbacks",
+    "conv_cgan",
+    "conv_cvae",
+    "diffusion",
+    "mammography_cgan",
+    "medmnist_autoencoder",
+    "medmnist_cgan",
+    "medmnist_cvae",
+    "skin_dcgan",
+    "synthesizer",
+]

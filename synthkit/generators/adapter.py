@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 
 from synthkit._environment import versions
 from synthkit._files import replacing
+from synthkit._identity import describe
 from synthkit._reusable import ProcessCache, reusable
 from synthkit.imageset import ImageSet
 from synthkit.pipeline import to_dataset
@@ -66,6 +67,8 @@ def synthesizer(build, *, epochs=300, batch_size=128, augment=None, keep=None, p
             np.round(np.clip(images, 0, 1) * 255).astype("uint8"), labels, train.class_names, name=fitted[key].name
         )
 
+    augmentation = augment and getattr(augment, "__name__", type(augment).__name__)
+    synthesize.identity = lambda: [describe(build), epochs, batch_size, augmentation]
     return synthesize
 
 

@@ -104,3 +104,6 @@ def dense_cvae(image_shape, num_classes):
     model.compile(keras.optimizers.Adam(1e-3), jit_compile=False)
     model.optimizer.build(model.trainable_variables)
     return model
+
+
+conditional_vae = dense_cvae  # its name until version 0.2

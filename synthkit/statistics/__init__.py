@@ -8,7 +8,7 @@
 """
 
 from synthkit.statistics.estimates import MARGIN, Estimate, estimate, gap_closed, patient_weights
-from synthkit.statistics.intervals import delong, hanley_mcneil, mcnemar, mcnemar_range, newcombe, wilson
+from synthkit.statistics.intervals import delong, delong_test, hanley_mcneil, mcnemar, mcnemar_range, newcombe, wilson
 from synthkit.statistics.scores import MEASURES, accuracy, auc, brier, score
 from synthkit.statistics.simulation import error_rates, power_curve, simulate_study
 from synthkit.statistics.verdicts import holm, sentence, summarize, verdict
@@ -21,6 +21,7 @@ __all__ = [
     "auc",
     "brier",
     "delong",
+    "delong_test",
     "error_rates",
     "estimate",
     "gap_closed",

@@ -93,11 +93,16 @@ class Estimate:
         equivalence of average bioavailability", Journal of Pharmacokinetics and Biopharmaceutics 15, 1987.
         """
         if self.error == 0:
-            return float(abs(self.value) >= margin)
+            return 1.0  # scores that do not vary, such as perfect ones on a few images, show nothing about others
         return float(stats.t.sf((margin - abs(self.value)) / self.error, self.freedom))
 
     def detectable(self, level=0.05, power=0.8):
-        """Returns the smallest true difference that a test at `level` would have detected with probability `power`."""
+        """Returns the smallest true difference that a test at `level` would have detected with probability `power`.
+
+        NaN where the standard error is 0, so that nothing is known about other patients and seeds.
+        """
+        if np.ndim(self.error) == 0 and self.error == 0:
+            return np.nan
         return self.error * (stats.t.ppf(1 - level / 2, self.freedom) + stats.t.ppf(power, self.freedom))
 
     def seeds_needed(self, effect=MARGIN, level=0.05, power=0.8, most=1000):

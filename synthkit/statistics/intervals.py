@@ -36,9 +36,34 @@ def delong(positive, scores, level=0.95):
         Delong.
 
     Raises:
-        ValueError: if a class has fewer than two images.
+        ValueError: if a class has fewer than two images, or a score is not finite.
     """
-    positive, scores = np.asarray(positive, bool), np.asarray(scores)
+    below, above = _components(positive, scores)
+    found = _normal(below.mean(), np.cov(below) / len(below) + np.cov(above) / len(above), level, against=0.5)
+    return found._replace(low=float(np.clip(found.low, 0, 1)), high=float(np.clip(found.high, 0, 1)))
+
+
+def delong_test(positive, first, second, level=0.95):
+    """Tests whether two classifiers have the same AUC on the same images.
+
+    Args:
+        positive: bool `(n,)`, whether each image is of the positive class.
+        first, second: float `(n,)`, scores of the two classifiers.
+        level: confidence level of the interval.
+
+    Returns:
+        Delong, of the second AUC minus the first.
+
+    Raises:
+        ValueError: as `delong`.
+    """
+    below, above = (b - a for a, b in zip(_components(positive, first), _components(positive, second), strict=True))
+    return _normal(below.mean(), np.cov(below) / len(below) + np.cov(above) / len(above), level, against=0.0)
+
+
+def _components(positive, scores):
+    """Returns each positive image's fraction of negatives below it, and each negative's of positives above it."""
+    positive, scores = np.asarray(positive, bool), np.asarray(scores, float)
     cases, controls = scores[positive], scores[~positive]
     m, n = len(cases), len(controls)
     if min(m, n) < 2:
@@ -46,15 +71,20 @@ def delong(positive, scores, level=0.95):
             f"DeLong's variance needs at least 2 positive and 2 negative images. "
             f"Received: {m} positive and {n} negative"
         )
+    if not np.isfinite(scores).all():
+        raise ValueError(f"scores must be finite. Received: {np.sum(~np.isfinite(scores))} NaN or infinite ones")
     ranks = stats.rankdata(np.concatenate([cases, controls]))
-    below = (ranks[:m] - stats.rankdata(cases)) / n  # each positive image's fraction of negatives below it
-    above = 1 - (ranks[m:] - stats.rankdata(controls)) / m  # each negative image's fraction of positives above it
-    area, error = float(below.mean()), float(np.sqrt(np.cov(below) / m + np.cov(above) / n))
+    return (ranks[:m] - stats.rankdata(cases)) / n, 1 - (ranks[m:] - stats.rankdata(controls)) / m
+
+
+def _normal(value, variance, level, against):
+    value, error = float(value), float(np.sqrt(max(0.0, variance)))
+    if error == 0:  # perfect or identical scores: these images do not tell how much others would vary
+        return Delong(value, error, np.nan, np.nan, np.nan)
     half = error * stats.norm.ppf((1 + level) / 2)
-    distance = abs(area - 0.5)
-    # A perfect classifier has no variance.
-    p = 2 * stats.norm.sf(distance / error) if error else float(distance == 0)
-    return Delong(area, error, float(max(0.0, area - half)), float(min(1.0, area + half)), float(p))
+    return Delong(
+        value, error, float(value - half), float(value + half), float(2 * stats.norm.sf(abs(value - against) / error))
+    )
 
 
 def hanley_mcneil(area, positives, negatives):

@@ -18,7 +18,7 @@ def auc(labels, scores, weights=None, positive=None):
 
     `positive` is ignored.
     """
-    labels, scores = np.asarray(labels), np.asarray(scores)
+    labels, scores = np.asarray(labels), _finite(scores)
     columns = [1] if scores.shape[1] == 2 else range(scores.shape[1])
     table = np.ones((1, len(labels))) if weights is None else np.asarray(weights, float)
     areas = np.mean([_binary_auc(labels == column, scores[:, column], table) for column in columns], axis=0)
@@ -43,7 +43,7 @@ def _binary_auc(positive, scores, weights):
 
 def accuracy(labels, scores, weights=None, positive=None):
     """Fraction of images whose class has the highest score; `positive` is ignored."""
-    return _mean(np.asarray(scores).argmax(1) == np.asarray(labels), weights)
+    return _mean(_finite(scores).argmax(1) == np.asarray(labels), weights)
 
 
 def sensitivity(labels, scores, weights=None, positive=None):
@@ -72,7 +72,7 @@ def brier(labels, scores, weights=None, positive=None):
     Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 78, 1950, halved, so
     that with two classes it is the squared error of the positive class's probability.
     """
-    scores = np.asarray(scores, float)
+    scores = _finite(scores).astype(float)
     truth = np.eye(scores.shape[1])[np.asarray(labels)]
     return _mean(((scores - truth) ** 2).sum(1) / 2, weights)
 
@@ -101,7 +101,7 @@ def _fraction(part, rest):
 
 def _over_classes(metric, labels, scores, weights, positive):
     """Applies a metric of the weights of true positives, false negatives, false positives and true negatives."""
-    labels, predicted = np.asarray(labels), np.asarray(scores).argmax(1)
+    labels, predicted = np.asarray(labels), _finite(scores).argmax(1)
     table = np.ones((1, len(labels))) if weights is None else np.asarray(weights, float)
     values = []
     for label in range(np.asarray(scores).shape[1]) if positive is None else [positive]:
@@ -110,3 +110,10 @@ def _over_classes(metric, labels, scores, weights, positive):
         values.append(metric(*(table @ cell for cell in cells)))
     mean = np.mean(values, axis=0)
     return float(mean[0]) if weights is None else mean
+
+
+def _finite(scores):
+    scores = np.asarray(scores)
+    if not np.isfinite(scores).all():
+        raise ValueError(f"scores must be finite. Received: {np.sum(~np.isfinite(scores))} NaN or infinite ones")
+    return scores

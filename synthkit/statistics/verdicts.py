@@ -139,7 +139,9 @@ def label(row):
     """Returns the verdict of one row of `summarize` in a few words, for a cell of a table or a figure."""
     if not isinstance(row["verdict"], str):
         return "no baseline"
-    return row["verdict"] + (f" (detectable: {row['detectable']:.3f})" if row["verdict"] == INCONCLUSIVE else "")
+    if row["verdict"] != INCONCLUSIVE:
+        return row["verdict"]
+    return f"inconclusive (detectable: {row['detectable']:.3f})".replace("detectable: nan", "scores do not vary")
 
 
 def sentence(row):
@@ -157,6 +159,11 @@ def sentence(row):
         text = (
             f"{arm} is equivalent to the baseline: {difference}, smaller than the margin with "
             f"p = {row['p_equivalent']:.2g} after Holm's correction"
+        )
+    elif word == INCONCLUSIVE and np.isnan(row["detectable"]):
+        text = (
+            f"{arm}: the result is inconclusive. {difference}, but neither seeds nor test patients vary, so these images "
+            f"do not tell how much others would. Use more test images"
         )
     elif word == INCONCLUSIVE:
         text = (
@@ -198,7 +205,7 @@ def controls(summary, margin=MARGIN):
     if "shuffled" in rows:
         row = rows["shuffled"]
         missed = ""
-        if row["verdict"] == INCONCLUSIVE:
+        if row["verdict"] == INCONCLUSIVE and not np.isnan(row["detectable"]):
             missed = f" (this study had an 80 % chance to detect a true difference of {row['detectable']:.3f})"
         sentences.append(
             "The negative control fails: synthetic images with permuted labels help, so an improvement in another arm "

@@ -12,6 +12,7 @@ from tqdm.notebook import tqdm_notebook
 from synthkit import _workers
 from synthkit._environment import versions
 from synthkit._files import compare, harmless, locked, make_folder, replacing, write_json
+from synthkit._identity import digest, network
 from synthkit.splitting import near_duplicates
 from synthkit.study import results
 from synthkit.study.trial import Trials, failure, pack, run_packed
@@ -71,9 +72,10 @@ def run(
     classes = splits.train.class_names
     recipe = {"steps": 300, "batch_size": 32, "learning_rate": 1e-3} | recipe
     identity = {
-        "data": {imageset.name: imageset.fingerprint() for imageset in splits},
+        "data": dict(zip(("train", "validation", "test"), (part.fingerprint() for part in splits), strict=True)),
         "class_names": list(classes),
-        "classifier": getattr(classifier, "__name__", re.sub(" at 0x[0-9a-f]+", "", str(classifier))),
+        "classifier": getattr(classifier, "__name__", type(classifier).__name__),
+        "network": digest(network(classifier(splits.train.image_shape, len(classes)))),
         **recipe,
         "train_per_class": train_per_class,
         "positive": positive,
@@ -130,7 +132,8 @@ def _describe(arm):
     defaults = {"real_share": 1.0, "balance": False, "pretrain": 0.0, "counts": None}
     ratio = {"ratio": arm.ratio} if arm.counts is None else {}
     changed = {name: getattr(arm, name) for name, default in defaults.items() if getattr(arm, name) != default}
-    return {**ratio, **augment, **(arm.settings or {}), **changed}
+    code = {} if arm.synthesizer is None else {"code": digest(arm.synthesizer)}
+    return {**ratio, **code, **augment, **(arm.settings or {}), **changed}
 
 
 def _check(splits, arms, seeds, positive):
@@ -163,7 +166,8 @@ def _check(splits, arms, seeds, positive):
         small = [f"{count} of {name}" for name, count in imageset.class_counts().items() if count < 2]
         if small:
             raise ValueError(
-                f"{imageset.name} has too few images, {', '.join(small)}; a study needs at least 2 of every class"
+                f"{imageset.name} has too few images, {', '.join(small)}; a study needs at least 2 of every class. Give "
+                f"more images, or a larger --validation or --test"
             )
     if positive is not None and positive not in splits.train.class_names:
         raise ValueError(f"positive must be one of {', '.join(splits.train.class_names)}. Received: {positive!r}")
@@ -185,6 +189,12 @@ def _claim(out, identity, splits):
     arms = {**stored["arms"], **identity["arms"]}
     if stored.get("data") != identity["data"]:
         raise ValueError(f"{out} holds trials on other images. Choose another folder, or delete this one")
+    changed = [arm for arm, now in arms.items() if stored["arms"].get(arm, now).get("code") != now.get("code")]
+    if changed:
+        raise ValueError(
+            f"the code of the arm {changed[0]} has changed since its trials were run in {out}; give the arm another "
+            "name, or choose another folder"
+        )
     compare(path, known, {**identity, "arms": {arm: arms[arm] for arm in stored["arms"]}})
     if arms != stored["arms"]:
         write_json(path, {**stored, "arms": arms})

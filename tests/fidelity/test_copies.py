@@ -33,48 +33,48 @@ class TestCopyTest:
     def test_a_generator_that_copies_with_a_little_noise_is_caught(self, phantoms):
         train, held_out, space = phantoms
         copies = noisy(train.images[np.random.default_rng(0).integers(len(train), size=150)], 1)
-        found = self.run(phantoms, copies)
-        assert found.share > 0.95 > found.expected
-        assert found.p < 0.001
-        assert found.closer > 0.95
+        result = self.run(phantoms, copies)
+        assert result.share > 0.95 > result.expected
+        assert result.p < 0.001
+        assert result.closer > 0.95
         attack = fidelity.membership(space(train.images), space(held_out.images), space(copies))
         assert attack.auc > 0.6
         assert attack.p < 0.001
 
-    def test_one_that_copies_a_few_images_over_and_over_is_caught(self, phantoms):
+    def test_a_generator_that_copies_a_few_images_again_and_again_is_caught(self, phantoms):
         train, _, _ = phantoms
         chosen = train.images[np.random.default_rng(2).choice(len(train), 12, replace=False)]
         assert self.run(phantoms, noisy(np.tile(chosen, (10, 1, 1, 1)), 3)).p < 0.01
 
     def test_fresh_phantoms_are_not_called_copies(self, phantoms):
         train, held_out, space = phantoms
-        made = fresh(train, 150, seed=5)
-        found = self.run(phantoms, made)
-        assert found.p > 0.05
-        assert found.share == pytest.approx(found.expected, abs=0.1)
-        assert fidelity.membership(space(train.images), space(held_out.images), space(made)).p > 0.05
+        images = fresh(train, 150, seed=5)
+        result = self.run(phantoms, images)
+        assert result.p > 0.05
+        assert result.share == pytest.approx(result.expected, abs=0.1)
+        assert fidelity.membership(space(train.images), space(held_out.images), space(images)).p > 0.05
 
     def test_smooth_images_are_not_called_copies(self, phantoms):
         train, _, _ = phantoms
-        found = self.run(phantoms, smooth(fresh(train, 150, seed=6)))
-        assert found.closer > 0.6  # which distances alone would have called copying
-        assert found.p > 0.05
+        result = self.run(phantoms, smooth(fresh(train, 150, seed=6)))
+        assert result.closer > 0.6  # distances alone would call this copying
+        assert result.p > 0.05
 
     def test_false_alarms_are_controlled(self):
         rng = np.random.default_rng(0)
         p_values = []
         for _ in range(300):
             patients = np.repeat(np.arange(30), 2)
-            # Images of a patient are alike, and synthetic images crowd in a few places.
+            # The images of a patient are similar, and synthetic images cluster in a few places.
             real = rng.normal(size=(30, 3))[patients] + 0.2 * rng.normal(size=(60, 3))
-            made = rng.normal(size=(4, 3))[rng.integers(4, size=40)] + 0.1 * rng.normal(size=(40, 3))
-            found = fidelity.copy_test(real[:40], real[40:], made, patients=patients, permutations=199, seed=rng)
-            p_values.append(found.p)
+            synthetic = rng.normal(size=(4, 3))[rng.integers(4, size=40)] + 0.1 * rng.normal(size=(40, 3))
+            result = fidelity.copy_test(real[:40], real[40:], synthetic, patients=patients, permutations=199, seed=rng)
+            p_values.append(result.p)
         assert np.mean(np.array(p_values) <= 0.05) <= stats.binom.ppf(0.999, 300, 0.05) / 300
-        assert np.mean(np.array(p_values) <= 0.5) > 0.35  # and not for want of any power
+        assert np.mean(np.array(p_values) <= 0.5) > 0.35  # the p-values are not merely all large
 
     @pytest.mark.parametrize("thinned", ["training", "held out"])
-    def test_false_alarms_are_controlled_though_one_part_has_fewer_images_of_a_patient(self, thinned):
+    def test_false_alarms_are_controlled_though_one_set_has_fewer_images_of_each_patient(self, thinned):
         rng = np.random.default_rng(0)
         p_values = []
         for _ in range(300):
@@ -85,24 +85,24 @@ class TestCopyTest:
                 training = rng.choice(training, 25, replace=False)
             else:
                 held_out = rng.choice(held_out, 25, replace=False)
-            made = rng.normal(size=(40, 3))
-            whose = patients[np.concatenate([training, held_out])]
-            found = fidelity.copy_test(real[training], real[held_out], made, patients=whose, permutations=199)
-            p_values.append(found.p)
+            synthetic = rng.normal(size=(40, 3))
+            of_images = patients[np.concatenate([training, held_out])]
+            result = fidelity.copy_test(real[training], real[held_out], synthetic, patients=of_images, permutations=199)
+            p_values.append(result.p)
         assert np.mean(np.array(p_values) <= 0.05) <= stats.binom.ppf(0.999, 300, 0.05) / 300
 
-    def run(self, phantoms, made):
+    def run(self, phantoms, images):
         train, held_out, space = phantoms
         patients = np.concatenate([train.patients, held_out.patients])
-        return fidelity.copy_test(space(train.images), space(held_out.images), space(made), patients=patients)
+        return fidelity.copy_test(space(train.images), space(held_out.images), space(images), patients=patients)
 
 
 def test_closest_pairs_are_the_smallest_distances():
     rng = np.random.default_rng(0)
-    training, held_out, made = rng.normal(size=(20, 2)), rng.normal(size=(10, 2)), rng.normal(size=(15, 2))
-    made[7] = training[3] + 1e-3
-    pairs = fidelity.closest_pairs(training, held_out, made, count=4)
-    distances = np.linalg.norm(made[:, None] - training, axis=2)
+    training, held_out, synthetic = rng.normal(size=(20, 2)), rng.normal(size=(10, 2)), rng.normal(size=(15, 2))
+    synthetic[7] = training[3] + 1e-3
+    pairs = fidelity.closest_pairs(training, held_out, synthetic, count=4)
+    distances = np.linalg.norm(synthetic[:, None] - training, axis=2)
     assert pairs.loc[0, ["synthetic", "training", "quantile"]].tolist() == [7, 3, 0]
     assert pairs["distance"].tolist() == pytest.approx(np.sort(distances.min(1))[:4])
     fresh_distances = np.linalg.norm(held_out[:, None] - training, axis=2).min(1)
@@ -111,8 +111,8 @@ def test_closest_pairs_are_the_smallest_distances():
 
 def test_membership_is_the_auc_of_nearness():
     rng = np.random.default_rng(1)
-    training, held_out, made = rng.normal(size=(20, 2)), rng.normal(size=(30, 2)), rng.normal(size=(15, 2))
+    training, held_out, synthetic = rng.normal(size=(20, 2)), rng.normal(size=(30, 2)), rng.normal(size=(15, 2))
     real = np.concatenate([training, held_out])
-    nearness = -np.linalg.norm(real[:, None] - made, axis=2).min(1)
+    nearness = -np.linalg.norm(real[:, None] - synthetic, axis=2).min(1)
     expected = roc_auc_score(np.arange(50) < 20, nearness)
-    assert fidelity.membership(training, held_out, made).auc == pytest.approx(expected)
+    assert fidelity.membership(training, held_out, synthetic).auc == pytest.approx(expected)

@@ -1,7 +1,15 @@
+import tracemalloc
+
 import numpy as np
 import pytest
+import tensorflow as tf
+from scipy import stats
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
 
 from synthkit import fidelity
+from synthkit.imageset import ImageSet
+from tests.conftest import make_imageset
 
 
 def brute_kid(real, synthetic):
@@ -30,30 +38,29 @@ class TestKid:
     def test_value_agrees_with_the_definition(self, two_sets):
         assert fidelity.kid(*two_sets).value == pytest.approx(brute_kid(*two_sets), rel=1e-12)
 
-    def test_error_is_the_jackknife(self, two_sets):
+    def test_standard_error_is_that_of_the_jackknife(self, two_sets):
         variance = 0
         for place, part in enumerate(two_sets):
             n = len(part)
-            left_out = []
+            without_one = []
             for i in range(n):
                 sets = list(two_sets)
                 sets[place] = np.delete(part, i, axis=0)
-                left_out.append(brute_kid(*sets))
-            variance += (n - 1) / n * np.sum((left_out - np.mean(left_out)) ** 2)
+                without_one.append(brute_kid(*sets))
+            variance += (n - 1) / n * np.sum((without_one - np.mean(without_one)) ** 2)
         assert fidelity.kid(*two_sets).error == pytest.approx(np.sqrt(variance), rel=1e-9)
 
-    def test_strips_change_nothing(self, two_sets):
+    def test_the_block_size_changes_nothing(self, two_sets):
         assert fidelity.kid(*two_sets, pairs=500) == pytest.approx(fidelity.kid(*two_sets), rel=1e-12)
 
     def test_no_bias_between_two_sets_of_one_distribution(self):
         rng = np.random.default_rng(1)
-        found = [fidelity.kid(rng.normal(size=(20, 8)), rng.normal(size=(30, 8))) for _ in range(400)]
-        values = [value for value, _ in found]
-        assert abs(np.mean(values)) < 3 * np.std(values) / 20
-        # Conservative by theory, but not by more than a half.
-        assert 0.95 < np.mean([error for _, error in found]) / np.std(values) < 1.6
+        distances = [fidelity.kid(rng.normal(size=(20, 8)), rng.normal(size=(30, 8))) for _ in range(400)]
+        values, errors = np.transpose(distances)
+        assert abs(values.mean()) < 3 * values.std() / 20
+        assert 0.95 < errors.mean() / values.std() < 1.6  # the jackknife is conservative, but not by more than this
 
-    def test_two_spaces_are_refused(self, two_sets):
+    def test_features_of_different_dimensions_are_refused(self, two_sets):
         with pytest.raises(ValueError, match=r"Received: \(17, 5\) real and \(12, 4\) synthetic"):
             fidelity.kid(two_sets[0], two_sets[1][:, :4])
 
@@ -73,6 +80,109 @@ class TestFid:
         many = np.tile(two_sets[0], (3, 1))
         assert fidelity.fid(many, many[::-1]) == pytest.approx(0, abs=1e-6)
 
-    def test_too_few_images_have_none(self, two_sets):
+    def test_too_few_images_are_refused(self, two_sets):
         with pytest.raises(ValueError, match="FID is not reported: 5 dimensions need at least 50 images"):
             fidelity.fid(*two_sets)
+
+
+class TestNeighbourhoods:
+    @pytest.mark.parametrize(
+        ("k", "theirs"),
+        [
+            # The authors' package, prdc 0.2, compute_prdc(real, fake, nearest_k=k) on the same arrays.
+            (3, (0.8222222222222222, 0.8666666666666667, 0.9407407407407408, 0.5833333333333334)),
+            (5, (0.8888888888888888, 0.8833333333333333, 0.8577777777777778, 0.8166666666666667)),
+        ],
+    )
+    def test_agree_with_the_authors_package(self, k, theirs):
+        rng = np.random.default_rng(7)
+        real, synthetic = rng.normal(size=(60, 4)), rng.normal(0.5, 0.8, size=(45, 4))
+        assert fidelity.neighbourhoods(real, synthetic, k) == pytest.approx(theirs, abs=1e-12)
+        assert fidelity.neighbourhoods(real, synthetic, k, pairs=7 * len(real)) == pytest.approx(theirs, abs=1e-12)
+
+    def test_one_repeated_image_is_precise_and_covers_nothing(self):
+        real = np.random.default_rng(0).normal(size=(200, 3))
+        result = fidelity.neighbourhoods(real, np.tile(real[:1], (100, 1)))
+        assert result.precision == 1
+        assert result.recall == 0
+        assert result.coverage < 0.1
+
+
+class TestSimilarity:
+    def test_large_images_get_tensorflows_five_scales(self):
+        images = np.random.default_rng(0).integers(0, 256, (2, 180, 180, 1)).astype("uint8")
+        images[1] = images[0] // 2 + 20
+        expected = tf.image.ssim_multiscale(images[:1], images[1:], 255).numpy()[0]
+        assert fidelity.similarity(images, pairs=5) == pytest.approx(expected, abs=1e-4)
+
+    def test_the_same_image_again_is_one(self):
+        image = np.random.default_rng(0).integers(0, 256, (1, 28, 28, 1)).astype("uint8")
+        assert fidelity.similarity(np.tile(image, (4, 1, 1, 1)), pairs=6) == pytest.approx(1)
+
+    def test_a_generator_without_variety_shows(self):
+        rng = np.random.default_rng(1)
+        varied = rng.integers(0, 256, (30, 28, 28, 1)).astype("uint8")
+        dull = (varied[:1] * 0.8 + rng.integers(0, 50, (30, 28, 28, 1))).astype("uint8")
+        assert fidelity.similarity(dull) > fidelity.similarity(varied) + 0.5
+
+
+@pytest.mark.parametrize("metric", [fidelity.neighbourhoods, fidelity.kid])
+def test_memory_does_not_grow_with_the_number_of_images(metric):
+    peaks = []
+    for count in (1000, 4000):
+        real, synthetic = np.random.default_rng(0).normal(size=(2, count, 8))
+        tracemalloc.start()
+        metric(real, synthetic, pairs=1 << 18)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.3 * peaks[0]  # all distances at once would take 16 times as much
+
+
+def test_measure_reports_every_metric_and_says_why_one_is_missing():
+    rng = np.random.default_rng(0)
+    real = ImageSet(rng.integers(0, 256, (40, 12, 12, 1)).astype("uint8"), np.arange(40) % 2, ("a", "b"))
+    other = ImageSet(rng.integers(0, 256, (30, 12, 12, 1)).astype("uint8"), np.arange(30) % 2, ("a", "b"))
+    space = fidelity.pixels(real.images, components=5)
+    row = fidelity.measure(space, real, other)
+    assert row["space"] == "pixels after PCA to 5 components"
+    assert row["kid"] == fidelity.kid(space(real.images), space(other.images)).value
+    assert np.isnan(row["fid"])
+    assert "at least 50 images" in row["fid_note"]
+    assert 0 <= row["coverage"] <= 1
+
+
+class TestTwoSampleTest:
+    def test_two_samples_of_one_distribution_are_not_told_apart(self):
+        rng = np.random.default_rng(0)
+        tests = [
+            fidelity.two_sample_test(rng.normal(size=(60, 3)), rng.normal(size=(80, 3)), seed=i) for i in range(200)
+        ]
+        assert np.mean([test.accuracy for test in tests]) == pytest.approx(0.5, abs=0.03)
+        assert np.sum([test.p < 0.05 for test in tests]) <= stats.binom.ppf(0.999, 200, 0.05)
+
+    def test_different_spreads_are_told_apart(self):
+        rng = np.random.default_rng(1)
+        test = fidelity.two_sample_test(rng.normal(size=(200, 5)), 0.3 * rng.normal(size=(200, 5)))
+        assert test.accuracy > 0.75
+        assert test.p < 1e-6
+
+    @pytest.mark.parametrize("classifier", [LogisticRegression(), RandomForestClassifier(random_state=0)])
+    def test_takes_another_classifier(self, classifier):
+        rng = np.random.default_rng(2)
+        test = fidelity.two_sample_test(rng.normal(size=(90, 2)), rng.normal(size=(90, 2)) + 3, classifier)
+        assert test.accuracy > 0.9
+
+
+def test_cross_training_keeps_the_four_cases_apart():
+    real, test = make_imageset(20, 0, name="real"), make_imageset(10, 1, name="test")
+    synthetic, synthetic_test = make_imageset(20, 2, name="synthetic"), make_imageset(12, 3, name="synthetic test")
+    calls = []
+
+    def train(train_set):
+        return lambda images: calls.append((train_set.name, len(images))) or np.eye(2)[np.arange(len(images)) % 2]
+
+    values = fidelity.cross_training(
+        real, test, synthetic, synthetic_test, train, lambda labels, scores: np.mean(scores.argmax(1) == labels)
+    )
+    assert calls == [("real", 10), ("real", 12), ("synthetic", 10), ("synthetic", 12)]
+    assert values == dict.fromkeys([(a, b) for a in ("real", "synthetic") for b in ("real", "synthetic")], 1.0)

@@ -17,7 +17,7 @@ class TestSpaces:
         assert np.ptp(ratio) < 1e-4
         assert features.var(0, ddof=1).mean() == pytest.approx(1, abs=1e-4)
 
-    def test_penultimate_layer_decides_what_the_last_one_says(self):
+    def test_penultimate_features_determine_the_output(self):
         keras.utils.set_random_seed(0)
         inputs = keras.Input((6, 6, 1))
         hidden = keras.layers.Dense(4, activation="relu")(keras.layers.Flatten()(inputs))
@@ -31,14 +31,14 @@ class TestSpaces:
         assert space.name == "small before its last layer"
         assert features.shape == (300, 4)
 
-    def test_pixels_of_many_images_are_fitted_on_a_draw(self, monkeypatch):
+    def test_pixels_of_many_images_are_fitted_on_a_subset(self, monkeypatch):
         images = np.random.default_rng(0).integers(0, 256, (60, 6, 6, 1)).astype("uint8")
         whole = fidelity.pixels(images, 3)(images)
         monkeypatch.setattr(fidelity.spaces, "PIXELS", 40 * 36)
-        drawn = fidelity.pixels(images, 3)(images)
-        assert drawn.shape == whole.shape
-        assert not np.allclose(np.abs(drawn), np.abs(whole), atol=0.1)
-        assert (fidelity.pixels(images, 3)(images) == drawn).all()
+        subset = fidelity.pixels(images, 3)(images)
+        assert subset.shape == whole.shape
+        assert not np.allclose(np.abs(subset), np.abs(whole), atol=0.1)
+        assert (fidelity.pixels(images, 3)(images) == subset).all()
 
     def test_inception_takes_grey_images(self):
         keras.utils.set_random_seed(0)

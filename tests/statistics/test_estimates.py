@@ -141,13 +141,13 @@ def true_fraction(fraction):
 
 def test_interval_of_the_closed_gap_contains_the_truth_nineteen_times_in_twenty():
     truth, covered, fractions = true_fraction(0.5), 0, []
-    for seed in range(100):
+    for seed in range(200):
         (row,) = statistics.gap_closed(*simulate(np.random.default_rng(seed), 0.5), draws=200).itertuples()
         covered += row.low <= truth <= row.high
         fractions.append(row.share)
         assert row.low < row.share < row.high
     assert np.mean(fractions) == pytest.approx(truth, abs=0.03)
-    assert covered >= stats.binom.ppf(0.01, 100, 0.95)
+    assert covered >= stats.binom.ppf(0.01, 200, 0.95)
 
 
 def test_at_the_ends_of_the_interval_the_rest_of_the_gap_is_just_significant():

@@ -40,8 +40,24 @@ def test_delong_agrees_with_the_bootstrap():
     assert statistics.delong(POOR, S100B).error == pytest.approx(draws.std(), rel=0.05)
 
 
-def test_a_perfect_classifier_has_no_variance():
-    assert statistics.delong([True, True, False, False], [3, 4, 1, 2]) == (1, 0, 1, 1, 0)
+def test_paired_test_agrees_with_proc():
+    # pROC's tests, test-roc.test.R: roc.test(r.wfns, r.s100b).
+    difference = statistics.delong_test(POOR, S100B, WFNS)
+    assert difference.value / difference.error == pytest.approx(2.20898359144091, abs=1e-9)
+    assert difference.p == pytest.approx(0.0271757822291882, abs=1e-9)
+    assert (difference.low, difference.high) == pytest.approx((0.0104061769564846, 0.174214419249478), abs=1e-9)
+
+
+def test_without_variance_there_is_no_interval_and_no_p_value():
+    perfect = statistics.delong([True, True, False, False], [3, 4, 1, 2])
+    same_order = statistics.delong_test(POOR, WFNS, 2.0 * WFNS)
+    assert (perfect.value, perfect.error, same_order.value, same_order.error) == (1, 0, 0, 0)
+    assert np.isnan([*perfect[2:], *same_order[2:]]).all()
+
+
+def test_scores_that_are_not_finite_are_refused():
+    with pytest.raises(ValueError, match="scores must be finite. Received: 1 NaN or infinite"):
+        statistics.delong([True, True, False, False], [3, np.nan, 1, 2])
 
 
 def test_delongs_interval_covers_the_truth():

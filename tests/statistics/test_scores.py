@@ -3,7 +3,7 @@ import pytest
 from sklearn import metrics
 
 from synthkit import statistics
-from synthkit.statistics import scores as figures
+from synthkit.statistics import scores as module
 
 
 def two_columns(scores):
@@ -37,21 +37,21 @@ class TestScores:
 
     def test_skin_study_table_2(self):
         # The skin-lesion study's confusion matrix (Table 2), whose text has sensitivity and specificity swapped:
-        # 288 of 300 malignant and 238 of 360 benign images found.
+        # 288 of 300 malignant and 238 of 360 benign images are predicted correctly.
         labels = np.repeat([0, 0, 1, 1], [288, 12, 122, 238])
-        said = np.repeat([0, 1, 0, 1], [288, 12, 122, 238])
-        found = statistics.score(labels, np.eye(2)[said], positive=0)
-        assert found["accuracy"] == pytest.approx(526 / 660)
-        assert found["sensitivity"] == pytest.approx(0.96)
-        assert found["specificity"] == pytest.approx(238 / 360)
-        assert round(found["f1"], 2) == 0.81
+        predicted = np.repeat([0, 1, 0, 1], [288, 12, 122, 238])
+        values = statistics.score(labels, np.eye(2)[predicted], positive=0)
+        assert values["accuracy"] == pytest.approx(526 / 660)
+        assert values["sensitivity"] == pytest.approx(0.96)
+        assert values["specificity"] == pytest.approx(238 / 360)
+        assert round(values["f1"], 2) == 0.81
 
     def test_scores_over_all_classes_agree_with_scikit_learn(self):
         rng = np.random.default_rng(3)
         labels, scores = rng.integers(0, 3, 90), rng.dirichlet(np.ones(3), 90)
-        found = statistics.score(labels, scores)
-        assert found["f1"] == pytest.approx(metrics.f1_score(labels, scores.argmax(1), average="macro"))
-        assert found["sensitivity"] == pytest.approx(metrics.recall_score(labels, scores.argmax(1), average="macro"))
+        values = statistics.score(labels, scores)
+        assert values["f1"] == pytest.approx(metrics.f1_score(labels, scores.argmax(1), average="macro"))
+        assert values["sensitivity"] == pytest.approx(metrics.recall_score(labels, scores.argmax(1), average="macro"))
 
     @pytest.mark.parametrize("classes", [2, 4])
     @pytest.mark.parametrize("name", ["accuracy", "balanced_accuracy", "sensitivity", "f1", "brier"])
@@ -67,15 +67,15 @@ class TestScores:
             "brier": lambda y, s: np.mean(np.sum((np.eye(classes)[y] - s) ** 2, axis=1)) / 2,
         }[name]
         expected = [theirs(np.repeat(labels, w), np.repeat(scores, w, axis=0)) for w in weights]
-        assert getattr(figures, name)(labels, scores, weights) == pytest.approx(expected, abs=1e-12)
-        assert getattr(figures, name)(labels, scores) == pytest.approx(theirs(labels, scores), abs=1e-12)
+        assert getattr(module, name)(labels, scores, weights) == pytest.approx(expected, abs=1e-12)
+        assert getattr(module, name)(labels, scores) == pytest.approx(theirs(labels, scores), abs=1e-12)
 
     def test_two_class_brier_agrees_with_scikit_learn(self):
         rng = np.random.default_rng(5)
         labels, scores = rng.integers(0, 2, 80), two_columns(rng.normal(size=80))
-        assert figures.brier(labels, scores) == pytest.approx(metrics.brier_score_loss(labels, scores[:, 1]), abs=1e-12)
+        assert module.brier(labels, scores) == pytest.approx(metrics.brier_score_loss(labels, scores[:, 1]), abs=1e-12)
 
     def test_specificity_is_the_other_class_sensitivity(self):
         rng = np.random.default_rng(6)
         labels, scores = rng.integers(0, 2, 80), two_columns(rng.normal(size=80))
-        assert figures.specificity(labels, scores, positive=0) == figures.sensitivity(labels, scores, positive=1)
+        assert module.specificity(labels, scores, positive=0) == module.sensitivity(labels, scores, positive=1)

@@ -16,14 +16,14 @@ class TestSimulateStudy:
         for arm, truth in {"real": 0.8, "arm 1": 0.8, "arm 2": 0.9}.items():
             assert statistics.auc(labels, scores[arm][0]) == pytest.approx(truth, abs=0.02)
 
-    def test_networks_agree_as_much_as_they_are_told_to(self):
+    def test_networks_correlate_as_requested(self):
         scores, labels, patients = simulate_study(
             8000, seeds=2, within=0.8, between=0.5, patient_share=0.25, seed_deviation=0, seed=1
         )
         noise = {arm: logits(s)[:, labels == 0] for arm, s in scores.items()}
         assert np.corrcoef(noise["real"])[0, 1] == pytest.approx(0.8, abs=0.03)
         assert np.corrcoef(noise["real"][0], noise["arm 1"][1])[0, 1] == pytest.approx(0.5, abs=0.03)
-        # The second image of a patient shares a quarter of the network's correlated part, and of its own.
+        # Two images of a patient share a quarter of every component's variance.
         pairs = noise["real"][0].reshape(-1, 2)
         assert (patients[labels == 0].reshape(-1, 2)[:, 0] == patients[labels == 0].reshape(-1, 2)[:, 1]).all()
         assert np.corrcoef(pairs.T)[0, 1] == pytest.approx(0.25, abs=0.05)
@@ -35,12 +35,12 @@ class TestSimulateStudy:
 
 
 def test_error_rates_count_verdicts():
-    found = error_rates(40, draws=60, images=400, arms=1, seeds=6, effects=0.15, seed_deviation=0.005)
-    assert found.loc["helps", "share"] > 0.9
-    assert found.loc["any effect", "share"] == found.loc["helps", "share"]
-    assert found.loc["hurts", "share"] == 0
-    low, high = stats.binomtest(round(40 * found.loc["helps", "share"]), 40).proportion_ci(method="wilson")
-    assert found.loc["helps", ["low", "high"]].tolist() == pytest.approx([low, high])
+    rates = error_rates(40, draws=60, images=400, arms=1, seeds=6, effects=0.15, seed_deviation=0.005)
+    assert rates.loc["helps", "share"] > 0.9
+    assert rates.loc["any effect", "share"] == rates.loc["helps", "share"]
+    assert rates.loc["hurts", "share"] == 0
+    low, high = stats.binomtest(round(40 * rates.loc["helps", "share"]), 40).proportion_ci(method="wilson")
+    assert rates.loc["helps", ["low", "high"]].tolist() == pytest.approx([low, high])
 
 
 def test_a_design_has_the_same_rates_every_time():
@@ -48,9 +48,9 @@ def test_a_design_has_the_same_rates_every_time():
     assert error_rates(5, **design).equals(error_rates(5, **design))
 
 
-def test_equivalence_at_the_margin_is_found_rarely():
-    found = error_rates(100, draws=60, images=300, seeds=5, effects=0.05, margin=0.05, seed_deviation=0.005)
-    assert found.loc["equivalent", "share"] <= stats.binom.ppf(0.999, 100, 0.05) / 100
+def test_a_difference_at_the_margin_is_rarely_called_equivalent():
+    rates = error_rates(100, draws=60, images=300, seeds=5, effects=0.05, margin=0.05, seed_deviation=0.005)
+    assert rates.loc["equivalent", "share"] <= stats.binom.ppf(0.999, 100, 0.05) / 100
 
 
 def test_power_grows_with_the_effect():

@@ -1,7 +1,9 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from synthkit import statistics
+from synthkit.statistics import verdicts
 
 
 def two_columns(scores):
@@ -20,34 +22,33 @@ def test_holm_by_hand():
 
 
 def simulate(rng, seeds=4, patients=75, arms=3, effect=0.0):
-    """Scores of arms without any difference (or one in the last arm): common patients, noise of seeds and of images."""
-    owners = np.repeat(np.arange(patients), 2)
-    labels = owners % 2
-    base = 1.2 * labels + 0.7 * rng.normal(size=patients)[owners]
+    """Scores of arms without any difference (or one in the last arm), with noise of patients, seeds and images."""
+    patient = np.repeat(np.arange(patients), 2)
+    labels = patient % 2
+    base = 1.2 * labels + 0.7 * rng.normal(size=patients)[patient]
     scores = {}
     for arm in range(arms):
         strength = 1 + 0.15 * rng.normal(size=(seeds, 1)) + (effect if arm == arms - 1 else 0)
-        own = rng.normal(size=(seeds, len(labels)))
-        scores["real" if arm == 0 else f"arm {arm}"] = np.stack([two_columns(s) for s in strength * base + own])
-    return scores, labels, owners
+        noise = rng.normal(size=(seeds, len(labels)))
+        scores["real" if arm == 0 else f"arm {arm}"] = np.stack([two_columns(s) for s in strength * base + noise])
+    return scores, labels, patient
 
 
 class TestVerdict:
-    def test_cries_wolf_at_most_one_time_in_twenty(self):
+    def test_gives_a_false_alarm_at_most_one_time_in_twenty(self):
         rng = np.random.default_rng(0)
         alarms = 0
         for _ in range(300):
             table = statistics.summarize(*simulate(rng), draws=200, metrics=("auc",))
-            alarms += (table[table["metric"] == "auc"]["p_holm"].min()) < 0.05
-        # Binomial: above 5 % by no more than chance allows (99 %).
-        assert alarms <= 24
+            alarms += table["p_holm"].min() < 0.05
+        assert alarms <= 24  # the 99 % quantile of a binomial distribution of 300 and 5 %
 
-    def test_finds_a_large_effect(self):
+    def test_detects_a_large_effect(self):
         rng = np.random.default_rng(1)
-        found = [
+        tables = [
             statistics.summarize(*simulate(rng, seeds=8, effect=2.0), draws=200, metrics=("auc",)) for _ in range(30)
         ]
-        helped = [table.query("metric == 'auc' and arm == 'arm 2'")["verdict"].item() == "helps" for table in found]
+        helped = [table.set_index("arm").loc["arm 2", "verdict"] == "helps" for table in tables]
         assert np.mean(helped) >= 0.9
 
     def test_words(self):
@@ -81,15 +82,80 @@ class TestVerdict:
         assert table.loc[("brier", "better"), "verdict"] == "helps"
 
     def test_the_same_networks_twice_are_equivalent(self):
-        scores, labels, owners = simulate(np.random.default_rng(5), seeds=6, patients=400)
+        scores, labels, patients = simulate(np.random.default_rng(5), seeds=6, patients=400)
         jittered = scores["real"] + np.random.default_rng(6).normal(0, 1e-3, scores["real"].shape)
-        table = statistics.summarize({"real": scores["real"], "again": jittered}, labels, owners, draws=100)
+        table = statistics.summarize({"real": scores["real"], "again": jittered}, labels, patients, draws=100)
         again = table[(table["arm"] == "again") & (table["metric"] == "auc")].iloc[0]
         assert again["verdict"] == "equivalent"
-        assert "within the margin" in statistics.sentence(again.to_dict())
+        assert "smaller than the margin" in statistics.sentence(again.to_dict())
 
     def test_without_a_baseline_there_is_no_comparison(self):
-        scores, labels, owners = simulate(np.random.default_rng(3))
-        table = statistics.summarize({"dense_cvae": scores["arm 1"]}, labels, owners, draws=50)
+        scores, labels, patients = simulate(np.random.default_rng(3))
+        table = statistics.summarize({"dense_cvae": scores["arm 1"]}, labels, patients, draws=50)
         assert table["verdict"].isna().all()
         assert "no baseline" in statistics.sentence(table.iloc[0].to_dict())
+
+
+class TestSentences:
+    def row(self, **changes):
+        row = {"arm": "gan", "metric": "auc", "mean": 0.7, "low": 0.6, "high": 0.8, "difference": -0.02}
+        row |= {"difference_low": -0.05, "difference_high": 0.01, "p_holm": 0.3, "p_equivalent": 0.2}
+        return row | {"verdict": "inconclusive", "detectable": 0.0456, "seeds_needed": 12.0} | changes
+
+    def test_inconclusive_is_said_with_the_smallest_detectable_difference(self):
+        assert "inconclusive" in statistics.sentence(self.row())
+        assert "80 % chance to detect a true difference of 0.046" in statistics.sentence(self.row())
+        assert verdicts.label(self.row()) == "inconclusive (detectable: 0.046)"
+        (power,) = verdicts.power(pd.DataFrame([self.row()]), margin=0.05)
+        assert "a true difference in AUC of 0.046. Inconclusive does not mean no effect" in power
+        (control,) = verdicts.controls(pd.DataFrame([self.row(arm="shuffled")]))
+        assert "are not found to help (this study had an 80 % chance to detect a true difference of 0.046)" in control
+
+    def test_other_verdicts(self):
+        assert statistics.sentence(self.row(verdict="hurts")).startswith(
+            "gan hurts: AUC difference −0.020 (95 % interval −0.050 to +0.010), p = 0.3"
+        )
+        assert "is equivalent to the baseline" in statistics.sentence(self.row(verdict="equivalent"))
+        assert "Run at least three seeds" in statistics.sentence(self.row(verdict="one seed: no verdict"))
+        assert statistics.sentence(self.row(verdict="baseline")).endswith(
+            "(95 % interval 0.600 to 0.800), the baseline"
+        )
+        assert verdicts.label(self.row(verdict="helps")) == "helps"
+        assert verdicts.label(self.row(verdict=np.nan)) == "no baseline"
+
+    @pytest.mark.parametrize(
+        ("verdict", "sentence"),
+        [
+            ({"oracle": "helps"}, "positive control works"),
+            ({"oracle": "inconclusive"}, "positive control fails"),
+            ({"oracle": "hurts"}, "positive control fails"),
+            ({"oracle": "equivalent"}, "change the AUC by less than 0.02. The study is precise enough"),
+            ({"shuffled": "helps"}, "negative control fails"),
+            ({"shuffled": "hurts"}, "negative control works"),
+        ],
+    )
+    def test_controls(self, verdict, sentence):
+        rows = [self.row(arm=arm, verdict=word) for arm, word in verdict.items()]
+        (text,) = verdicts.controls(pd.DataFrame(rows), margin=0.02)
+        assert sentence in text
+
+    def test_other_arms_are_no_controls(self):
+        assert verdicts.controls(pd.DataFrame([self.row()])) == []
+
+    def test_power_names_the_seeds_that_would_be_needed(self):
+        rows = [self.row(arm="dense_cvae", detectable=0.06), self.row(detectable=0.12, seeds_needed=np.inf)]
+        text = " ".join(verdicts.power(pd.DataFrame(rows), margin=0.05))
+        assert "80 % chance to detect a true difference in AUC of 0.060 to 0.120, depending on the arm" in text
+        assert "Seeds needed for an 80 % chance to detect a difference of 0.05: dense_cvae 12." in text
+        assert "For gan no number of seeds is enough to detect a difference of 0.05" in text
+        precise = [self.row(detectable=0.04)]
+        assert "eeds" not in " ".join(verdicts.power(pd.DataFrame(precise), margin=0.05))
+        one_seed = [self.row(seeds_needed=np.nan)]
+        assert verdicts.power(pd.DataFrame(one_seed)) == []
+
+    def test_near_duplicates(self):
+        assert verdicts.near_duplicates(0, 40, 0.9, True) == ""
+        text = verdicts.near_duplicates(10, 40, 0.9, True)
+        assert text.startswith("10 of 40 test images look like copies of training or validation images")
+        assert text.endswith("Results without these test images:")
+        assert verdicts.near_duplicates(37, 40, 0.9, False).endswith("Too few other test images are left to score.")

@@ -1,113 +1,125 @@
 """The stored results: takes over the numbers of a study, draws the figures, writes `data/results/README.md`.
 
-python -m tests.tools.results                     writes data/results/README.md from the CSV files
-python -m tests.tools.results NAME STUDY          takes over a study: NAME.csv (the verdicts), NAME_trials.csv and,
-                                                  where they exist, NAME_over_augmentation.csv, NAME_others.csv
-                                                  (without near-duplicates) and NAME_gap.csv
-python -m tests.tools.results NAME STUDY STUDY …  the same for studies with different numbers of real images, NAME_50
-                                                  and so on, and their figure, NAME.png
-python -m tests.tools.results default_study STUDY the same, and default_study.png
-python -m tests.tools.results page STUDY          a picture of the top of a study's page, report.png (needs chromium)
+python -m tests.tools.results readme           writes data/results/README.md from the CSV files and results.md.jinja
+python -m tests.tools.results take NAME STUDY  takes over the numbers of a study's folder: NAME.csv (the verdicts),
+                                               NAME_trials.csv and, where they exist, NAME_over_augmentation.csv,
+                                               NAME_others.csv (without near-duplicates) and NAME_gap.csv
+python -m tests.tools.results draw NAME STUDY  draws NAME.png, default_study or phantom: the numbers are those of the
+                                               CSV files, the sample images those of the study's folder
+python -m tests.tools.results page STUDY       photographs the top of a study's report page, report.png (needs chromium)
 """
 
+import argparse
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import jinja2
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
+from PIL import Image
 
 from synthkit import plots, report, statistics, study
+from synthkit.datasets.phantom import BEST_AUC
+from synthkit.statistics import verdicts
 from tests.conftest import ROOT
 
 RESULTS = ROOT / "data" / "results"
 PAGE = RESULTS / "README.md"
 
 
-def take_over(name, results):
-    """Copies the numbers of a study that the results page shows."""
+def take(name, results):
+    """Writes the numbers of a study that the results page shows."""
     results.summary().to_csv(RESULTS / f"{name}.csv", index=False)
     results.trials.to_csv(RESULTS / f"{name}_trials.csv", index=False)
     if "augmentation" in results.scores:
         results.summary(baseline="augmentation").to_csv(RESULTS / f"{name}_over_augmentation.csv", index=False)
-    apart = results.without_near_duplicates()
-    if apart:
-        apart.summary().to_csv(RESULTS / f"{name}_others.csv", index=False)
+    others = results.without_near_duplicates()
+    if others:
+        others.summary().to_csv(RESULTS / f"{name}_others.csv", index=False)
     if "oracle" in results.scores:
         gap = statistics.gap_closed(results.scores, results.labels, results.patients)
         gap.to_csv(RESULTS / f"{name}_gap.csv", index=False)
 
 
-def draw_sizes(studies, path):
-    """Draws the test AUC of the arms that all studies have against the number of real images, and sample images.
+def draw_phantom(samples, path):
+    """Draws test AUCs against the number of real images, for the arms that all sizes have, and sample images.
 
     Args:
-        studies: dict from real images of each class to Results.
+        samples: study.Results, for the images.
         path: of the PNG file.
     """
-    summaries = {size: results.summary().query("metric == 'auc'").set_index("arm") for size, results in studies.items()}
-    shared = [arm for arm in next(iter(summaries.values())).index if all(arm in s.index for s in summaries.values())]
+    sizes = (50, 150, 500)
+    tables = {size: areas(f"phantom_{size}") for size in sizes}
+    arms = [arm for arm in tables[50].index if all(arm in table.index for table in tables.values())]
     fig = plt.figure(figsize=(11, 4.6), layout="constrained")
     left, right = fig.subfigures(1, 2, width_ratios=[1.15, 1])
-    ax, colors, sizes = left.subplots(), plots.arm_colors(shared), list(studies)
-    last = {}
-    for place, arm in enumerate(shared):
-        rows = [summaries[size].loc[arm] for size in sizes]
-        x = [number + 0.05 * (place - len(shared) / 2) for number in range(len(sizes))]
+    ax, colors = left.subplots(), plots.arm_colors(arms)
+    for number, arm in enumerate(arms):
+        rows = [tables[size].loc[arm] for size in sizes]
+        x = [place + 0.05 * (number - len(arms) / 2) for place in range(len(sizes))]
         ax.plot(x, [row["mean"] for row in rows], "o-", color=colors[arm], markersize=5, linewidth=1.5)
-        for position, row in zip(x, rows, strict=True):
-            ax.plot([position, position], [row["low"], row["high"]], color=colors[arm], linewidth=1)
-        last[arm] = rows[-1]["mean"]
-    order, heights, lowest = sorted(last, key=last.get), [], -1.0
-    for arm in order:  # names beside the lines' ends, none over another
-        lowest = max(last[arm], lowest + 0.014)
-        heights.append(lowest)
-    shift = sum(heights) / len(heights) - sum(last.values()) / len(last)
-    for arm, height in zip(order, heights, strict=True):
+        ax.vlines(x, [row["low"] for row in rows], [row["high"] for row in rows], color=colors[arm], linewidth=1)
+    ends = {arm: tables[sizes[-1]].loc[arm, "mean"] for arm in arms}
+    for arm, height in apart(ends, 0.014).items():
         name = {"real": "real images only", "oracle": "fresh images (oracle)"}.get(arm, arm)
-        ax.text(len(sizes) - 0.78, height - shift, name, color=colors[arm], va="center")
-    ax.axhline(0.9, color=plots.BASELINE_COLOR, linestyle="--", linewidth=1)
-    ax.text(-0.25, 0.902, "best possible classifier", color=plots.BASELINE_COLOR, va="bottom", fontsize="small")
-    ax.set_xticks(range(len(sizes)), [f"{size}" for size in sizes])
+        ax.text(len(sizes) - 0.78, height, name, color=colors[arm], va="center")
+    ax.axhline(BEST_AUC, color=plots.BASELINE_COLOR, linestyle="--", linewidth=1)
+    ax.text(-0.25, BEST_AUC + 0.002, "best possible", color=plots.BASELINE_COLOR, va="bottom", fontsize="small")
+    ax.set_xticks(range(len(sizes)), sizes)
     ax.set(xlabel="real training images of each class", ylabel="test AUC", xlim=(-0.3, len(sizes) + 0.3))
     ax.spines[["top", "right"]].set_visible(False)
-    middle = studies[sizes[len(sizes) // 2]]
-    draw_samples(middle, [arm for arm in shared if arm not in ("augmentation", "oversample")], right)
-    fig.savefig(path, dpi=110)
-    plt.close(fig)
+    draw_samples(samples, ["real", "conv_cvae", "diffusion", "oracle"], right)
+    save(fig, path)
 
 
-def draw_default(results, path):
-    """Draws the differences of the default study and malignant images of three of its arms."""
+def apart(heights, gap):
+    """Returns the heights of labels that are near the given ones and at least `gap` from each other, as a dict."""
+    shifted, lowest = {}, -np.inf
+    for name in sorted(heights, key=heights.get):
+        lowest = shifted[name] = max(heights[name], lowest + gap)
+    shift = np.mean(list(shifted.values())) - np.mean(list(heights.values()))
+    return {name: height - shift for name, height in shifted.items()}
+
+
+def draw_default_study(samples, path):
+    """Draws the differences of the default study, and sample images of three of its arms; Args as `draw_phantom`."""
     fig = plt.figure(figsize=(11, 3.4), layout="constrained")
     left, right = fig.subfigures(1, 2, width_ratios=[1.15, 1])
-    plots.forest(results.summary(), "auc", left.subplots(), margin=statistics.MARGIN)
-    draw_samples(results, ["real", "dense_cvae", "oracle"], right)
-    fig.savefig(path, dpi=110)
+    plots.forest(read("default_study"), "auc", left.subplots(), margin=statistics.MARGIN)
+    draw_samples(samples, ["real", "dense_cvae", "oracle"], right)
+    save(fig, path)
+
+
+def draw_samples(samples, arms, figure):
+    """Draws eight images of the first class for each arm."""
+    for arm, ax in zip(arms, figure.subplots(len(arms), 1), strict=True):
+        images = samples.samples[arm]
+        plots.image_grid(images.images[images.labels == 0][:8], 8, ax)
+        ax.set_title(f"{arm}, {samples.settings['class_names'][0]}", loc="left", fontsize="small")
+
+
+def save(fig, path):
+    """Saves a figure as a PNG file without the version of Matplotlib in it."""
+    fig.savefig(path, dpi=110, metadata={"Software": None})
     plt.close(fig)
 
 
-def draw_samples(results, arms, figure):
-    """Draws eight images of the first class for each arm."""
-    for arm, ax in zip(arms, figure.subplots(len(arms), 1), strict=True):
-        samples = results.samples[arm]
-        plots.image_grid(samples.images[samples.labels == 0][:8], 8, ax)
-        ax.set_title(f"{arm}, {results.settings['class_names'][0]}", loc="left", fontsize="small")
-
-
-def photograph(folder, path):
-    """Photographs the top of a study's report page with Debian's chromium."""
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or "chromium"
-    page = report.write(study.load(folder), Path(folder) / "report.html").resolve()
+def photograph(results, path, height=700):
+    """Photographs the top of a study's report page with Debian's chromium: up to a gap between lines, in 64 colours."""
+    flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --hide-scrollbars"
     with tempfile.TemporaryDirectory() as profile:
-        flags = (
-            "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --hide-scrollbars "
-        )
-        flags += f"--user-data-dir={profile} --window-size=1000,1150 --screenshot={path}"
+        page = report.write(results, Path(profile) / "report.html")
+        picture = Path(profile) / "page.png"
+        flags += f" --user-data-dir={profile} --window-size=1000,{height} --screenshot={picture}"
+        browser = shutil.which("chromium") or "chromium-browser"
         subprocess.run([browser, *flags.split(), page.as_uri()], check=True, stderr=subprocess.DEVNULL)
+        image = Image.open(picture).convert("RGB")
+    blank = (np.asarray(image.convert("L")) > 254).all(axis=1)
+    rows = [row for row in range(12, height) if blank[row - 12 : row + 1].all()]
+    image.crop((0, 0, image.width, rows[-1])).quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def read(name):
@@ -150,7 +162,7 @@ def study_rows(title, name):
     for arm, row in areas(name).iterrows():
         change = "" if row["verdict"] == "baseline" else difference(name, arm)
         area = f"{row['mean']:.3f} {interval(row['low'], row['high'])}"
-        lines.append(f"| {'' if lines else title} | {arm} | {area} | {change} | {row['verdict']} |")
+        lines.append(f"| {'' if lines else title} | {arm} | {area} | {change} | {verdicts.label(row)} |")
     return "\n".join(lines)
 
 
@@ -208,7 +220,7 @@ def page():
     by_seed = trials.pivot_table(index="seed", columns="arm", values="auc")
     names = ("phantom_150", "phantom_150_designs")
     one, other = (read(f"{name}_trials").set_index(["arm", "seed"])["auc"] for name in names)
-    apart = (one - other).dropna()
+    changes = (one - other).dropna()
     rates = 100 * read("error_rates").query("arms == 1")["share"]
     labels = read("generator_quality_phantom").itertuples()
     template = Path(__file__).with_suffix(".md.jinja").read_text(encoding="utf-8")
@@ -225,34 +237,46 @@ def page():
         percent=percent,
         auc=lambda name, arm: f"{areas(name).loc[arm, 'mean']:.3f}",
         seed_aucs=lambda name, arm: listed(f"{auc:.3f}" for auc in read(f"{name}_trials").query("arm == @arm")["auc"]),
-        reference=lambda place: read("references")["value"].astype(str)[place],
+        reference=lambda what: read("references").astype(str).set_index("what").loc[what, "value"],
+        run_row=run_row,
         default_study=report._table(default),
         seeds_apart=listed(map(signed, by_seed["dense_cvae"] - by_seed["real"])),
-        processors={"trial": f"{apart.abs().max():.3f}", "mean": f"{apart.groupby('arm').mean().abs().max():.3f}"},
+        processors={"trial": f"{changes.abs().max():.3f}", "mean": f"{changes.groupby('arm').mean().abs().max():.3f}"},
         false_alarms=f"{rates.min():.1f} to {rates.max():.1f}",
         phantom_labels=listed(f"{row.label_auc:.2f} ({row.generator})" for row in labels),
     )
 
 
-def main(arguments):
-    if not arguments:
+def run_row(title, name, commit):
+    """Returns the line of a study's run: its trials, their minutes, the commit that stored its numbers."""
+    trials = read(f"{name}_trials")
+    arms, seeds = trials["arm"].nunique(), trials["seed"].nunique()
+    return f"| {title} | {arms} × {seeds} | {trials['seconds'].sum() / 60:.0f} | {commit} |"
+
+
+DRAW = {"default_study": draw_default_study, "phantom": draw_phantom}
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("readme")
+    commands.add_parser("page").add_argument("study")
+    for command, names in (("take", None), ("draw", DRAW)):
+        commands.add_parser(command).add_argument("name", choices=names)
+        commands.choices[command].add_argument("study")
+    arguments = parser.parse_args(argv)
+    if arguments.command == "readme":
         PAGE.write_text(page(), encoding="utf-8")
         return
-    name, *folders = arguments
-    if name == "page":
-        photograph(folders[0], RESULTS / "report.png")
-    elif len(folders) == 1:
-        results = study.load(folders[0])
-        take_over(name, results)
-        if name == "default_study":
-            draw_default(results, RESULTS / "default_study.png")
+    results = study.load(arguments.study)
+    if arguments.command == "take":
+        take(arguments.name, results)
+    elif arguments.command == "draw":
+        DRAW[arguments.name](results, RESULTS / f"{arguments.name}.png")
     else:
-        by_size = {results.settings["train_per_class"]: results for results in map(study.load, folders)}
-        by_size = dict(sorted(by_size.items()))
-        for size, results in by_size.items():
-            take_over(f"{name}_{size}", results)
-        draw_sizes(by_size, RESULTS / f"{name}.png")
+        photograph(results, RESULTS / "report.png")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

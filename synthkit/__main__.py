@@ -284,7 +284,10 @@ def _add_prepare(commands):
 
 
 def _lines(texts):
-    return "\n".join(f"  {name:18}{text}" for name, text in texts.items())
+    return "\n".join(
+        textwrap.fill(text, 100, initial_indent=f"  {name:18}", subsequent_indent=" " * 20)
+        for name, text in texts.items()
+    )
 
 
 def _add_workers(command, text):

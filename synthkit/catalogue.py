@@ -200,8 +200,7 @@ def arms(names, *, epochs=None, ratio=5.0, steps=300, learning_rate=2e-3, keep=N
         ratio: ratio of synthetic to real images.
         steps, learning_rate: of the classifier that filters images. It is trained with and without augmentation; the
             network with the better AUC on a quarter of the real training images, held back from both, is used.
-        keep: folder for fitted generators, as in `generators.synthesizer`.
-        progress: whether to show a progress bar while a generator is fitted.
+        keep, progress: as in `generators.synthesizer`.
 
     Returns:
         list of study.Arm.
@@ -297,6 +296,5 @@ def recipe(name, images):
     if name not in RECIPES:
         raise ValueError(f"recipe must be one of {', '.join(RECIPES)}. Received: {name!r}")
     settings = RECIPES[name]._asdict()
-    del settings["text"]
-    epochs = settings.pop("epochs")
+    epochs, _ = settings.pop("epochs"), settings.pop("text")
     return settings | {"steps": math.ceil(epochs * images / settings["batch_size"]), "checks": epochs}

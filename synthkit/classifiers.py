@@ -88,8 +88,7 @@ def skin_cnn(image_shape=(32, 32, 3), num_classes=2):
     """
     if min(image_shape[:2]) < 20:
         raise ValueError(
-            f"skin_cnn needs images of at least 20×20 pixels; give larger images, or set --image-size. "
-            f"Received: image_shape={image_shape}"
+            f"skin_cnn needs images of at least 20×20 pixels (--image-size). Received: image_shape={image_shape}"
         )
     inputs = keras.Input(image_shape, name="image")
     x = layers.Conv2D(32, 3, padding="same", activation="relu")(inputs)

@@ -8,7 +8,7 @@ import tensorflow as tf
 from scipy import stats
 
 from synthkit.augmentation import OFF, Augmenter
-from synthkit.catalogue import named
+from synthkit import catalogue
 from synthkit.datasets import phantom
 from synthkit.imageset import ImageSet, Splits, concatenate
 from synthkit.pipeline import to_dataset
@@ -286,7 +286,7 @@ class TestPipeline:
 import os, threading
 os.cpu_count = lambda: 2
 import numpy as np, tensorflow as tf
-from synthkit import augmentation, catalogue, imageset
+from synthkit import augmentation, imageset, pipeline
 tf.config.experimental.enable_op_determinism()
 meeting = threading.Barrier(2, timeout=30)
 def meet(image):
@@ -329,7 +329,7 @@ print(len(list(pipeline.to_dataset(images, 1, shuffle_seed=0, augment=augment)))
 
 def test_the_augmentation_arms_of_the_command_line():
     names = ["real", "augmentation", "elastic", "mixup", "cutmix", "randaugment"]
-    made = named(names)
+    made = catalogue.arms(names)
     augments = {arm.name: getattr(arm.augment, "__name__", None) for arm in made}
     assert augments["real"] is None
     assert augments["augmentation"] == repr(Augmenter())

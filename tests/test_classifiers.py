@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from synthkit import classifiers
 from synthkit.training import Trainer
-from tests.conftest import make_imageset
+from tests.conftest import ROOT, make_imageset
 
 MODULES = {
     "VGG16": keras.applications.vgg16,
@@ -44,8 +44,7 @@ def test_skin_cnn_is_the_reports():
         ("Dense", (1,), 513),
     ]
     model = classifiers.skin_cnn()
-    found = [(type(layer).__name__, layer.output.shape[1:], layer.count_params()) for layer in model.layers[1:]]
-    assert found == table
+    assert [(type(layer).__name__, layer.output.shape[1:], layer.count_params()) for layer in model.layers[1:]] == table
     assert model.count_params() == 108_225
 
 
@@ -81,10 +80,18 @@ def test_simple_cnn_has_the_layers_it_is_asked_for():
     assert model.layers[-2].rate == 0.3
 
 
-def test_batch_normalization_in_one_operation_is_that_of_the_layers():
+def test_fused_batch_normalization_is_that_of_keras():
+    def without_fusing(layer):
+        kind = keras.layers.BatchNormalization if "normalization" in layer.name else type(layer)
+        return kind.from_config(layer.get_config())
+
     inputs = keras.Input((6, 6, 3))
     ours = keras.Model(inputs, classifiers._convolution_norm(inputs, 4, 3, 1, classifiers._he_fan_out))
-    plain = keras.Model.from_config(ours.get_config())
+    plain = keras.models.clone_model(ours, clone_function=without_fusing)
+    assert [type(model.layers[-1]).__name__ for model in (ours, plain)] == [
+        "FusedBatchNormalization",
+        "BatchNormalization",
+    ]
     plain.set_weights(ours.get_weights())
     images = tf.constant(np.random.default_rng(0).random((8, 6, 6, 3), "float32"))
     gradients = []
@@ -113,7 +120,7 @@ def test_outputs_are_probabilities(builder, classes, shape):
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match=r"at least 20×20 pixels. Received: image_shape=\(16, 32, 3\)"):
+    with pytest.raises(ValueError, match=r"at least 20×20 pixels .--image-size.. Received: image_shape=\(16, 32, 3\)"):
         classifiers.skin_cnn((16, 32, 3))
     with pytest.raises(ValueError, match="num_classes=1"):
         classifiers.resnet18((28, 28, 1), 1)
@@ -125,34 +132,41 @@ def test_bad_arguments():
         classifiers.transfer("VGG19")
     with pytest.raises(ValueError, match="1 or 3 channels"):
         classifiers.transfer("VGG16", (64, 64, 4))
-    with pytest.raises(FileNotFoundError, match="mine.h5 is no file of weights"):
+    with pytest.raises(FileNotFoundError, match="there is no file mine.h5; weights must be 'imagenet', a file of"):
         classifiers.transfer("VGG16", weights="mine.h5")
-    with pytest.raises(ValueError, match="simple_cnn has no layer after which to learn. Received: after=None"):
+    with pytest.raises(ValueError, match="after must be the name of a layer of simple_cnn. Received: after=None"):
         classifiers.fine_tune(classifiers.simple_cnn((8, 8, 1)))
 
 
+@functools.cache
+def pretrained(name):
+    """A model of `transfer` whose ImageNet weights are random ones, and the files that Keras wanted to download."""
+    files = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("keras.src.utils.file_utils.get_file", lambda name, *_, **__: files.append(name))
+        patch.setattr(keras.Model, "load_weights", lambda model, path: None)
+        return classifiers.transfer(name, (96, 96, 3)), files
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_transferred_networks_are_the_published_ones(name, monkeypatch):
-    asked = []
-    monkeypatch.setattr("keras.src.utils.file_utils.get_file", lambda name, *_, **__: asked.append(name))
-    monkeypatch.setattr(keras.Model, "load_weights", lambda model, path: None)
-    model = classifiers.transfer(name, (96, 96, 3))
-    assert asked == [classifiers.BACKBONES[name][0]]
+def test_transferred_networks_are_the_published_ones(name):
+    model, files = pretrained(name)
+    assert files == [classifiers.BACKBONES[name][0]]
     assert len(model.trainable_variables) == 2
     features = model.layers[-1].kernel.shape[0]
     assert model.count_params() - (features + 1) * 2 == PUBLISHED[name]
-    # What enters the network is what its own preprocess_input makes of grey levels.
-    entered = model.layers[[layer.name for layer in model.layers].index("imagenet_input") + 1].input
+    # The input of the network itself is what its own preprocess_input makes of grey levels.
+    network_input = model.layers[[layer.name for layer in model.layers].index("imagenet_input") + 1].input
     images = np.random.default_rng(0).random((2, 96, 96, 3), "float32")
     expected = MODULES[name].preprocess_input(255 * images)
-    assert np.array(keras.Model(model.input, entered)(images)) == pytest.approx(np.array(expected), abs=1e-3)
+    assert np.array(keras.Model(model.input, network_input)(images)) == pytest.approx(np.array(expected), abs=1e-3)
 
 
-def test_fine_tuning_leaves_batch_normalization_as_it_is():
-    model = classifiers.fine_tune(classifiers.transfer("DenseNet169", (32, 32, 1), weights=None))
-    learning = {layer.name for layer in model.layers if layer.trainable_variables}
-    assert {"conv5_block1_1_conv", "conv5_block32_2_conv", model.layers[-1].name} < learning
-    assert not [name for name in learning if name.startswith("conv4") or name.endswith("bn")]
+def test_fine_tuning_unfreezes_the_last_block_without_batch_normalization():
+    model = classifiers.fine_tune(pretrained("DenseNet169")[0])
+    unfrozen = {layer.name for layer in model.layers if layer.trainable_variables}
+    assert {"conv5_block1_1_conv", "conv5_block32_2_conv", model.layers[-1].name} < unfrozen
+    assert not [name for name in unfrozen if name.startswith("conv4") or name.endswith("bn")]
     norm = model.get_layer("conv5_block32_1_bn")
     norm(np.random.default_rng(0).random((4, 1, 1, 128), "float32"), training=True)
     assert (norm.moving_mean.numpy() == 0).all()
@@ -160,7 +174,7 @@ def test_fine_tuning_leaves_batch_normalization_as_it_is():
 
 @pytest.fixture(scope="module")
 def weights_file(tmp_path_factory):
-    """Weights as another programme would leave them: VGG16 from Keras itself, without its head."""
+    """A file of weights from elsewhere: VGG16 from Keras itself, without its head."""
     path = tmp_path_factory.mktemp("weights") / "vgg16.weights.h5"
     keras.utils.set_random_seed(7)
     network = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3), pooling="avg")
@@ -177,8 +191,8 @@ def test_weights_from_a_file_and_grey_images(weights_file):
     assert np.array(pooled(images)) == pytest.approx(np.array(expected), abs=1e-5)
 
 
-def moved(model, before):
-    """Names of the layers with other weights than the model before."""
+def changed_layers(model, before):
+    """Returns the names of the layers whose weights are no longer those before."""
     pairs = zip(model.layers, before, strict=True)
     return {
         layer.name
@@ -187,29 +201,30 @@ def moved(model, before):
     }
 
 
-def test_frozen_layers_do_not_move(weights_file):
-    parts = make_imageset(16, 1, size=32), make_imageset(8, 2, size=32, name="validation")
+def test_frozen_layers_are_not_trained(weights_file):
+    sets = make_imageset(16, 1, size=32), make_imageset(8, 2, size=32, name="validation")
     build = functools.partial(classifiers.transfer, "VGG16", weights=weights_file[0])
     head = Trainer(build, (32, 32, 1), 2, steps=2, batch_size=8, checks=1)
     before = [layer.get_weights() for layer in build((32, 32, 1), 2).layers]
-    head.train(*parts, seed=0)
-    assert moved(head.model, before) == {head.model.layers[-1].name}
+    head.train(*sets, seed=0)
+    assert changed_layers(head.model, before) == {head.model.layers[-1].name}
     before = [layer.get_weights() for layer in head.model.layers]
     tuner = Trainer(lambda *_: classifiers.fine_tune(head.model), (32, 32, 1), 2, steps=2, batch_size=8, checks=1)
-    tuner.train(*parts, seed=0)
-    assert moved(tuner.model, before) == {f"block5_conv{i}" for i in (1, 2, 3)} | {head.model.layers[-1].name}
+    tuner.train(*sets, seed=0)
+    assert changed_layers(tuner.model, before) == {f"block5_conv{i}" for i in (1, 2, 3)} | {head.model.layers[-1].name}
 
 
 LOAD = """
 import sys
 import keras
 import numpy as np
+import synthkit.classifiers
 images = np.load(sys.argv[1])
 np.savez(sys.argv[2], *[np.array(keras.models.load_model(path)(images)) for path in sys.argv[3:]])
 """
 
 
-def test_saved_models_give_the_same_scores_in_a_process_without_synthkit(tmp_path, weights_file):
+def test_saved_models_give_the_same_scores_in_a_new_process(tmp_path, weights_file):
     images = np.random.default_rng(0).random((3, 32, 32, 1), "float32")
     transferred = classifiers.transfer("VGG16", (32, 32, 1), weights=weights_file[0])
     models = [transferred, classifiers.resnet18((32, 32, 1), stem="large"), classifiers.simple_cnn((32, 32, 1))]
@@ -218,9 +233,9 @@ def test_saved_models_give_the_same_scores_in_a_process_without_synthkit(tmp_pat
         model.save(path)
     np.save(tmp_path / "images.npy", images)
     command = [sys.executable, "-c", LOAD, tmp_path / "images.npy", tmp_path / "scores.npz", *paths]
-    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
-    with np.load(tmp_path / "scores.npz") as found:
-        for model, scores in zip(models, found.values(), strict=True):
+    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+    with np.load(tmp_path / "scores.npz") as loaded:
+        for model, scores in zip(models, loaded.values(), strict=True):
             assert scores == pytest.approx(np.array(model(images)), abs=1e-6)
 
 
@@ -230,6 +245,6 @@ def test_missing_imagenet_file_is_named(monkeypatch):
 
     monkeypatch.setattr(keras.applications, "EfficientNetV2B0", unreachable)
     with pytest.raises(
-        OSError, match=r"no route.*efficientnetv2-b0_notop.h5 elsewhere and put it into ~/.keras/models"
+        OSError, match=r"no route.*download efficientnetv2-b0_notop.h5 on another machine and copy it to ~/.keras/mod"
     ):
         classifiers.transfer("EfficientNetV2B0")

@@ -10,24 +10,21 @@ from PIL import Image
 from synthkit import __main__ as command
 from synthkit import catalogue
 from synthkit.datasets import phantom
+from tests.conftest import ROOT
 from tests.datasets.test_medmnist import arrays, write
 
-TINY = {
-    "seeds": 2,
-    "simple_cnn": 6,
-    "skin_cnn": 6,
-    "resnet18": 2,
-    "per_class": 10,
-    "ratio": 1.0,
-    "learning_rate": 1e-3,
-}
+PROFILE = {"seeds": 2, "per_class": 10, "ratio": 1.0, "learning_rate": 1e-3}
 
 
 @pytest.fixture
 def tiny(monkeypatch):
-    """A profile and phantoms that take seconds."""
-    monkeypatch.setattr(command, "PROFILES", {key: {"fast": value, "full": value} for key, value in TINY.items()})
-    monkeypatch.setattr(catalogue, "GENERATORS", dict.fromkeys(catalogue.GENERATORS, (2, 32)))
+    """A profile, generators and phantoms that take seconds."""
+    monkeypatch.setattr(command, "PROFILES", {key: {"fast": value, "full": value} for key, value in PROFILE.items()})
+    for name, row in catalogue.CLASSIFIERS.items():
+        steps = 2 if name == "resnet18" else 6
+        monkeypatch.setitem(catalogue.CLASSIFIERS, name, row._replace(steps={"fast": steps, "full": steps}))
+    for name, row in catalogue.GENERATORS.items():
+        monkeypatch.setitem(catalogue.GENERATORS, name, row._replace(epochs=2, batch_size=32))
     load = phantom.load
     monkeypatch.setattr(
         phantom, "load", lambda size, **options: load(size, **options | {"train": 60, "validation": 30, "test": 40})
@@ -37,8 +34,9 @@ def tiny(monkeypatch):
 def test_study_from_end_to_end(tiny, tmp_path, capsys):
     assert command.main(["study", "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr()
-    assert all(arm in printed.out for arm in catalogue.ARMS)
+    assert all(arm in printed.out for arm in catalogue.DEFAULT_ARMS)
     assert "control" in printed.out
+    assert "Power: after correction" in printed.out
     names = {path.name for path in tmp_path.iterdir()} - {".lock"}
     assert names == {"trials", "trials.csv", "scores.npz", "summary.csv", "report.html", "study.json"}
     trials = pd.read_csv(tmp_path / "trials.csv")
@@ -50,93 +48,99 @@ def test_study_from_end_to_end(tiny, tmp_path, capsys):
         "arm metric mean low high difference difference_low difference_high p p_holm p_equivalent verdict".split()
     )
     with np.load(tmp_path / "scores.npz", allow_pickle=False) as scores:
-        assert scores["scores/cvae"].shape == (2, 40, 2)
+        assert scores["scores/dense_cvae"].shape == (2, 40, 2)
         assert len(scores["patients"]) == 40
     assert "12/12" in printed.err
     assert command.main(["study", "--out", str(tmp_path)]) == 0
     assert "12 of 12 trials were finished before" in capsys.readouterr().err
 
 
-def test_long_names_keep_their_distance():
-    row = {"metric": "auc", "mean": 0.75, "low": 0.7, "high": 0.8, "difference": 0.01, "difference_low": 0.0}
-    row |= {"difference_high": 0.02, "p_holm": 0.5, "verdict": "inconclusive"}
-    names = ["real", "diffusion filtered x2 augmented"]
-    head, *lines = command._table(pd.DataFrame([{"arm": name} | row for name in names]), []).splitlines()
-    places = {head.index("AUC"), *(line.index("0.750") for line in lines)}
-    assert places == {len(names[1]) + 4, len(names[1]) + 2}
+def test_npz_and_chosen_arms(tiny, tmp_path, capsys, monkeypatch):
+    """`--jobs` is passed on; `tests/study/test_trial.py` runs trials in several processes."""
+    from synthkit import study
 
-
-def test_npz_and_chosen_arms(tiny, tmp_path, capsys):
+    run = study.run
+    monkeypatch.setattr(study, "run", lambda *data, n_jobs, **options: jobs.append(n_jobs) or run(*data, **options))
+    jobs = []
     path = write(tmp_path / "mine.npz")
     options = ["--arms", "real, oversample", "--seeds", "1", "--image-size", "20", "--per-class", "9", "--steps", "3"]
     options += ["--jobs", "2"]
     assert command.main(["study", "--data", str(path), *options, "--out", str(tmp_path / "out")]) == 0
     assert "one seed: no verdict" in capsys.readouterr().out
     trials = pd.read_csv(tmp_path / "out" / "trials.csv")
-    assert (trials["n_real"].tolist(), trials["steps"].tolist()) == ([18, 18], [3, 3])
+    assert (trials["n_real"].tolist(), trials["steps"].tolist(), jobs) == ([18, 18], [3, 3], [2])
 
 
 def test_epochs_and_kept_generators(tiny, tmp_path, capsys):
-    options = ["--arms", "real,cvae", "--seeds", "2", "--epochs", "cvae=1", "--generators", str(tmp_path / "kept")]
-    assert command.main(["study", *options, "--out", str(tmp_path / "one")]) == 0
-    assert len(list((tmp_path / "kept").iterdir())) == 2
-    assert json.loads((tmp_path / "one" / "study.json").read_text())["arms"]["dense_cvae"] == {
-        "ratio": 1.0,
-        "epochs": 1,
-    }
-    assert command.main(["study", *options, "--steps", "4", "--out", str(tmp_path / "two")]) == 0
-    assert len(list((tmp_path / "kept").iterdir())) == 2
-    same = [np.load(tmp_path / out / "trials" / "cvae-0.npz")["samples"] for out in ("one", "two")]
-    np.testing.assert_array_equal(*same)
-    assert command.main(["study", *options[:-4], "--epochs", "3", "--out", str(tmp_path / "one")]) == 2
-    assert "holds another study's trials: its arms is" in capsys.readouterr().err
-    further = ["--arms", "real,cvae,cgan", "--seeds", "2", "--epochs", "cvae=1, cgan=3", "--out", str(tmp_path / "one")]
-    assert command.main(["study", *further]) == 0
+    study, one, two = ["study", "--seeds", "1"], ["--out", str(tmp_path / "one")], ["--out", str(tmp_path / "two")]
+    arms = ["--arms", "real,dense_cvae"]
+    kept = ["--epochs", "dense_cvae=1", "--generators", str(tmp_path / "kept")]
+    assert command.main([*study, *arms, *kept, *one]) == 0
+    assert len(list((tmp_path / "kept").iterdir())) == 1
+    arm = json.loads((tmp_path / "one" / "study.json").read_text())["arms"]["dense_cvae"]
+    assert (arm["ratio"], arm["epochs"]) == (1.0, 1)
+    assert command.main([*study, *arms, *kept, "--steps", "4", *two]) == 0
+    assert len(list((tmp_path / "kept").iterdir())) == 1
+    samples = [np.load(tmp_path / out / "trials" / "dense_cvae-0.npz")["samples"] for out in ("one", "two")]
+    np.testing.assert_array_equal(*samples)
+    assert command.main([*study, *arms, "--epochs", "3", *one]) == 2
+    assert "dense_cvae has changed" in capsys.readouterr().err
+    assert command.main([*study, "--arms", "real,dense_cgan", "--epochs", "dense_cvae=1, dense_cgan=3", *one]) == 0
+
+
+def test_old_names_of_arms_are_accepted_with_a_note(tiny, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("synthkit.study.run", lambda splits, arms, **options: stop([arm.name for arm in arms]))
+    assert command.main(["study", "--arms", "real,cvae x2", "--epochs", "cvae=3", "--out", str(tmp_path)]) == 2
+    printed = capsys.readouterr().err
+    assert "note: cvae is now called dense_cvae" in printed
+    assert "['real', 'dense_cvae x2']" in printed
+
+
+def stop(result):
+    """Ends a command where a test has seen enough."""
+    raise ValueError(result)
 
 
 @pytest.mark.parametrize(
     ("epochs", "message"),
     [
-        ("cvae=0", "expected an integer of at least 1, received '0'"),
-        ("vae=3", "there is no generator 'vae'; expected some of autoencoder, cvae"),
+        ("dense_cvae=0", "expected an integer of at least 1, received '0'"),
+        ("vae=3", "there is no generator 'vae'; expected names from autoencoder, dense_cvae"),
         ("many", "received 'many'"),
-        ("cvae=3,5", "there is no generator '5'"),
+        ("dense_cvae=3,5", "there is no generator '5'"),
     ],
 )
-def test_epochs_that_are_none(epochs, message, capsys):
+def test_invalid_epochs(epochs, message, capsys):
     with pytest.raises(SystemExit):
         command.main(["study", "--epochs", epochs])
     assert message in capsys.readouterr().err
 
 
-def test_phantoms_are_simulated_as_many_as_it_takes(tiny, tmp_path, monkeypatch):
-    asked = []
-    load = phantom.load
-    monkeypatch.setattr(phantom, "load", lambda size, **options: asked.append(options) or load(size, **options))
-    options = ["--arms", "real", "--seeds", "1", "--out", str(tmp_path)]
-    assert command.main(["study", *options]) == 0
-    command.main(["study", *options, "--per-class", "15", "--out", str(tmp_path / "other")])
-    assert [options["train"] for options in asked] == [200, 300]
+def test_twenty_times_as_many_phantoms_as_a_seed_draws_are_simulated(tiny, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(phantom, "load", lambda size, train: stop(f"{train} phantoms"))
+    for option, number in (([], 200), (["--per-class", "15"], 300)):
+        assert command.main(["study", "--arms", "real", *option, "--out", str(tmp_path)]) == 2
+        assert f"{number} phantoms" in capsys.readouterr().err
 
 
-def test_near_copies_are_told_or_left_out(tiny, tmp_path, capsys):
-    made = arrays()
+def test_near_duplicates_are_reported_or_dropped(tiny, tmp_path, capsys):
+    images = arrays()
     for part in ("val", "test"):  # one grey level off, so not the same bytes
-        made[f"{part}_images"][:6] = made["train_images"][:6] ^ (1 if part == "val" else 2)
-    path = write(tmp_path / "mine.npz", **made)
-    options = ["study", "--data", str(path), "--arms", "real,oversample", "--seeds", "2"]
+        images[f"{part}_images"][:6] = images["train_images"][:6] ^ (1 if part == "val" else 2)
+    path = write(tmp_path / "mine.npz", **images)
+    options = ["study", "--data", str(path), "--arms", "real", "--seeds", "1"]
     assert command.main([*options, "--out", str(tmp_path / "all")]) == 0
     printed = capsys.readouterr()
     assert "6 of 20 test images look like copies of training or validation images" in " ".join(printed.out.split())
     assert printed.out.count("baseline") == 2
     assert "look like copies" in (tmp_path / "all" / "report.html").read_text(encoding="utf-8")
     assert json.loads((tmp_path / "all" / "study.json").read_text())["near_duplicates"] == list(range(6))
-    assert command.main([*options, "--drop-near-copies", "--out", str(tmp_path / "apart")]) == 0
+    assert command.main([*options, "--drop-near-duplicates", "--out", str(tmp_path / "dropped")]) == 0
     printed = capsys.readouterr()
-    assert "6 of 12 validation images and 6 of 20 test images are nearly copies of others" in printed.err
+    assert "6 of 12 validation images and 6 of 20 test images" in printed.err
     assert printed.out.count("baseline") == 1
-    with np.load(tmp_path / "apart" / "scores.npz") as scores:
-        assert scores["scores/real"].shape == (2, 14, 2)
+    with np.load(tmp_path / "dropped" / "scores.npz") as scores:
+        assert scores["scores/real"].shape == (1, 14, 2)
 
 
 def test_folder(tiny, tmp_path, capsys):
@@ -150,13 +154,14 @@ def test_folder(tiny, tmp_path, capsys):
     assert "AUC" in capsys.readouterr().out
 
 
-def test_npz_of_nine_classes_in_colour(tiny, tmp_path, capsys):
+@pytest.mark.parametrize("classifier", ["simple_cnn", pytest.param("resnet18", marks=pytest.mark.slow)])
+def test_npz_of_nine_classes_in_colour(tiny, tmp_path, capsys, classifier):
     path = write(tmp_path / "pathmnist.npz", **arrays(sizes=(90, 27, 36), classes=9, channels=3))
-    options = ["--arms", "real,cgan", "--classifier", "resnet18", "--seeds", "1", "--out", str(tmp_path / "out")]
+    options = ["--arms", "real,dense_cgan", "--classifier", classifier, "--seeds", "1", "--out", str(tmp_path / "out")]
     assert command.main(["study", "--data", str(path), *options]) == 0
     assert "dense_cgan" in capsys.readouterr().out
     with np.load(tmp_path / "out" / "scores.npz", allow_pickle=False) as scores:
-        assert scores["scores/cgan"].shape == (1, 36, 9)
+        assert scores["scores/dense_cgan"].shape == (1, 36, 9)
 
 
 def test_folder_in_the_layout_of_the_skin_lesion_set(tiny, tmp_path, capsys):
@@ -176,7 +181,7 @@ def test_folder_in_the_layout_of_the_skin_lesion_set(tiny, tmp_path, capsys):
 
 @pytest.fixture
 def broken(tmp_path):
-    """Inputs that make no study, by name."""
+    """Inputs that cannot be used."""
     write(tmp_path / "other.npz", val_labels=None)
     write(tmp_path / "pickled.npz", test_images=np.array([{}], object))
     write(tmp_path / "cut.npz")
@@ -191,7 +196,7 @@ def broken(tmp_path):
             Image.fromarray(np.random.default_rng(i).integers(0, 256, (9, 9), "uint8")).save(
                 tmp_path / "skin" / label / f"{i}.jpg"
             )
-    (tmp_path / "skin" / "b" / "7.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
+    (tmp_path / "skin" / "b" / "7.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
     (tmp_path / "one" / "a").mkdir(parents=True)
     Image.new("L", (9, 9)).save(tmp_path / "one" / "a" / "1.png")
     (tmp_path / "file").write_text("in the way")
@@ -202,20 +207,20 @@ def broken(tmp_path):
     ("arguments", "says"),
     [
         (["--data", "{}/none.npz"], "none.npz does not exist"),
-        (["--data", "{}/none"], "is neither a file nor a folder nor a set by name"),
+        (["--data", "{}/none"], "is neither a file, a folder nor the name of a data set"),
         (["--data", "{}/other.npz"], "is not a MedMNIST file: it lacks val_labels"),
         (["--data", "{}/pickled.npz"], "holds pickled objects"),
         (["--data", "{}/cut.npz"], "is damaged or not an npz file"),
         (["--data", "{}/few.npz"], "too few images, 1 of class 0"),
-        (["--data", "{}/one"], "holds 1 folder with images (a)"),
+        (["--data", "{}/one"], "holds one folder with images, a"),
         (["--data", "{}/skin"], "7.jpg cannot be read as an image"),
         (["--data", "{}/skin", "--patients", "("], "not a regular expression"),
         (["--patients", "x"], "--patients is for folders"),
         (["--arms", "real,magic"], "there is no arm 'magic'"),
-        (["--data", "{}/few.npz", "--arms", "oracle"], "exists on phantoms only"),
+        (["--data", "{}/few.npz", "--arms", "oracle"], "it exists for phantoms only"),
         (["--seeds", "0"], "expected an integer of at least 1, received '0'"),
         (["--out", "{}/file/out"], "cannot be written (Not a directory)"),
-        (["--recipe", "medmnist", "--steps", "9"], "--recipe says how many steps there are; leave --steps out"),
+        (["--recipe", "medmnist", "--steps", "9"], "--recipe determines the number of steps; remove --steps"),
         (["--positive", "grey"], "positive must be one of malignant, benign"),
     ],
 )
@@ -235,14 +240,14 @@ def test_one_sentence_and_exit_status_2(tiny, broken, capsys, arguments, says):
     assert len(errors) == 1
 
 
-def test_another_studys_folder(tiny, tmp_path, capsys):
+def test_the_folder_of_another_study_is_refused(tiny, tmp_path, capsys):
     options = ["study", "--arms", "real", "--out", str(tmp_path)]
     assert command.main(options) == 0
     capsys.readouterr()
     assert command.main([*options, "--image-size", "24"]) == 2
-    assert "holds another study's trials: its images are others" in capsys.readouterr().err
+    assert "holds trials on other images" in capsys.readouterr().err
     assert command.main([*options, "--mixed-precision"]) == 2
-    assert "its mixed_precision is None, here it is True" in capsys.readouterr().err
+    assert "mixed_precision is None, here it is True" in capsys.readouterr().err
 
 
 def test_failed_trials_are_counted(tiny, tmp_path, capsys, monkeypatch):
@@ -259,8 +264,25 @@ def test_failed_trials_are_counted(tiny, tmp_path, capsys, monkeypatch):
 
 def test_module_runs_and_helps():
     done = subprocess.run(
-        [sys.executable, "-m", "synthkit", "study", "--help"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "synthkit", "study", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
+    assert done.stdout.startswith("usage: python -m synthkit study [options]")
     assert max(map(len, done.stdout.splitlines())) <= 120
-    for word in ("--data", "--seeds", "oversample", "profiles"):
+    words = [
+        "--data",
+        "--seeds",
+        "profiles",
+        "examples",
+        *catalogue.texts(),
+        *catalogue.ENDINGS,
+        *catalogue.CLASSIFIERS,
+    ]
+    for word in words:
         assert word in done.stdout
+
+
+def test_the_console_command_has_its_own_name(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/synthkit"])
+    with pytest.raises(SystemExit):
+        command.main(["prepare", "--help"])
+    assert capsys.readouterr().out.startswith("usage: synthkit prepare ")

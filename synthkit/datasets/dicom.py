@@ -278,9 +278,9 @@ def _decode(header, shape):
     """Returns the stored values `(rows, columns)`, as unsigned numbers, through pydicom's decoders."""
     syntax = header.file_meta.TransferSyntaxUID
     if syntax.is_compressed:
+        _check_codestream(header, syntax)
         if not get_decoder(syntax).is_available:
             raise MissingDecoder(f"{syntax.name} needs a decoder that is not installed")
-        _check_codestream(header, syntax)
     if syntax == uid.RLELossless:
         # pydicom's own decoder raises where a faster one, if installed, panics on damaged data.
         header.pixel_array_options(decoding_plugin="pydicom")

@@ -76,8 +76,8 @@ def load(
         raise ValueError(
             f"{strangers[0].file} is of class {strangers[0].label}; expected one of {', '.join(class_names)}"
         )
-    images, entries = read_images(root, entries, image_size, keep_aspect, progress)
     patient_of = table_patients or _patients(root, [entry.name for entry in entries], patients)
+    images, entries = read_images(root, entries, image_size, keep_aspect, progress)
     if color is None:
         color = any(image.ndim == 3 and np.ptp(image, axis=2).max() > 16 for image in images)
     images = np.stack([to_channels(image, color) for image in images])

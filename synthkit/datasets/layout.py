@@ -81,10 +81,12 @@ def files_below(root):
         `(paths, notes)`: paths relative to `root` as tuples of their parts, in order, and sentences about links.
     """
     root, paths, cycles = Path(root), [], []
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root} is not a folder")
     pending = [((), (os.path.realpath(root),))]
     while pending:
         parts, ancestors = pending.pop()
-        for entry in os.scandir(root.joinpath(*parts)):
+        for entry in list(os.scandir(root.joinpath(*parts))):
             if entry.name.startswith(".") or entry.name.lower() in JUNK_FOLDERS:
                 continue
             check_name(Path(*parts, entry.name))

@@ -16,7 +16,7 @@ from synthkit._files import read_member
 from synthkit.imageset import ImageSet, Splits, without_copies
 from synthkit.splitting import subsample
 
-URL = "https://zenodo.org/records/10519652/files/{file}?download=1"
+URL = "https://zenodo.org/records/10519652/files/{name}.npz?download=1"
 MAX_CLASSES = 1000
 PARTS = {"train": "train", "val": "validation", "test": "test"}
 
@@ -299,7 +299,7 @@ def _download(name, image_size, cache_dir):
     import keras
 
     file = f"{name}.npz" if image_size == 28 else f"{name}_{image_size}.npz"
-    url = URL.format(file=file)
+    url = URL.format(name=Path(file).stem)
     try:
         # The md5 decides whether a file that is there already is the right one.
         path = keras.utils.get_file(
@@ -313,7 +313,7 @@ def _download(name, image_size, cache_dir):
     except Exception as error:
         folder = Path(cache_dir or Path.home() / ".keras") / "datasets" / "medmnist"
         raise OSError(
-            f"{file} could not be downloaded from {url} ({error}). Put the file at {folder / file}, or give the path "
+            f"{Path(file).stem} could not be downloaded from {url} ({error}). Put the file at {folder / file}, or give the path "
             "of a copy"
         ) from error
     return Path(path)

@@ -2,6 +2,7 @@
 
 import contextlib
 import warnings
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -9,7 +10,9 @@ from PIL import Image, ImageOps
 from synthkit.datasets import dicom
 from synthkit.datasets.dicom import MAX_PIXELS
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".pgm", ".ppm", ".webp", ".dcm", ".dicom")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".pgm", ".ppm", ".webp")
+DICOM_SUFFIXES = (".dcm", ".dicom")
+SUFFIXES += DICOM_SUFFIXES
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "PPM", "WEBP")  # Pillow reads some others by starting programs
 MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\0", b"MM\0*", b"P2", b"P3", b"P5", b"P6")
 
@@ -67,7 +70,9 @@ def read_size(file):
 
 
 def is_dicom(file):
-    """Returns whether a file has the DICOM prefix (PS3.10, 7.1)."""
+    """Returns whether a file has the DICOM prefix (PS3.10, 7.1), or a name that promises it."""
+    if Path(file).suffix.lower() in DICOM_SUFFIXES:
+        return True
     try:
         with open(file, "rb") as stream:
             return stream.read(132)[128:] == b"DICM"

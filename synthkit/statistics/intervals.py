@@ -15,7 +15,11 @@ from scipy import stats
 
 
 class Delong(typing.NamedTuple):
-    """An AUC: `value`, standard `error`, its interval from `low` to `high`, and the two-sided p-value against 0.5."""
+    """An AUC, or a difference between two: `value`, standard `error`, the interval from `low` to `high`, and `p`.
+
+    The p-value is two-sided, of an AUC against 0.5 and of a difference against 0. Where the standard error is 0, the
+    interval and the p-value are NaN.
+    """
 
     value: float
     error: float
@@ -39,8 +43,8 @@ def delong(positive, scores, level=0.95):
         ValueError: if a class has fewer than two images, or a score is not finite.
     """
     below, above = _components(positive, scores)
-    found = _normal(below.mean(), np.cov(below) / len(below) + np.cov(above) / len(above), level, against=0.5)
-    return found._replace(low=float(np.clip(found.low, 0, 1)), high=float(np.clip(found.high, 0, 1)))
+    area = _normal(below.mean(), np.cov(below) / len(below) + np.cov(above) / len(above), level, against=0.5)
+    return area._replace(low=float(np.clip(area.low, 0, 1)), high=float(np.clip(area.high, 0, 1)))
 
 
 def delong_test(positive, first, second, level=0.95):
@@ -79,12 +83,10 @@ def _components(positive, scores):
 
 def _normal(value, variance, level, against):
     value, error = float(value), float(np.sqrt(max(0.0, variance)))
-    if error == 0:  # perfect or identical scores: these images do not tell how much others would vary
+    if error == 0:  # perfect or identical scores: these images do not show how much others would vary
         return Delong(value, error, np.nan, np.nan, np.nan)
-    half = error * stats.norm.ppf((1 + level) / 2)
-    return Delong(
-        value, error, float(value - half), float(value + half), float(2 * stats.norm.sf(abs(value - against) / error))
-    )
+    half, p = error * stats.norm.ppf((1 + level) / 2), 2 * stats.norm.sf(abs(value - against) / error)
+    return Delong(value, error, float(value - half), float(value + half), float(p))
 
 
 def hanley_mcneil(area, positives, negatives):

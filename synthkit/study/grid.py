@@ -166,7 +166,7 @@ def _check(splits, arms, seeds, positive):
         small = [f"{count} of {name}" for name, count in imageset.class_counts().items() if count < 2]
         if small:
             raise ValueError(
-                f"{imageset.name} has too few images, {', '.join(small)}; a study needs at least 2 of every class. Give "
+                f"{imageset.name} has too few images, {', '.join(small)}; a study needs at least 2 of every class. Use "
                 f"more images, or a larger --validation or --test"
             )
     if positive is not None and positive not in splits.train.class_names:
@@ -185,20 +185,28 @@ def _claim(out, identity, splits):
         write_json(path, {**identity, "near_duplicates": near, "versions": versions()})
         return list(identity["arms"])
     stored = results.read_settings(out)
-    known = {key: value for key, value in stored.items() if key not in ("near_duplicates", "versions")}
+    finished = {arm for (arm, _), trial in results.read_trials(out).items() if trial["row"]["status"] == "done"}
+    before = {arm: settings for arm, settings in stored["arms"].items() if arm in finished}
     arms = {**stored["arms"], **identity["arms"]}
     if stored.get("data") != identity["data"]:
         raise ValueError(f"{out} holds trials on other images. Choose another folder, or delete this one")
-    changed = [arm for arm, now in arms.items() if stored["arms"].get(arm, now).get("code") != now.get("code")]
+    changed = [arm for arm in before if before[arm].get("code") != arms[arm].get("code")]
     if changed:
         raise ValueError(
             f"the code of the arm {changed[0]} has changed since its trials were run in {out}; give the arm another "
             "name, or choose another folder"
         )
-    compare(path, known, {**identity, "arms": {arm: arms[arm] for arm in stored["arms"]}})
+    hidden = ("near_duplicates", "versions", "arms")
+    known, now = ({key: value for key, value in part.items() if key not in hidden} for part in (stored, identity))
+    compare(path, known | _flat(before), now | _flat({arm: arms[arm] for arm in before}))
     if arms != stored["arms"]:
         write_json(path, {**stored, "arms": arms})
     return list(arms)
+
+
+def _flat(arms):
+    """Returns the settings of all arms in one dict, for messages that name the arm and the setting."""
+    return {f"{key} of {arm}": value for arm, settings in arms.items() for key, value in settings.items()}
 
 
 class _Bars:

@@ -106,6 +106,8 @@ def read_settings(out):
     problem = None
     if not isinstance(arms, dict) or not all(isinstance(arm, dict) for arm in arms.values()):
         problem = "arms must be objects by name"
+    elif not all(isinstance(arm.get("counts") or {}, dict) for arm in arms.values()):
+        problem = "counts must be objects"
     elif not isinstance(class_names, list) or not all(isinstance(name, str) for name in class_names):
         problem = "class_names must be a list of strings"
     elif settings.get("positive") not in [None, *class_names]:

@@ -10,6 +10,7 @@ import pytest
 
 from synthkit.datasets import cbis_ddsm
 from synthkit.datasets.cbis_ddsm import files, phantom_archive
+from synthkit.datasets.cbis_ddsm.files import DESCRIPTIONS
 
 LAYOUTS = ("descriptive", "identifiers", "jpeg")
 KINDS = {"full": "image_file_path", "crop": "cropped_image_file_path", "mask": "roi_mask_file_path"}
@@ -208,7 +209,7 @@ def test_every_row_of_the_real_tables_joins(real_data, tables, tmp_path, layout)
 def test_simulated_archives_join(archive, layout):
     root = archive(layout)
     table, files = cbis_ddsm.index(root)
-    assert (files["kind"] == files["description"].map(files.DESCRIPTIONS)).all()
+    assert (files["kind"] == files["description"].map(DESCRIPTIONS)).all()
     for row in table.itertuples():
         for path in (row.full_file, row.crop_file, row.mask_file):
             assert (root / path).exists()
@@ -272,14 +273,16 @@ def test_content_wins_over_the_description(archive, tmp_path):
 
 
 def test_a_crop_of_two_grey_levels_is_a_crop_unless_it_is_as_large_as_the_mammogram():
-    def kind(size, description):
+    def kind(size, description, many_levels=()):
         file = pd.Series({"case": "M_1", "two_levels": True, "rows": size, "columns": size, "description": description})
-        return files._kind(file, {"M"}, {"M": (9, 9)})
+        return files._kind(file, {"M"}, {"M": (9, 9)}, many_levels)
 
     assert kind(9, "cropped images") == "mask"
     assert kind(5, "cropped images") == "crop"
     assert kind(5, "ROI mask images") == "mask"
     assert kind(5, "") == "mask"
+    # Of two files of a case, the one with many grey levels is the crop, whatever the other is called.
+    assert kind(5, "cropped images", many_levels={"M_1"}) == "mask"
 
 
 def test_what_is_left_over_is_counted_and_named(archive, tmp_path):

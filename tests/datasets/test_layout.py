@@ -44,8 +44,7 @@ class TestSplits:
 
     def test_train_with_testing_loses_nothing(self, tmp_path):
         tree(tmp_path, "train/a", "train/b", "testing/a", "testing/b", count=10)
-        with pytest.warns(UserWarning):
-            splits = folders.load(tmp_path, 20, validation=0.2)
+        splits = folders.load(tmp_path, 20, validation=0.2, patients="(.+)")
         assert len(splits.test) == 20
         assert len(splits.train) + len(splits.validation) == 20
 
@@ -197,7 +196,7 @@ class TestFiles:
         for i in range(2, 8):
             picture(tmp_path / "a" / f"other{i}.png", levels=(0, 2))
         with pytest.raises(ValueError, match="8 of the 20 images of a have at most two grey levels"):
-            folders.load(tmp_path, 20)
+            folders.load(tmp_path, 20, patients="(.+)")
 
     def test_a_set_of_two_grey_levels_is_a_set(self, tmp_path):
         tree(tmp_path, "a", "b", count=12, levels=(0, 2))
@@ -222,7 +221,7 @@ class TestFiles:
         for name in ("a/0.png", "b/3.png"):
             (tmp_path / name).write_bytes(b"\x89PNG and no more")
         with pytest.raises(ValueError, match=r"2 of 16 files cannot be read as images:\n.*a/0.png(.|\n)*b/3.png"):
-            folders.load(tmp_path, 20)
+            folders.load(tmp_path, 20, patients="(.+)")
 
 
 class TestFormats:

@@ -56,7 +56,7 @@ class TestLoad:
             ({"val_labels": None}, r"odd.npz is not a MedMNIST file: it lacks val_labels"),
             ({"test_images": np.array([{}, 1], object)}, "odd.npz holds pickled objects"),
             ({"train_images": np.zeros((30, 28, 28))}, r"train_images must be uint8 .*Received: float64"),
-            ({"test_labels": np.zeros((20, 14), "uint8")}, r"test_labels must be one integer .* \(20, 14\)"),
+            ({"test_labels": np.zeros((20, 14), "uint8")}, "holds 14 labels for each image"),
             ({"test_labels": np.zeros((19, 1), "uint8")}, "one integer for each of the 20 images"),
         ],
     )

@@ -12,13 +12,15 @@ from PIL import Image
 from synthkit._reusable import state
 from synthkit.generators import callbacks
 from synthkit.generators.contract import Generator
+from synthkit.generators.gan import GAN
+from synthkit.generators.skin_dcgan import PerClass
 from tests.conftest import ROOT, make_imageset
 
 REAL = make_imageset(40, 1, size=8)
 
 
 class Spread(Generator):
-    """A generator that shows what it is told: `plan` holds each epoch's spread around the class's brightness."""
+    """A generator whose samples follow a plan: the spread around mid-grey in each epoch."""
 
     def __init__(self, plan, **kwargs):
         super().__init__((8, 8, 1), 2, noise_shape=(1,), loss_names=("loss",), name="spread")
@@ -34,12 +36,12 @@ class Spread(Generator):
         return tf.clip_by_value(0.5 + self.spread * noise[:, None, None] * tf.ones(self.image_shape), 0, 1)
 
 
-def fit(plan, *watching):
+def fit(plan, *watching, **options):
     model = Spread(plan)
     model.compile(keras.optimizers.SGD(), jit_compile=False)
     data = (REAL.images / np.float32(255), REAL.labels)
-    history = model.fit(*data, batch_size=40, epochs=len(plan), verbose=0, callbacks=list(watching))
-    return model, history.history["loss"]
+    options = {"batch_size": 40, "epochs": len(plan), "verbose": 0, "callbacks": list(watching)} | options
+    return model, model.fit(*data, **options).history["loss"]
 
 
 class TestSampleGrid:
@@ -50,7 +52,7 @@ class TestSampleGrid:
         assert [path.name for path in pictures] == ["epoch_00002.png", "epoch_00004.png"]
         with Image.open(pictures[0]) as picture:
             drawn = np.array(picture)
-        # Two columns and two rows of 8 pixels, a white line between, everything twice as large.
+        # Two columns and two rows of 8 pixels and white lines between them, enlarged twice.
         assert drawn.shape == (34, 34)
         assert (drawn[16:18] == 255).all()
         assert (drawn[18:, 18:] == 255).all()
@@ -65,26 +67,27 @@ class TestWatch:
         images = np.zeros((4, 1, 2, 1), "float32")
         images[0, 0, 0], images[2:, 0, :, 0] = 0.4, 0.7
         # One of two pixels is 0.4 and 0: variance 0.04, the mean over both 0.02.
-        found = callbacks.diversity(images, np.array([0, 0, 1, 1]))
-        assert found == pytest.approx([0.02**0.5, 0], abs=1e-6)
+        diversity = callbacks.diversity(images, np.array([0, 0, 1, 1]))
+        assert diversity == pytest.approx([0.02**0.5, 0], abs=1e-6)
 
-    def test_stops_a_collapse_with_a_sentence(self):
+    def test_stops_a_collapse_and_says_why(self):
         watch = callbacks.Watch(REAL, every=1)
-        with pytest.warns(UserWarning, match="of spread was stopped, as at epoch 3 its images of bright are .* it has"):
+        sentence = r"of spread was stopped: it has collapsed: at epoch 3 its images of bright are \d+% as diverse"
+        with pytest.warns(UserWarning, match=sentence):
             _, losses = fit([0.1, 0.2, 0.01, 0.2], watch)
         assert len(losses) == 3
         assert watch.history[2].min() > 0.8
         assert watch.history[3].max() < 0.2
 
-    def test_leaves_one_alone_that_grows(self):
+    def test_growing_diversity_is_no_collapse(self):
         watch = callbacks.Watch(REAL, every=1)
         _, losses = fit([0.001, 0.01, 0.02, 0.1, 0.07], watch)
         assert len(losses) == 5
         assert watch.reason is None
 
-    def test_stops_at_what_is_not_a_number(self):
+    def test_stops_at_nan(self):
         watch = callbacks.Watch(REAL, every=10)
-        with pytest.warns(UserWarning, match="of spread was stopped, as loss is nan at step 1 of this epoch"):
+        with pytest.warns(UserWarning, match="of spread was stopped: loss is nan at step 1 of this epoch; try a"):
             _, losses = fit([0.1, np.nan, 0.1], watch)
         assert len(losses) == 2
 
@@ -93,86 +96,102 @@ class TestBestEpoch:
     def distance(self, images):
         return abs(images.std() / 255 - 0.1)
 
-    def test_puts_the_best_weights_back(self):
+    def test_restores_the_best_weights(self):
         best = callbacks.BestEpoch(self.distance, [0, 1] * 200, every=1)
         model, _ = fit([0.3, 0.2, 0.1, 0.15, 0.3], best)
         assert best.epoch == 3
         assert float(model.spread) == pytest.approx(0.1)
         assert best.history[1] == pytest.approx(0.2, abs=0.05)
 
-    def test_remembers_the_best_over_a_kill(self, tmp_path):
+    def test_the_best_epoch_may_be_before_a_stop(self, tmp_path):
         path = tmp_path / "best.npz"
         fit([0.3, 0.1], callbacks.BestEpoch(self.distance, [0, 1] * 200, every=1, path=path))
         best = callbacks.BestEpoch(self.distance, [0, 1] * 200, every=1, path=path)
-        later = Spread([0.3] * 4)
-        later.compile(keras.optimizers.SGD(), jit_compile=False)
-        data = (REAL.images / np.float32(255), REAL.labels)
-        later.fit(*data, batch_size=40, initial_epoch=2, epochs=4, verbose=0, callbacks=[best])
+        model, _ = fit([0.3] * 4, best, initial_epoch=2)
         assert best.epoch == 2
-        assert float(later.spread) == pytest.approx(0.1)
+        assert float(model.spread) == pytest.approx(0.1)
 
 
-class Pair(Generator):
-    """All that a GAN's training has to lose: two optimizers, a moving average, and random states."""
+class Recorder(keras.callbacks.Callback):
+    """Records the epochs, and stops the process, or raises, at the beginning of one of them."""
 
-    def __init__(self):
-        super().__init__((4, 4, 1), 2, noise_shape=(1,), loss_names=("loss",), name="pair")
-        self.generator = self.add_weight(name="generator", shape=(4, 4, 1))
-        self.discriminator = self.add_weight(name="discriminator", shape=(4, 4, 1))
-        self.average = self.add_weight(name="average", shape=(4, 4, 1), trainable=False)
-        self.seed_generator = keras.random.SeedGenerator()
-        self.discriminator_optimizer = keras.optimizers.Adam(1e-2)
-        self.discriminator_optimizer.build([self.discriminator])
-        self.built = True
+    def __init__(self, epoch=None, signal=None):
+        super().__init__()
+        self.epochs, self.stop_in, self.signal = [], epoch, signal
 
-    def update(self, images, labels):
-        noise = keras.random.normal(tf.shape(images), seed=self.seed_generator)
-        pairs = ((self.discriminator_optimizer, self.discriminator), (self.optimizer, self.generator))
-        for optimizer, weight in pairs:
-            with tf.GradientTape() as tape:
-                loss = tf.reduce_mean((self.discriminator * images - self.generator * noise) ** 2)
-            optimizer.apply([tape.gradient(loss, weight)], [weight])
-        self.average.assign(0.9 * self.average + 0.1 * self.generator)
-        return {"loss": loss}
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epochs.append(epoch)
+        if epoch == self.stop_in:
+            if self.signal:
+                os.kill(os.getpid(), self.signal)
+            raise KeyboardInterrupt
 
 
-def train(folder, kill_in=None):
-    """Trains a `Pair` for six epochs, or until it is killed.
+def tiny_gan(num_classes=2):
+    """All that a training can lose: two optimizers, a moving average, random states, moving statistics."""
+    noise, label = keras.Input((3,)), keras.Input((num_classes,))
+    x = keras.layers.Dense(16)(keras.layers.Concatenate()([noise, label]))
+    x = keras.layers.Reshape((4, 4, 1))(keras.layers.BatchNormalization()(x))
+    generator = keras.Model([noise, label], keras.layers.Activation("sigmoid")(x))
+    image, label = keras.Input((4, 4, 1)), keras.Input((num_classes,))
+    x = keras.layers.Dropout(0.5)(keras.layers.Concatenate()([keras.layers.Flatten()(image), label]))
+    discriminator = keras.Model([image, label], keras.layers.Dense(1)(x))
+    model = GAN((4, 4, 1), num_classes, generator, discriminator, decay=0.9, flips=None, name="tiny_gan")
+    model.compile(keras.optimizers.Adam(1e-2), keras.optimizers.Adam(1e-2))
+    return model
 
-    Returns the epochs and everything that it came to: weights, their average, random states, both optimizers.
+
+def train(build, path, **stop):
+    """Trains for six epochs, or until the recorder stops it.
+
+    Returns the epochs, and all that the training changed: weights, averages, random states, both optimizers.
     """
-    epochs = []
-
-    class Tell(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            epochs.append(epoch)
-            if epoch == kill_in:
-                os.kill(os.getpid(), signal.SIGKILL)
-
     keras.utils.set_random_seed(0)
-    model = Pair()
-    model.compile(keras.optimizers.Adam(1e-3), jit_compile=False)
-    model.optimizer.build([model.generator])
+    model, recorder = build(), Recorder(**stop)
     images, labels = np.random.default_rng(0).random((8, 4, 4, 1), "float32"), np.arange(8) % 2
-    watching = [callbacks.Checkpoint(folder / "fit.npz"), Tell()]
-    model.fit(images, labels, batch_size=8, shuffle=False, epochs=6, verbose=0, callbacks=watching)
-    return epochs, [variable.numpy() for variable in state(model)]
+    data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(4)
+    model.fit(data, epochs=6, verbose=0, callbacks=[callbacks.Checkpoint(path), recorder])
+    return recorder.epochs, [variable.numpy() for variable in state(model)]
 
 
-def test_killed_fit_goes_on_to_the_same_end(tmp_path):
-    code = (
-        "import sys, pathlib\n"
-        "from tests.generators.test_callbacks import train\n"
-        "train(pathlib.Path(sys.argv[1]), kill_in=3)"
-    )
-    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, check=False, cwd=ROOT)
-    assert killed.returncode == -signal.SIGKILL
-    assert (tmp_path / "fit.npz").exists()
-    epochs, resumed = train(tmp_path)
-    assert epochs == [3, 4, 5]
-    assert not (tmp_path / "fit.npz").exists()
-    epochs, unbroken = train(tmp_path / "another")
-    assert epochs == list(range(6))
-    assert len(unbroken) > 12
-    for one, other in zip(unbroken, resumed, strict=True):
-        np.testing.assert_array_equal(one, other)
+class TestCheckpoint:
+    def check(self, build, path):
+        """Resumes a training that was stopped in its fourth epoch and compares it with one that was not."""
+        assert path.exists()
+        epochs, resumed = train(build, path)
+        assert epochs == [3, 4, 5]
+        assert not path.exists()
+        epochs, uninterrupted = train(build, path)
+        assert epochs == list(range(6))
+        assert len(uninterrupted) > 20
+        for one, other in zip(resumed, uninterrupted, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+    def test_killed_training_resumes_with_the_same_result(self, tmp_path):
+        code = (
+            "import sys, pathlib, signal\n"
+            "from tests.generators.test_callbacks import tiny_gan, train\n"
+            "train(tiny_gan, pathlib.Path(sys.argv[1]), epoch=3, signal=signal.SIGKILL)"
+        )
+        path = tmp_path / "gan.npz"
+        command = [sys.executable, "-c", code, str(path)]
+        killed = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        self.check(tiny_gan, path)
+
+    def test_interrupted_training_of_a_network_per_class_resumes_with_the_same_result(self, tmp_path):
+        def build():
+            model = PerClass([tiny_gan(1), tiny_gan(1)])
+            model.compile()
+            return model
+
+        path = tmp_path / "per_class.npz"
+        with pytest.raises(KeyboardInterrupt):
+            train(build, path, epoch=3)
+        self.check(build, path)
+
+    def test_damaged_file_is_named(self, tmp_path):
+        path = tmp_path / "gan.npz"
+        path.write_bytes(b"PK")
+        with pytest.raises(ValueError, match="gan.npz is damaged .*; delete it to train from the start"):
+            train(tiny_gan, path)

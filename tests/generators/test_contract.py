@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from synthkit import catalogue, generators
-from synthkit.generators.contract import Generator, check_data
+from synthkit.generators.contract import check_data
 from tests.conftest import ROOT, make_imageset
 from tests.generators.toy import toy
 
@@ -79,6 +79,9 @@ class TestData:
 
 TRAIN, LABELS = make_imageset(24, 1, size=20), np.array([0, 1, 1, 0, 1])
 OPTIONS = {"epochs": 2, "batch_size": 12}
+# Their classes have small versions in test_gan.py and test_diffusion.py.
+SLOW = ("wgan_gp", "acgan", "diffusion")
+NAMES = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in catalogue.GENERATORS]
 IN_A_NEW_PROCESS = """
 import sys
 from pathlib import Path
@@ -88,32 +91,33 @@ from synthkit import catalogue, generators
 from synthkit.generators.contract import Generator
 from tests.generators.test_contract import LABELS, OPTIONS, TRAIN
 
-folder, counts = Path(sys.argv[1]), {}
-for name, row in catalogue.GENERATORS.items():
-    catalogue.build(row)
-    (path,) = (folder / name).iterdir()
-    model = keras.saving.load_model(path)
-    assert np.array_equal(model.sample(LABELS, 3), np.load(folder / f"{name}.npy")), name
-    counts[name] = model.optimizer and int(model.optimizer.iterations)
-
 def fit(*arguments, **options):
     raise AssertionError("fitted again")
 
-Generator.fit = fit
-builder = catalogue.build(catalogue.GENERATORS["dense_cvae"])
-synthetic = generators.synthesizer(builder, keep=folder / "dense_cvae", **OPTIONS)(TRAIN, LABELS, 7)
-assert np.array_equal(synthetic.images, np.load(folder / "dense_cvae_7.npy"))
+Generator.fit, folder, counts = fit, Path(sys.argv[1]), {}
+for name, row in catalogue.GENERATORS.items():
+    if not (folder / name).exists():
+        continue
+    builder = catalogue.build(row)
+    (path,) = (folder / name).iterdir()
+    model = keras.saving.load_model(path)
+    assert np.array_equal(model.sample(LABELS, 3), np.load(folder / f"{name}.npy")), name
+    if name in ("autoencoder", "dense_cvae", "dcgan"):
+        synthetic = generators.synthesizer(builder, keep=folder / name, **OPTIONS)(TRAIN, LABELS, 7)
+        assert np.array_equal(synthetic.images, np.load(folder / f"{name}_7.npy")), name
+    counts[name] = model.optimizer and int(model.optimizer.iterations)
 print(counts)
 """
 
 
-class TestEveryGenerator:
-    @pytest.fixture(scope="class")
-    def folder(self, tmp_path_factory):
-        return tmp_path_factory.mktemp("generators")
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("generators")
 
-    @pytest.mark.parametrize("name", catalogue.GENERATORS)
-    def test_is_fitted_and_sampled_and_comes_back_from_its_file(self, name, folder, monkeypatch):
+
+class TestEveryGenerator:
+    @pytest.mark.parametrize("name", NAMES)
+    def test_is_fitted_and_sampled(self, name, folder):
         models = []
 
         def build(image_shape, num_classes):
@@ -137,17 +141,11 @@ class TestEveryGenerator:
         np.save(folder / f"{name}.npy", images)
         np.save(folder / f"{name}_7.npy", synthetic.images)
 
-        def fit(*arguments, **options):
-            raise AssertionError("fitted again")
-
-        monkeypatch.setattr(Generator, "fit", fit)
-        again = generators.synthesizer(build, keep=folder / name, **OPTIONS)(TRAIN, LABELS, 7)
-        np.testing.assert_array_equal(again.images, synthetic.images)
-        assert len(list((folder / name).iterdir())) == 1
-
-    def test_comes_back_in_a_new_process(self, folder):
+    def test_comes_back_from_its_file_in_a_new_process(self, folder):
         command = [sys.executable, "-c", IN_A_NEW_PROCESS, str(folder)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-3000:]
+        fitted = [name for name in catalogue.GENERATORS if (folder / name).exists()]
+        assert fitted
         # 2 epochs of 2 steps; the skin-lesion study's networks have optimizers of their own.
-        assert done.stdout.strip() == str({name: None if name == "dcgan" else 4 for name in catalogue.GENERATORS})
+        assert done.stdout.strip() == str({name: None if name == "dcgan" else 4 for name in fitted})

@@ -27,7 +27,7 @@ from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
 
 from synthkit import _environment
-from synthkit.datasets import cbis_ddsm, dicom, folders, medmnist, reading
+from synthkit.datasets import cbis_ddsm, dicom, folders, labels, medmnist, reading
 from synthkit.datasets.cbis_ddsm import files, phantom_archive, prepared
 from synthkit.study import results
 from tests.lossless_jpeg import encode
@@ -102,7 +102,7 @@ def images():
 
 
 def load_image(path, folder):
-    assert folders._fit(reading.read_image(path), 16, True).shape == (16, 16, 3)
+    assert reading.read_image(path).dtype == np.uint8
     grey = files.read_grey(path)
     assert (grey.ndim, grey.dtype) == (2, np.uint8)
 
@@ -127,8 +127,19 @@ def load_npz(path, folder):
 
 
 def load_patients(path, folder):
-    files = [folder / "a" / f"{i}.png" for i in range(4)]
-    assert len(folders._patients(folder, files, str(path))) == 4
+    assert len(folders._patients(folder, [f"a/{i}.png" for i in range(4)], str(path))) == 4
+
+
+def load_labels(path, folder):
+    rows = labels.match(path, labels.read_labels(path), [f"a/{i}.png" for i in range(4)])
+    assert {row.label for row in rows.values()} <= {str(row.label) for row in rows.values()}
+
+
+def label_tables():
+    """Returns tables of labels: with a class and a patient, with one-hot columns and semicolons."""
+    plain = "image_id,dx,patient,split\n" + "".join(f"{i},{'ab'[i % 2]},P{i // 2},train\n" for i in range(4))
+    one_hot = "image;A;B\n" + "".join(f"a\\{i}.png;{i % 2};{1 - i % 2}\n" for i in range(4))
+    return [plain.encode(), one_hot.encode()]
 
 
 def patients():
@@ -140,7 +151,7 @@ def trial_files():
     rng, files = np.random.default_rng(0), []
     settings = {"arms": {"real": {}, "dense_cvae": {}}, "class_names": ["malignant", "benign"], "positive": "malignant"}
     files.append(("study.json", json.dumps(settings).encode()))
-    labels = np.arange(20) % 2
+    truth = np.arange(20) % 2
     for arm in settings["arms"]:
         for seed in range(2):
             scores = rng.random((20, 1))
@@ -151,10 +162,10 @@ def trial_files():
                 row=json.dumps(row),
                 history=json.dumps({"step": [1], "loss": [1.0], "val_auc": [0.5]}),
                 scores=np.hstack([scores, 1 - scores]).astype("float32"),
-                labels=labels,
+                labels=truth,
                 patients=np.array([f"P{i // 2}" for i in range(20)]),
                 samples=rng.integers(0, 256, (4, 8, 8, 1), "uint8"),
-                sample_labels=labels[:4],
+                sample_labels=truth[:4],
             )
             files.append((f"trials/{arm}-{seed}.npz", buffer.getvalue()))
     return files
@@ -174,8 +185,7 @@ def load_prepared(path, folder):
 def kept():
     """Returns a Kind of what `generators.synthesizer(keep=…)` keeps: a generator's weights, in a file of Keras's."""
     _environment.import_tensorflow()
-    from synthkit import generators
-    from synthkit.generators import medmnist_cvae
+    from synthkit.generators import adapter, medmnist_cvae
 
     model = medmnist_cvae.DenseCVAE((4, 4, 1), 2, hidden=(4, 4), latent_size=2)
     shapes = [weight.shape for weight in model.weights]
@@ -184,7 +194,7 @@ def kept():
         content = (Path(folder) / "model.keras").read_bytes()
 
     def load(path, folder):
-        generators._read(path, model)
+        adapter._read(path, model)
         assert [weight.shape for weight in model.weights] == shapes
 
     return Kind([("model.keras", content)], load)
@@ -202,6 +212,7 @@ def kinds(folder):
         "table": Kind(tables, lambda path, folder: cbis_ddsm.read_table(path)),
         "image": Kind(listed, load_image),
         "npz": Kind([(f"{i}.npz", content) for i, content in enumerate(npz())], load_npz),
+        "labels": Kind([("labels.csv", content) for content in label_tables()], load_labels),
         "patients": Kind([("patients.csv", content) for content in patients()], load_patients),
         "prepared": Kind(ready, load_prepared, "folder"),
         "study": Kind(trial_files(), load_study, "folder"),

@@ -28,6 +28,7 @@ from tests.conftest import ROOT
 
 RESULTS = ROOT / "data" / "results"
 PAGE = RESULTS / "README.md"
+NEAR_DUPLICATES = "BreastMNIST's test images that are near-duplicates of training or validation images"
 
 
 def take(name, results):
@@ -107,7 +108,7 @@ def save(fig, path):
     plt.close(fig)
 
 
-def photograph(results, path, height=700):
+def photograph(results, path, height=570):
     """Photographs the top of a study's report page with Debian's chromium: up to a gap between lines, in 64 colours."""
     flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --hide-scrollbars"
     with tempfile.TemporaryDirectory() as profile:
@@ -137,6 +138,11 @@ def signed(value):
 
 def interval(low, high, show="{:.3f}".format):
     return f"({show(low)} to {show(high)})"
+
+
+def mean(name, arm, metric="auc"):
+    """Returns an arm's mean over seeds."""
+    return f"{read(name).set_index(['arm', 'metric']).loc[(arm, metric), 'mean']:.3f}"
 
 
 def difference(name, arm):
@@ -209,6 +215,17 @@ def stability_rows():
     return "\n".join(lines)
 
 
+def reference(what):
+    """Returns a single number that was measured."""
+    return read("references").astype(str).set_index("what").loc[what, "value"]
+
+
+def false_alarms():
+    """Returns the lowest and highest percentage of wrong verdicts in simulated studies without any effect."""
+    rates = 100 * read("error_rates").query("arms == 1")["share"]
+    return f"{rates.min():.1f} to {rates.max():.1f}"
+
+
 def listed(values):
     *most, last = values
     return f"{', '.join(most)} and {last}"
@@ -221,7 +238,7 @@ def page():
     names = ("phantom_150", "phantom_150_designs")
     one, other = (read(f"{name}_trials").set_index(["arm", "seed"])["auc"] for name in names)
     changes = (one - other).dropna()
-    rates = 100 * read("error_rates").query("arms == 1")["share"]
+    recipes = [areas(f"breastmnist_resnet18_{recipe}").loc["real", "mean"] for recipe in ("medmnist", "medmnist_study")]
     labels = read("generator_quality_phantom").itertuples()
     template = Path(__file__).with_suffix(".md.jinja").read_text(encoding="utf-8")
     environment = jinja2.Environment(keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
@@ -235,14 +252,15 @@ def page():
         over_augmentation=over_augmentation,
         p_over_augmentation=lambda name, arm: areas(f"{name}_over_augmentation").loc[arm, "p_holm"],
         percent=percent,
-        auc=lambda name, arm: f"{areas(name).loc[arm, 'mean']:.3f}",
+        mean=mean,
+        recipes_apart=f"{recipes[0] - recipes[1]:.3f}",
         seed_aucs=lambda name, arm: listed(f"{auc:.3f}" for auc in read(f"{name}_trials").query("arm == @arm")["auc"]),
-        reference=lambda what: read("references").astype(str).set_index("what").loc[what, "value"],
+        reference=reference,
         run_row=run_row,
         default_study=report._table(default),
         seeds_apart=listed(map(signed, by_seed["dense_cvae"] - by_seed["real"])),
         processors={"trial": f"{changes.abs().max():.3f}", "mean": f"{changes.groupby('arm').mean().abs().max():.3f}"},
-        false_alarms=f"{rates.min():.1f} to {rates.max():.1f}",
+        false_alarms=false_alarms(),
         phantom_labels=listed(f"{row.label_auc:.2f} ({row.generator})" for row in labels),
     )
 

@@ -2,13 +2,11 @@ import numpy as np
 import pytest
 
 from synthkit import study
-from synthkit.classifiers import skin_cnn
 from synthkit.study import sweeps
-from tests.conftest import make_imageset
-from tests.test_study import OPTIONS, brighter
+from tests.study.toy import OPTIONS, brighter, toy_splits
 
 
-def test_every_share_has_its_baseline_and_every_ratio():
+def test_every_fraction_has_a_baseline_and_every_ratio():
     arms = sweeps.arms("gan", brighter, ratios=(0.5, 2.0), real_shares=(0.25, 1.0))
     assert [(arm.name, arm.ratio, arm.real_share) for arm in arms if arm.synthesizer] == [
         ("gan ×0.5 on 25%", 0.5, 0.25),
@@ -21,21 +19,18 @@ def test_every_share_has_its_baseline_and_every_ratio():
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    from synthkit.imageset import Splits
-
-    splits = Splits(*(make_imageset(n, s, name=f"toy {s}") for s, n in enumerate((40, 12, 30))))
     arms = sweeps.arms("gan", brighter, ratios=(0.5, 2.0), real_shares=(0.5, 1.0))
-    return study.run(splits, arms, out=tmp_path_factory.mktemp("sweep"), **OPTIONS | {"classifier": skin_cnn})
+    return study.run(toy_splits(train=40), arms, out=tmp_path_factory.mktemp("sweep"), **OPTIONS)
 
 
-def test_arms_see_their_share_of_real_images(results):
+def test_arms_get_their_fraction_of_the_real_images(results):
     counts = results.trials.set_index("arm")[["n_real", "n_synthetic"]].drop_duplicates()
     assert counts.loc["real on 50%"].tolist() == [20, 0]
     assert counts.loc["gan ×0.5 on 50%"].tolist() == [20, 10]
     assert counts.loc["gan ×2"].tolist() == [40, 80]
 
 
-def test_table_compares_with_the_same_real_images(results):
+def test_table_compares_arms_with_the_same_real_images(results):
     table = sweeps.table(results, draws=50).query("metric == 'auc'").set_index("arm")
     assert table.loc["real on 50%", ["ratio", "real_share"]].tolist() == [0, 0.5]
     for arm, baseline in (("gan ×2 on 50%", "real on 50%"), ("gan ×2", "real")):

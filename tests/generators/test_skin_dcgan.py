@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from synthkit.generators import skin_dcgan
+from tests.conftest import make_imageset
+
+
+def trainable(model):
+    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+
+
+def test_networks_have_the_reports_parameters():
+    # The skin-lesion study's appendix, "Full structure of GAN".
+    model = skin_dcgan.dcgan()
+    assert trainable(model.generator) == 370_624
+    assert trainable(model.discriminator) == 167_872
+    for optimizer in (model.optimizer, model.discriminator_optimizer):
+        assert (float(optimizer.learning_rate), optimizer.beta_1) == (pytest.approx(2e-4), 0.5)
+    kernels = [weight for weight in model.generator.trainable_weights if "kernel" in weight.path]
+    assert [float(np.std(kernel)) for kernel in kernels] == pytest.approx([0.02] * len(kernels), rel=0.1)
+
+
+def test_per_class_networks_see_their_class_only():
+    imageset = make_imageset(32, 1)
+    images = np.broadcast_to(imageset.labels[:, None, None, None], imageset.images.shape).astype("float32")
+    seen = []
+    model = skin_dcgan.per_class_dcgan((20, 20, 1), 2)
+    for label, network in enumerate(model.networks):
+
+        def update(images, zeros, label=label):
+            tf.py_function(lambda x: seen.append((label, x.numpy().min(), x.numpy().max())), [images], [])
+            return {"generator_loss": 0.0, "discriminator_loss": 0.0}
+
+        network.update = update
+    model.fit(images, imageset.labels, epochs=1, batch_size=8, verbose=0)
+    assert {label for label, _, _ in seen} == {0, 1}
+    assert all(low == high == label for label, low, high in seen)

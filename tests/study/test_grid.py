@@ -1,0 +1,168 @@
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from synthkit import study
+from synthkit.study import Arm
+from synthkit.study.results import load
+from tests.conftest import ROOT, make_imageset
+from tests.study.toy import ARMS, OPTIONS, assert_same, brighter
+
+
+def test_every_trial_is_run_and_stored(finished):
+    _, out, results = finished
+    assert results.trials.columns.tolist() == (
+        "arm seed n_real n_synthetic steps auc accuracy balanced_accuracy sensitivity specificity f1 brier seconds "
+        "status".split()
+    )
+    assert list(zip(results.trials["seed"], results.trials["arm"], strict=True)) == [
+        (seed, arm) for seed in (0, 1) for arm in ("real", "brighter", "shuffled")
+    ]
+    assert results.trials["n_synthetic"].tolist() == [0, 24, 48] * 2
+    assert set(results.trials["steps"]) == {6}
+    pd.testing.assert_frame_equal(pd.read_csv(out / "trials.csv"), results.trials, rtol=1e-15)
+    assert sorted(path.name for path in (out / "trials").iterdir()) == sorted(
+        f"{arm.name}-{seed}.npz" for arm in ARMS for seed in (0, 1)
+    )
+
+
+def test_rows_follow_from_the_stored_scores(finished):
+    from synthkit.statistics import score
+
+    splits, _, results = finished
+    assert (results.labels == splits.test.labels).all()
+    assert (results.patients == splits.test.patients).all()
+    for arm, seeds in results.scores.items():
+        for seed, scores in enumerate(seeds):
+            row = results.trials.set_index(["arm", "seed"]).loc[arm, seed]
+            expected = score(splits.test.labels, scores, positive=0)
+            assert row[list(expected)].to_dict() == pytest.approx(expected)
+
+
+def test_a_finished_study_runs_nothing_again(finished, monkeypatch):
+    splits, out, results = finished
+    monkeypatch.setattr("synthkit.study.grid.Trials", lambda *_, **__: pytest.fail("ran a finished trial"))
+    again = study.run(splits, ARMS, out=out, **OPTIONS)
+    pd.testing.assert_frame_equal(again.trials, results.trials, check_exact=True)
+
+
+def test_missing_trials_are_run_and_come_out_the_same(copied):
+    splits, out, results = copied
+    (out / "trials" / "brighter-0.npz").unlink()
+    (out / "trials" / "real-1.npz").unlink()
+    assert_same(study.run(splits, ARMS, out=out, **OPTIONS), results)
+
+
+def test_arms_and_seeds_can_be_added(finished, tmp_path):
+    splits, _, results = finished
+    study.run(splits, ARMS[:1], out=tmp_path, **(OPTIONS | {"seeds": 1}))
+    assert_same(study.run(splits, ARMS, out=tmp_path, **OPTIONS), results)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 8}, "belongs to a job with other settings: steps is 6, here it is 8"),
+        ({"settings": {"epochs": 3}}, "epochs is None, here it is 3"),
+        ({"label_smoothing": 0.1}, "label_smoothing is None, here it is 0.1"),
+        ({"arms": [Arm("brighter", brighter, ratio=3.0)]}, "ratio of brighter is 1.0, here it is 3.0"),
+        ({"splits": True}, "holds trials on other images"),
+    ],
+)
+def test_the_folder_of_another_study_is_refused(finished, change, message):
+    splits, out, _ = finished
+    if change.pop("splits", False):
+        splits = dataclasses.replace(splits, test=splits.test[:-1])
+    with pytest.raises(ValueError, match=message):
+        study.run(splits, change.pop("arms", ARMS), out=out, **(OPTIONS | change))
+
+
+def test_a_setting_that_is_left_out_makes_another_study(copied):
+    import json
+
+    splits, out, _ = copied
+    settings = json.loads((out / "study.json").read_text())
+    (out / "study.json").write_text(json.dumps(settings | {"label_smoothing": 0.1}))
+    with pytest.raises(ValueError, match="label_smoothing is 0.1, here it is None"):
+        study.run(splits, ARMS, out=out, **OPTIONS)
+
+
+def test_trials_without_settings_are_refused(copied):
+    splits, out, _ = copied
+    (out / "study.json").unlink()
+    with pytest.raises(ValueError, match="there is no study.json in it"):
+        study.run(splits, ARMS, out=out, **OPTIONS)
+
+
+def test_a_failing_synthesizer_fails_its_trials_only_and_can_be_repaired(finished, tmp_path):
+    def broken(train, labels, seed):
+        raise RuntimeError("no images today")
+
+    splits, _, results = finished
+    failed = study.run(splits, [Arm("real"), Arm("brighter", broken)], out=tmp_path, **OPTIONS)
+    assert failed.trials["status"].tolist() == ["done", "failed: RuntimeError: no images today"] * 2
+    assert list(failed.scores) == ["real"]
+    assert (failed.scores["real"] == results.scores["real"]).all()
+    assert_same(study.run(splits, ARMS, out=tmp_path, **OPTIONS), results)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seeds": 0}, "seeds must be an integer of at least 1. Received: seeds=0"),
+        ({"positive": "grey"}, "positive must be one of bright, dark. Received: 'grey'"),
+        ({"arms": []}, "Received: none"),
+        ({"arms": [Arm("real"), Arm("real")]}, "all arms need different names"),
+        ({"arms": [Arm("../up")]}, "becomes a file name"),
+        ({"arms": [Arm("half", real_share=2)]}, "half: real_share must be above 0 and at most 1.*real_share=2"),
+        ({"arms": [Arm("gan", brighter, counts={"grey": 1})]}, r"gan: the keys of counts must be among bright, dark"),
+    ],
+)
+def test_invalid_arguments(finished, tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        study.run(finished[0], change.pop("arms", ARMS), out=tmp_path, **(OPTIONS | change))
+
+
+def test_too_few_images(finished, tmp_path):
+    splits = dataclasses.replace(finished[0], test=make_imageset(30, 7, name="toy x")[:3])
+    with pytest.raises(ValueError, match="toy x has too few images, 1 of dark"):
+        study.run(splits, ARMS, out=tmp_path, **OPTIONS)
+
+
+SCRIPT = """
+import sys
+from synthkit import study
+from tests.study.toy import ARMS, OPTIONS, toy_splits
+study.run(toy_splits(), ARMS, out=sys.argv[1], **(OPTIONS | {"progress": True}))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+def test_a_killed_study_resumes_and_ends_with_the_same_results(finished, tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path)], cwd=ROOT, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while not list((tmp_path / "trials").glob("*.npz")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert 1 <= len(list((tmp_path / "trials").glob("*.npz"))) < 6
+    assert_same(study.run(finished[0], ARMS, out=tmp_path, **OPTIONS), finished[2])
+
+
+def test_what_a_kill_leaves_behind_is_neither_a_trial_nor_in_the_way(finished, copied, capsys):
+    """A process that is killed while it writes a file leaves a `.part-…` folder with a part of it."""
+    splits, out, results = copied
+    written = (out / "trials" / "real-0.npz").read_bytes()
+    (out / "trials" / "real-0.npz").unlink()
+    for folder in (out, out / "trials"):
+        (folder / ".part-a1b2").mkdir()
+        (folder / ".part-a1b2" / "real-0.npz").write_bytes(written[: len(written) // 2])
+    assert len(load(out).trials) == 5
+    assert_same(study.run(splits, ARMS, out=out, **(OPTIONS | {"progress": True})), results)
+    assert "5 of 6 trials were finished before" in capsys.readouterr().err

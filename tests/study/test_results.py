@@ -1,0 +1,148 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from synthkit.study.results import load, save
+
+
+def test_a_study_that_has_not_begun_is_no_study(tmp_path):
+    with pytest.raises(ValueError, match="holds no study: there is no study.json in it"):
+        load(tmp_path)
+
+
+def test_only_seeds_that_are_finished_in_every_arm_are_compared(copied):
+    _, out, results = copied
+    (out / "trials" / "shuffled-1.npz").unlink()
+    partial = load(out)
+    assert partial.seeds == [0]
+    assert len(partial.trials) == 5
+    assert (partial.scores["real"] == results.scores["real"][:1]).all()
+    (out / "trials" / "real-0.npz").unlink()
+    partial = load(out)
+    assert (partial.seeds, partial.scores) == ([], {})
+    with pytest.raises(ValueError, match="no seed is finished in every arm"):
+        partial.summary()
+
+
+def test_saved_scores_are_those_of_the_study(copied):
+    _, out, results = copied
+    save(results, results.summary(draws=20), out)
+    with np.load(out / "scores.npz", allow_pickle=False) as file:
+        assert (file["scores/shuffled"] == results.scores["shuffled"]).all()
+        assert file["labels"].tolist() == results.labels.tolist()
+    assert (out / "summary.csv").read_text().startswith("arm,metric,mean,low,high,difference")
+
+
+def rewrite(path, **changes):
+    """Changes members of a trial's file; dicts are merged into its JSON, None removes a member."""
+    with np.load(path, allow_pickle=False) as file:
+        members = dict(file)
+    for name, change in changes.items():
+        if isinstance(change, dict):
+            members[name] = json.dumps(json.loads(str(members[name])) | change)
+        elif change is None:
+            del members[name]
+        else:
+            members[name] = change(members[name])
+    np.savez(path, **members)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"row": {"auc": "x"}}, "its auc is 'x'"),
+        ({"row": {"seed": "0"}}, "its seed is '0'"),
+        ({"row": {"status": 1}}, "its status is 1"),
+        ({"row": {"arm": "brighter"}}, "it is the trial of brighter, seed 0"),
+        ({"history": {"loss": ["x"]}}, "history|inhomogeneous"),
+        ({"history": {"loss": [["a", "b"]]}}, "history|inhomogeneous"),
+        ({"history": None}, "'step'"),
+        (
+            {"scores": lambda scores: scores * np.float32(np.nan)},
+            "its scores are not a float32 matrix of finite numbers",
+        ),
+        ({"scores": lambda scores: scores.astype(str)}, "its scores are not a float32 matrix of finite numbers"),
+        ({"scores": lambda scores: scores[:-1]}, "its scores: labels must be 29 integers"),
+        ({"labels": lambda labels: labels + 7}, "its scores: labels must"),
+        ({"patients": lambda patients: patients[:-1]}, "its scores: patients must"),
+        ({"samples": lambda samples: samples / 2}, "its samples: images must be uint8"),
+        ({"samples": None}, "samples"),
+    ],
+)
+def test_a_damaged_trial_is_named(copied, changes, message):
+    path = copied[1] / "trials" / "real-0.npz"
+    rewrite(path, **changes)
+    with pytest.raises(ValueError, match=rf"real-0.npz cannot be read as a trial \(.*({message}).*delete it to run"):
+        load(copied[1])
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"no archive", None])
+def test_a_file_that_is_no_trial_is_named(copied, content):
+    path = copied[1] / "trials" / "real-0.npz"
+    path.write_bytes(path.read_bytes()[:-100] if content is None else content)
+    with pytest.raises(ValueError, match=r"real-0.npz cannot be read as a trial .*delete it to run that trial again"):
+        load(copied[1])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"labels": lambda labels: 1 - labels},
+        {"patients": lambda patients: patients[::-1]},
+        {"scores": lambda scores: np.hstack([scores, scores])},
+    ],
+)
+def test_trials_on_other_images_are_named(copied, changes):
+    rewrite(copied[1] / "trials" / "shuffled-1.npz", **changes)
+    with pytest.raises(ValueError, match=r"shuffled-1.npz has scores of other images or classes than the other trials"):
+        load(copied[1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"arms": ["real"]}, "arms must be objects by name"),
+        ({"arms": {"real": 1}}, "arms must be objects by name"),
+        ({"class_names": "bright"}, "class_names must be a list of strings"),
+        ({"positive": "grey"}, "positive must be one of"),
+        ({"near_duplicates": [0.5]}, "near_duplicates must be a list of row numbers"),
+    ],
+)
+def test_damaged_settings_are_named(copied, changes, message):
+    path = copied[1] / "study.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(ValueError, match=rf"study.json is damaged \({message}"):
+        load(copied[1])
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '{"arms": '])
+def test_settings_that_are_no_json_object_are_named(copied, content):
+    (copied[1] / "study.json").write_text(content)
+    with pytest.raises(ValueError, match=r"study.json is damaged \("):
+        load(copied[1])
+
+
+def test_trials_of_an_unknown_arm_are_named(copied):
+    path = copied[1] / "study.json"
+    settings = json.loads(path.read_text())
+    del settings["arms"]["shuffled"]
+    path.write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match=r"holds trials of shuffled, which are not among the arms in its study.json"):
+        load(copied[1])
+
+
+def test_near_duplicates_are_left_out(finished):
+    results = finished[2]
+
+    def without(near):
+        settings = results.settings | {"near_duplicates": near}
+        return dataclasses.replace(results, settings=settings).without_near_duplicates()
+
+    rest = without(list(range(10)))
+    assert len(rest.labels) == len(rest.patients) == 20
+    for arm, scores in results.scores.items():
+        np.testing.assert_array_equal(rest.scores[arm], scores[:, 10:])
+    assert without(list(range(27))) is None
+    assert without([]) is None

@@ -41,19 +41,19 @@ def grad_cam(model, images, labels=None, *, layer=None, batch_size=32):
         raise ValueError(
             f"images must be uint8 of shape (n, height, width, channels). Received: {images.dtype} {images.shape}"
         )
-    maps_and_scores = _opened(model, _find(model, layer))
+    scores_and_maps = _opened(model, _find(model, layer))
     if labels is not None:
         labels = np.broadcast_to(labels, len(images))
     batches = [slice(i, i + batch_size) for i in range(0, len(images), batch_size)]
-    heats = [_heat(maps_and_scores, images[rows], None if labels is None else labels[rows]) for rows in batches]
+    heats = [_heat(scores_and_maps, images[rows], None if labels is None else labels[rows]) for rows in batches]
     return np.concatenate(heats)
 
 
-def _heat(maps_and_scores, images, labels):
+def _heat(scores_and_maps, images, labels):
     with tf.GradientTape() as tape:
         inputs = tf.cast(images, "float32") / 255
         tape.watch(inputs)
-        maps, scores = maps_and_scores(inputs, training=False)
+        scores, maps = scores_and_maps(inputs, training=False)
         scores = tf.cast(scores, "float32")
         if scores.shape[1] == 1:  # the logit of one sigmoid unit is the score of class 1, its negative that of class 0
             scores = tf.concat([-scores, scores], axis=1)
@@ -92,32 +92,29 @@ def _layers(model):
 
 
 def _opened(model, target):
-    """Returns a model of the same layers whose outputs are the target's feature maps and the scores before the softmax.
-
-    The layers are called again on a new input, those of nested models one by one, so that the feature maps are in the
-    same graph as the scores wherever the target is.
-    """
+    """Returns a model of the same layers with two outputs: scores before the last activation, and the target's maps."""
     *_, last = _layers(model)
-    maps = []
 
-    def call_layer(layer, *args, **kwargs):
-        if isinstance(layer, keras.Model):
-            return call_model(layer, args[0])
-        outputs = (_linear(layer) if layer is last else layer)(*args, **kwargs)
-        if layer is target:
-            maps.append(outputs)
-        return outputs
+    def opened(model):
+        maps = []
 
-    def call_model(inner, inputs):
-        # The same graph without optimizer and loss, which clone_model would try to copy; also of a Sequential model.
-        graph = keras.Model(inner.input, inner.output)
-        return keras.models.clone_model(
-            graph, input_tensors=inputs, clone_function=lambda layer: layer, call_function=call_layer
-        ).output
+        def call(layer, *args, **kwargs):
+            if isinstance(layer, keras.Model):
+                outputs, *inner_maps = opened(layer)(*args, **kwargs)
+                maps.extend(inner_maps)
+            else:
+                outputs = (_linear(layer) if layer is last else layer)(*args, **kwargs)
+            if layer is target:
+                maps.append(outputs)
+            return outputs
 
-    inputs = keras.Input(model.input.shape[1:])
-    scores = call_model(model, inputs)
-    return keras.Model(inputs, [maps[0], scores])
+        # The same graph without optimizer and loss, which clone_model would copy, and functional if it is Sequential.
+        inputs = model.inputs if len(model.inputs) > 1 else model.inputs[0]
+        graph = keras.Model(inputs, model.outputs[0])
+        again = keras.models.clone_model(graph, clone_function=lambda layer: layer, call_function=call)
+        return keras.Model(again.input, [again.output, *maps])
+
+    return opened(model)
 
 
 def _linear(layer):

@@ -1,8 +1,10 @@
-"""One training on several devices or machines, by TensorFlow's strategies; each script is a process of its own."""
+"""One training on several devices or machines, by TensorFlow's strategies; each script runs in its own process."""
 
 import socket
 import subprocess
 import sys
+
+import pytest
 
 from tests.conftest import ROOT
 
@@ -15,14 +17,23 @@ import sys
 from synthkit import classifiers, generators, study
 from synthkit.datasets import phantom
 from synthkit.generators import conv_cgan
+from synthkit.generators.layers import DiffAugment
+from tests.generators.toy import toy_gan
+
+
+def build(image_shape, num_classes):
+    if sys.argv[2] == "toy_gan":
+        return toy_gan(image_shape, num_classes, augment=DiffAugment(), decay=0.9, flips=None)
+    return conv_cgan.conv_cgan(image_shape, num_classes)
+
 
 splits = phantom.load(20, train=64, validation=40, test=40)
-arms = [study.Arm("real"), study.Arm("conv_cgan", generators.synthesizer(conv_cgan.conv_cgan, epochs=1, batch_size=16))]
+arms = [study.Arm("real"), study.Arm("gan", generators.synthesizer(build, epochs=1, batch_size=16))]
 with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
-    found = study.run(
+    results = study.run(
         splits, arms, out=sys.argv[1], classifier=classifiers.skin_cnn, seeds=1, steps=4, batch_size=16, progress=False
     )
-print(found.trials["status"].tolist())
+print(results.trials["status"].tolist())
 """
 WORKER = """
 import json, os, sys
@@ -58,14 +69,15 @@ for build in (classifiers.skin_cnn, medmnist_cvae.dense_cvae):
 """
 
 
-def test_study_on_mirrored_devices(tmp_path):
-    command = [sys.executable, "-c", MIRRORED, str(tmp_path)]
+@pytest.mark.parametrize("generator", ["toy_gan", pytest.param("conv_cgan", marks=pytest.mark.slow)])
+def test_study_on_mirrored_devices(generator, tmp_path):
+    command = [sys.executable, "-c", MIRRORED, str(tmp_path), generator]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.stdout.splitlines()[-1:] == ["['done', 'done']"], done.stderr[-3000:]
 
 
 def test_two_workers_train_a_classifier_and_a_generator():
-    """By `train_step`: Keras's own `fit` does not work under this strategy (keras-team/keras, issue 20585)."""
+    """With `train_step`, since Keras's `fit` does not work under this strategy (keras-team/keras, issue 20585)."""
     with socket.socket() as first, socket.socket() as second:
         for server in (first, second):
             server.bind(("127.0.0.1", 0))

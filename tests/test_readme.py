@@ -86,7 +86,8 @@ def test_every_table_of_results_is_on_the_page():
 def commands():
     """Yields the arguments of every command in the pages that is given in full."""
     for path in PAGES:
-        for command in re.findall(r"python -m synthkit( [^`#\n]+)", path.read_text(encoding="utf-8")):
+        text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+        for command in re.findall(r"python -m synthkit( [^`#\n]+)", text):
             if "--help" not in command and "…" not in command:
                 yield command
 
@@ -113,6 +114,13 @@ def test_the_code_runs(tmp_path, monkeypatch):
     with pytest.warns(UserWarning, match="no patients are given"):
         exec(shorter, variables := {})
     assert set(variables["results"].scores) == {"real", "mirrored"}
+
+
+@pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem[:2])
+def test_the_notebooks_times_are_listed(notebook):
+    text = notebook.read_text(encoding="utf-8")
+    (time,) = re.findall(r"Time: the fast profile takes ([^;.]*) on two CPU cores", text)
+    assert f"({notebook.name}) | {time} |" in PAGES[-1].read_text(encoding="utf-8")
 
 
 def test_the_readme_is_short():

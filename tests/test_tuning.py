@@ -19,13 +19,11 @@ SPACE = tuning.SPACE | {"layers": (1, 2), "filters": (4, 8), "dense_units": (4, 
 TINY = {"space": SPACE, "random_trials": 3, "progress": False, "steps": 4, "batch_size": 8, "checks": 2}
 
 
-@pytest.fixture(scope="module")
-def parts():
-    return make_imageset(24, 1, name="train"), make_imageset(16, 2, name="validation")
+SETS = make_imageset(24, 1, name="train"), make_imageset(16, 2, name="validation")
 
 
 class TestPropose:
-    def test_values_lie_in_the_space_and_filters_belong_to_layers(self):
+    def test_values_are_in_the_space_and_filters_belong_to_layers(self):
         proposed = [tuning.propose([], number, SPACE) for number in range(60)]
         for values in proposed:
             layers = values["layers"]
@@ -37,147 +35,141 @@ class TestPropose:
             assert 0 <= values["dropout"] <= 0.6
             assert 1e-4 <= values["learning_rate"] <= 1e-2
         assert {values["layers"] for values in proposed} == {1, 2}
-        # Random in powers: half of the rates lie below the geometric mean of the ends.
+        # Log-uniform: half of the rates are below the geometric mean of the bounds.
         assert np.mean([values["learning_rate"] < 1e-3 for values in proposed]) == pytest.approx(0.5, abs=0.2)
         rates, dropouts = ([values[name] for values in proposed] for name in ("learning_rate", "dropout"))
         assert abs(np.corrcoef(np.log(rates[1:]), dropouts[:-1])[0, 1]) < 0.4
 
     def test_bayesian_proposals_find_a_known_optimum(self):
         space = {name: (low, low) for name, (low, _) in SPACE.items()} | {"learning_rate": (1e-5, 1e-1)}
-        found = []
-        for number in range(10):
-            values = tuning.propose(found, number, space, random_trials=5)
+        results = []
+        for number in range(8):
+            values = tuning.propose(results, number, space, random_trials=5)
             value = -abs(np.log10(values["learning_rate"]) + 2.5)
-            found.append({"trial": number, "status": "COMPLETED", "val_auc": value, "values": values})
-        reached = [row["val_auc"] for row in found]
+            results.append({"trial": number, "status": "COMPLETED", "val_auc": value, "values": values})
+        reached = [row["val_auc"] for row in results]
         assert np.mean(reached[5:]) > np.mean(reached[:5]) + 0.3
-        assert max(reached) > -0.1
+        assert np.median(reached[5:]) > -0.1  # at random, one in 20 comes as close as a tenth of a power of ten
 
-    def test_failed_trials_are_no_results(self):
+    def test_failed_trials_do_not_count(self):
         row = {"trial": 0, "status": "FAILED", "val_auc": None, "values": tuning.propose([], 0, SPACE)}
         assert tuning.propose([row], 1, SPACE, random_trials=1) == tuning.propose([], 1, SPACE, random_trials=1)
 
 
 class TestSearch:
-    def test_results_and_going_on(self, parts, tmp_path):
-        first = tuning.search(*parts, out=tmp_path, trials=2, **TINY)
+    def test_results_and_resuming(self, tmp_path):
+        first = tuning.search(*SETS, out=tmp_path, trials=2, **TINY)
         assert first["trial"].tolist() == [0, 1]
         assert (first["status"] == "COMPLETED").all()
         assert first["val_auc"].between(0, 1).all()
         assert first["best_step"].isin([2, 4]).all()
         written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("trial_*")}
-        more = tuning.search(*parts, out=tmp_path, trials=3, **TINY)
+        more = tuning.search(*SETS, out=tmp_path, trials=3, **TINY)
         pd.testing.assert_frame_equal(more[:2][first.columns], first, check_dtype=False)
         assert {path: path.stat().st_mtime_ns for path in written} == written
         pd.testing.assert_frame_equal(tuning.load(tmp_path), more)
 
-    def test_another_search_in_the_folder_is_refused(self, parts, tmp_path):
-        tuning.search(*parts, out=tmp_path, trials=0 + 1, **TINY)
-        with pytest.raises(ValueError, match="holds another search: its seed is 0, here it is 1. Choose another"):
-            tuning.search(*parts, out=tmp_path, trials=1, **TINY, seed=1)
-        with pytest.raises(ValueError, match="its data is"):
-            tuning.search(parts[0], make_imageset(16, 3), out=tmp_path, trials=1, **TINY)
+    def test_another_search_in_the_folder_is_refused(self, tmp_path):
+        tuning.search(*SETS, out=tmp_path, trials=1, **TINY)
+        with pytest.raises(ValueError, match="job with other settings: seed is 0, here it is 1. Choose another folder"):
+            tuning.search(*SETS, out=tmp_path, trials=1, **TINY, seed=1)
+        with pytest.raises(ValueError, match="job with other settings: data is"):
+            tuning.search(SETS[0], make_imageset(16, 3), out=tmp_path, trials=1, **TINY)
 
-    def test_spaces_that_fit_no_network(self, parts, tmp_path):
-        with pytest.raises(ValueError, match="5 layers halve an image of 20 pixels more often"):
-            tuning.search(*parts, out=tmp_path, **TINY | {"space": SPACE | {"layers": (1, 5)}})
-        with pytest.raises(ValueError, match="space must say layers, .* Received: layers, rate"):
-            tuning.search(*parts, out=tmp_path, **TINY | {"space": {"layers": (1, 2), "rate": (0, 1)}})
-        with pytest.raises(FileNotFoundError, match="holds no finished trial"):
+    def test_spaces_that_fit_no_network(self, tmp_path):
+        with pytest.raises(ValueError, match="20 pixels a side can be halved 4 times. Received: up to 5 layers"):
+            tuning.search(*SETS, out=tmp_path, **TINY | {"space": SPACE | {"layers": (1, 5)}})
+        with pytest.raises(ValueError, match="space must have the keys layers, .* Received: layers, rate"):
+            tuning.search(*SETS, out=tmp_path, **TINY | {"space": {"layers": (1, 2), "rate": (0, 1)}})
+        with pytest.raises(FileNotFoundError, match="has no finished trial; run tuning.search with out="):
             tuning.load(tmp_path)
 
-    def test_loss_that_is_no_number_is_a_result(self, parts, tmp_path, monkeypatch):
+    def test_diverged_training_is_a_result(self, tmp_path, monkeypatch):
         def explode(*_, **__):
             raise FloatingPointError
 
         monkeypatch.setattr(tuning.Trainer, "train", explode)
-        found = tuning.search(*parts, out=tmp_path, trials=2, **TINY)
-        assert found["status"].tolist() == ["FAILED", "FAILED"]
+        trials = tuning.search(*SETS, out=tmp_path, trials=2, **TINY)
+        assert trials["status"].tolist() == ["FAILED", "FAILED"]
         with pytest.raises(ValueError, match="none of the 2 trials was completed"):
-            tuning.best(found)
+            tuning.best(trials)
 
 
 KILLED = """
 import sys
-from tests.conftest import make_imageset
-from tests.test_tuning import TINY
+from tests.test_tuning import SETS, TINY
 from synthkit import tuning
-tuning.search(make_imageset(24, 1, name="train"), make_imageset(16, 2, name="validation"), out=sys.argv[1], **TINY)
+tuning.search(*SETS, out=sys.argv[1], **TINY)
 """
 
 
-def test_killed_search_keeps_its_finished_trials_and_ends_as_if_nothing_had_been(parts, tmp_path):
+def test_killed_search_resumes_with_the_same_results(tmp_path):
     killed = tmp_path / "killed"
     process = subprocess.Popen([sys.executable, "-c", KILLED, str(killed)], cwd=ROOT, stderr=subprocess.DEVNULL)
     give_up = time.time() + 120
-    while time.time() < give_up and not (killed / "trial_0003.json").exists():
+    while time.time() < give_up and not (killed / "trial_0002.json").exists():
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
     finished = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in sorted(killed.glob("trial_*.json"))}
-    assert 4 <= len(finished) < 30
+    assert 3 <= len(finished) < 30  # the next ones are proposed by the Gaussian process
     assert all(json.loads(content)["status"] == "COMPLETED" for _, content in finished.values())
     trials = len(finished) + 1
-    resumed = tuning.search(*parts, out=killed, trials=trials, **TINY)
+    resumed = tuning.search(*SETS, out=killed, trials=trials, **TINY)
     assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in finished} == finished
-    whole = tuning.search(*parts, out=tmp_path / "whole", trials=trials, **TINY)
-    same = [name for name in whole if name != "seconds"]
-    pd.testing.assert_frame_equal(resumed[same], whole[same])
+    whole = tuning.search(*SETS, out=tmp_path / "whole", trials=trials, **TINY)
+    pd.testing.assert_frame_equal(resumed.drop(columns="seconds"), whole.drop(columns="seconds"))
 
 
-def test_two_searches_in_one_folder(parts, tmp_path):
+def test_two_searches_in_one_folder(tmp_path):
     with locked(tmp_path, "a search"), pytest.raises(BlockingIOError, match="another process is at work on a search"):
-        tuning.search(*parts, out=tmp_path, **TINY)
+        tuning.search(*SETS, out=tmp_path, **TINY)
 
 
-def test_damaged_trial_is_named(parts, tmp_path):
+def test_damaged_trial_is_named(tmp_path):
     (tmp_path / "trial_0000.json").write_bytes(b"[1")
-    with pytest.raises(ValueError, match=r"trial_0000\.json is not of a search"):
+    with pytest.raises(ValueError, match=r"trial_0000\.json is damaged"):
         tuning.load(tmp_path)
 
 
 TOGETHER = """
 import sys
-from tests.conftest import make_imageset
-from tests.test_tuning import TINY
+from tests.test_tuning import SETS, TINY
 from synthkit import tuning
-parts = make_imageset(24, 1, name="train"), make_imageset(16, 2, name="validation")
-found = tuning.search_together(*parts, out=sys.argv[1], trials=4, **TINY)
-assert len(tuning.load(sys.argv[1])) <= 4
+tuning.search_together(*SETS, out=sys.argv[1], trials=int(sys.argv[2]), **TINY)
 """
 
 
 class TestSearchTogether:
-    def test_chief_and_two_workers_share_the_trials(self, tmp_path):
+    @pytest.mark.parametrize(("workers", "trials"), [(1, 2), pytest.param(2, 4, marks=pytest.mark.slow)])
+    def test_chief_and_workers_share_the_trials(self, workers, trials, tmp_path):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            place = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(free.getsockname()[1])}
+            address = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(free.getsockname()[1])}
         processes = []
-        for name in ("chief", "worker1", "worker2"):
+        for name in ("chief", *(f"worker{i}" for i in range(workers))):
             with (tmp_path / f"{name}.log").open("w") as log:
-                command = [sys.executable, "-c", TOGETHER, str(tmp_path / "search")]
-                settings = os.environ | place | {"KERASTUNER_TUNER_ID": name}
+                command = [sys.executable, "-c", TOGETHER, str(tmp_path / "search"), str(trials)]
+                settings = os.environ | address | {"KERASTUNER_TUNER_ID": name}
                 processes.append(subprocess.Popen(command, cwd=ROOT, env=settings, stdout=log, stderr=log))
         try:
-            ended = [process.wait(timeout=300) for process in processes]
+            statuses = [process.wait(timeout=300) for process in processes]
         finally:
             for process in processes:
                 process.kill()
                 process.wait()
-        said = {path.stem: path.read_text() for path in tmp_path.glob("*.log")}
-        assert ended == [0, 0, 0], said
-        trials = tuning.load(tmp_path / "search")
-        assert trials["trial"].tolist() == [0, 1, 2, 3]
-        assert trials["val_auc"].between(0, 1).all()
-        assert tuning.best(trials)[0].__name__.startswith("simple_cnn(filters=(")
-        alone = (make_imageset(24, 1, name="train"), make_imageset(16, 2, name="validation"))
-        with pytest.raises(ValueError, match="holds another search: its together is True, here it is False"):
-            tuning.search(*alone, out=tmp_path / "search", **TINY)
+        assert not any(statuses), {path.stem: path.read_text() for path in tmp_path.glob("*.log")}
+        table = tuning.load(tmp_path / "search")
+        assert table["trial"].tolist() == list(range(trials))
+        assert table["val_auc"].between(0, 1).all()
+        assert tuning.best(table)[0].__name__.startswith("simple_cnn(filters=(")
+        with pytest.raises(ValueError, match="job with other settings: together is True, here it is False"):
+            tuning.search(*SETS, out=tmp_path / "search", **TINY)
 
-    def test_without_the_variables_it_says_which(self, parts, tmp_path, monkeypatch):
+    def test_missing_variables_are_named(self, tmp_path, monkeypatch):
         monkeypatch.setenv("KERASTUNER_TUNER_ID", "chief")
-        with pytest.raises(ValueError, match="set KERASTUNER_ORACLE_IP, KERASTUNER_ORACLE_PORT in each"):
-            tuning.search_together(*parts, out=tmp_path, **TINY)
+        with pytest.raises(ValueError, match="variables KERASTUNER_ORACLE_IP, KERASTUNER_ORACLE_PORT in every process"):
+            tuning.search_together(*SETS, out=tmp_path, **TINY)
 
 
 def test_best_is_the_earliest_of_the_highest():
@@ -195,10 +187,10 @@ def test_best_is_the_earliest_of_the_highest():
     assert [layer.rate for layer in model.layers if isinstance(layer, layers.Dropout)] == [0.25]
 
 
-def test_a_trial_that_was_taken_out_is_run_again_and_no_other(parts, tmp_path):
-    whole = tuning.search(*parts, out=tmp_path, trials=4, **TINY)
+def test_only_the_trial_whose_file_was_deleted_is_run_again(tmp_path):
+    whole = tuning.search(*SETS, out=tmp_path, trials=3, **TINY)
     (tmp_path / "trial_0001.json").unlink()
-    kept = {path: path.read_bytes() for path in tmp_path.glob("trial_*.json")}
-    again = tuning.search(*parts, out=tmp_path, trials=4, **TINY)
-    assert {path: path.read_bytes() for path in kept} == kept
+    others = {path: path.read_bytes() for path in tmp_path.glob("trial_*.json")}
+    again = tuning.search(*SETS, out=tmp_path, trials=3, **TINY)
+    assert {path: path.read_bytes() for path in others} == others
     pd.testing.assert_frame_equal(again.drop(columns="seconds"), whole.drop(columns="seconds"), check_dtype=False)

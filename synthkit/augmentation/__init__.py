@@ -1,9 +1,10 @@
-"""Classical augmentation: changed copies of real images, made anew for every batch.
+"""Classical augmentation: random transformations of real images, newly drawn for every batch.
 
-- `Augmenter`: the mammography study's transformations; `OFF` are ImageDataGenerator's own defaults; `elastic` deforms.
-- `mixup`, `cutmix`, `randaugment`: Keras's own layers.
+- `Augmenter`: the mammography study's transformations; `OFF` holds ImageDataGenerator's own defaults; `elastic` adds
+  elastic deformation.
+- `mixup`, `cutmix`, `randaugment`: Keras's layers.
 
-All of them are callables for `pipeline.to_dataset` and for an arm's `augment`.
+All of them are callables for `augment` of `pipeline.to_dataset` and of `study.Arm`.
 """
 
 from synthkit.augmentation.augmenter import OFF, Augmenter, elastic

@@ -1,37 +1,35 @@
-"""Classical augmentation: changed copies of real images, made anew for every batch.
+"""Classical augmentation: random transformations of real images, newly drawn for every batch.
 
-Rotation, shifts, shear, zoom and flips become one affine matrix and one bilinear warp an image; channel shift,
-brightness, gamma and the change to float become one pass through a look-up table.
+Rotation, shifts, shear, zoom and flips are combined into one affine matrix and one bilinear warp per image; channel
+shift, brightness, gamma and the conversion to float are combined into one look-up table per image.
 """
-
-import math
 
 import cv2
 import numpy as np
 
-from synthkit._scratch import scratch
 from synthkit.augmentation.warp import FILL_MODES, SMALL, matrices, warp
 
-# ImageDataGenerator's own defaults: nothing happens. `Augmenter(**{**OFF, "rotation_range": 30})` only rotates.
+# ImageDataGenerator's own defaults, which change nothing. `Augmenter(**{**OFF, "rotation_range": 30})` only rotates.
 OFF = {f"{name}_range": 0.0 for name in ("rotation", "width_shift", "height_shift", "shear", "zoom", "channel_shift")}
 OFF |= {"horizontal_flip": False, "vertical_flip": False, "brightness_range": None}
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-WHITE = 255  # grey levels in arguments are those of 8 bits; 16-bit images scale them
+WHITE = 255  # grey levels in arguments are on the 8-bit scale; for 16-bit images they are multiplied by 257
 
 
 class Augmenter:
-    """The mammography study's transformations, in the words and conventions of Keras's ImageDataGenerator.
+    """The mammography study's random transformations, with the arguments and conventions of ImageDataGenerator.
 
-    Arguments pasted from an `ImageDataGenerator(...)` give the same images: the same distribution of parameters and,
-    for the same parameters, the same pixels to within a grey level. What is left out takes the study's value (its
-    section "Data Augmentation"), not ImageDataGenerator's "off"; `OFF` holds those.
+    Arguments copied from Keras's `ImageDataGenerator(...)` give the same images: parameters have the same distribution,
+    and the same parameters give the same pixels to within a grey level. The defaults are the study's (its section "Data
+    Augmentation"), not ImageDataGenerator's; those are in `OFF`.
 
-    The study's shear of 0.2 is 0.2 *degrees* to ImageDataGenerator, which nobody can see. The default keeps it; what
-    was probably meant, 0.2 radians, is `shear_range=11.5`.
+    ImageDataGenerator takes the study's shear of 0.2 as degrees, which is invisible. The default keeps it. The study
+    probably meant 0.2 radians, which is `shear_range=11.5`.
 
-    Two habits of ImageDataGenerator are kept, which square images with equal ranges do not show: it shifts along the
-    width by `height_shift_range` and the reverse, and it turns about `(height / 2, width / 2)` read as (x, y). One is
-    not: its "wrap" repeats an image after a pixel less than its side, here after its side.
+    Two quirks of ImageDataGenerator are kept; neither matters for square images with equal ranges. It shifts along the
+    width by `height_shift_range` and along the height by `width_shift_range`, and it takes the centre of rotation
+    `(height / 2, width / 2)` as (x, y). One quirk is not kept: its "wrap" repeats an image with a period of one pixel
+    less than its side; here the period is the side.
 
     Example:
 
@@ -41,25 +39,25 @@ class Augmenter:
 
     Args:
         rotation_range: largest angle, degrees.
-        width_shift_range, height_shift_range: largest shift: a share of the side (a float below 1), pixels (a float
-            of 1 or more), whole pixels below it (an int), or one of a sequence, to either side.
+        width_shift_range, height_shift_range: largest shift in either direction: a fraction of the side (a float below
+            1), pixels (a float of 1 or more), whole pixels below an int, or a sequence of shifts to choose from.
         shear_range: largest shear angle, degrees.
-        zoom_range: a float z for `(1 - z, 1 + z)`, or a pair; both axes draw their own factor. Above 1 shrinks.
-        horizontal_flip, vertical_flip: whether half of the images are mirrored that way.
+        zoom_range: a float z for `(1 - z, 1 + z)`, or a pair; each axis has its own factor. Factors above 1 shrink.
+        horizontal_flip, vertical_flip: whether half of the images are flipped in that direction.
         brightness_range: pair of factors, or None.
         channel_shift_range: largest shift, grey levels, the same for all channels of an image; the result is clipped to
-            the image's own range. The report names no number; 20 is this project's choice.
-        fill_mode: what lies outside the image: "nearest" (its edge), "reflect", "wrap" or "constant".
-        cval: grey level outside for "constant".
-        elastic_range: standard deviation of an elastic deformation, as a share of the side: displacements drawn on a
-            3×3 grid, bicubic between (Ronneberger et al., "U-Net", 2015, who take 10 of 512 pixels, 0.02).
-        gamma_range: pair of exponents of the share of white, or None; drawn evenly on a log scale.
+            the image's own range. The report gives no value; 20 is this project's choice.
+        fill_mode: how pixels outside the image are filled: "nearest" (with its edge), "reflect", "wrap" or "constant".
+        cval: grey level outside the image for "constant".
+        elastic_range: standard deviation of an elastic deformation, as a fraction of the side: displacements are drawn
+            on a 3×3 grid and interpolated bicubically (Ronneberger et al., "U-Net", 2015: 10 of 512 pixels, 0.02).
+        gamma_range: pair of exponents for gamma correction, or None; drawn uniformly on a log scale.
         noise_range: largest standard deviation of Gaussian noise, grey levels.
-        filters: pairs `(callable, probability)`; each callable, uint8 image to uint8 image of the same size, is applied
-            to the image before anything else, with that probability.
+        filters: pairs `(callable, probability)`. A callable takes and returns a uint8 image of the same size; it is
+            applied with that probability, before all other transformations.
 
     Raises:
-        ValueError: for a wrong range or an unknown fill mode.
+        ValueError: for an invalid range or an unknown fill mode.
     """
 
     def __init__(
@@ -101,37 +99,37 @@ class Augmenter:
         self.gamma_range = None if gamma_range is None else _pair("gamma_range", gamma_range, 1e-3)
         self.noise_range = _number("noise_range", noise_range, 0, WHITE)
         self.filters = tuple(filters)
-        # A study writes the name down, to know when a folder's trials were made with other settings.
-        named = {**vars(self), "filters": [(getattr(f, "__name__", type(f).__name__), p) for f, p in self.filters]}
-        self.__name__ = f"Augmenter({', '.join(f'{key}={value!r}' for key, value in named.items())})"
+        # Studies save this name, so that a folder's trials are never mixed with trials of other settings.
+        settings = {**vars(self), "filters": [(getattr(f, "__name__", type(f).__name__), p) for f, p in self.filters]}
+        self.__name__ = f"Augmenter({', '.join(f'{key}={value!r}' for key, value in settings.items())})"
 
     def __repr__(self):
         return self.__name__
 
     def __call__(self, images, labels, seeds):
-        """Changes a batch in a tf.data pipeline; see `pipeline.to_dataset`, `augment`."""
+        """Transforms a batch in a tf.data pipeline; see `augment` of `pipeline.to_dataset`."""
         import tensorflow as tf
 
-        def change(images, seeds):
+        def transform(images, seeds):
             return self.apply(images, self.sample(seeds, images.shape[1:]), "float32")
 
-        # Stateless, so that tf.data may run it in parallel where it must be deterministic too.
-        changed = tf.numpy_function(change, [images, seeds], "float32", stateful=False)
-        changed.set_shape(images.shape)
-        return changed, labels
+        # Declared stateless, so that tf.data runs it in parallel also where operations must be deterministic.
+        transformed = tf.numpy_function(transform, [images, seeds], "float32", stateful=False)
+        transformed.set_shape(images.shape)
+        return transformed, labels
 
     def sample(self, seeds, image_shape):
-        """Draws the parameters of a batch, each image's from its own seed alone.
+        """Draws the parameters of a batch; each image's depend on its own seed alone.
 
         Args:
             seeds: int `(n, 2)`.
             image_shape: `(height, width, channels)`.
 
         Returns:
-            dict of arrays `(n,)` by the names of `ImageDataGenerator.get_random_transform`: theta and shear in
+            dict of arrays `(n,)`. With the keys of `ImageDataGenerator.get_random_transform`: theta and shear in
             degrees, tx and ty in pixels, zx and zy, flip_horizontal and flip_vertical, brightness and
-            channel_shift_intensity (None for none); gamma likewise, noise in grey levels; filters, bool
-            `(n, number of filters)`; and seed, from which pixel noise and elastic fields are drawn.
+            channel_shift_intensity (None if off). Also gamma (None if off), noise in grey levels, filters, bool
+            `(n, number of filters)`, and seed, from which pixel noise and elastic fields are drawn.
         """
         seeds = np.asarray(seeds)
         if seeds.ndim != 2 or seeds.shape[1] != 2 or not np.issubdtype(seeds.dtype, np.integer):
@@ -160,12 +158,12 @@ class Augmenter:
         }
 
     def apply(self, images, parameters, dtype=None):
-        """Changes a batch as its parameters say.
+        """Transforms a batch with given parameters.
 
         Args:
-            images: uint8 `(n, height, width, channels)`, at most 4 channels, or uint16, for which grey levels scale.
-            parameters: dict as `sample` returns it.
-            dtype: None for the images' own, or "float32" for floats in [0, 1].
+            images: uint8 or uint16 `(n, height, width, channels)`, at most 4 channels.
+            parameters: dict that `sample` returns.
+            dtype: None for the type of the images, or "float32" for floats in [0, 1].
 
         Returns:
             array of that type and the images' shape.
@@ -173,21 +171,19 @@ class Augmenter:
         Raises:
             ValueError: for images of another type or shape.
         """
-        found = f"{getattr(images, 'dtype', type(images).__name__)} {getattr(images, 'shape', '')}"
-        if found.split()[0] not in ("uint8", "uint16") or images.ndim != 4 or images.shape[3] > 4:
+        received = f"{getattr(images, 'dtype', type(images).__name__)} {getattr(images, 'shape', '')}"
+        if received.split()[0] not in ("uint8", "uint16") or images.ndim != 4 or images.shape[3] > 4:
             expected = "uint8 or uint16 of shape (n, height, width, channels), at most 4 channels"
-            raise ValueError(f"images must be {expected}. Received: images={found}")
+            raise ValueError(f"images must be {expected}. Received: images={received}")
         images, top = np.ascontiguousarray(images), np.iinfo(images.dtype).max
         dtype = images.dtype if dtype is None else np.dtype(dtype)
         white = 1.0 if dtype == "float32" else top
         images = self._filtered(images, parameters["filters"]) if self.filters else images
-        moves = matrices(parameters, *images.shape[1:3])
-        outside, elastic = self.cval * top / WHITE, self.elastic_range
-        warped = warp(images, moves, self.fill_mode, outside, elastic=elastic, seeds=parameters["seed"])
+        affine, cval = matrices(parameters, *images.shape[1:3]), self.cval * top / WHITE
+        warped = warp(images, affine, self.fill_mode, cval, elastic=self.elastic_range, seeds=parameters["seed"])
         tables = _tables(parameters, warped, top)
         tables = (tables / top).astype("float32") if dtype == "float32" else tables.astype(dtype)
-        changed = _aligned(images.shape, dtype)
-        _look_up(warped, tables, changed)
+        changed = _look_up(warped, tables)
         for i in range(len(images)) if self.noise_range else ():
             rng = np.random.default_rng([1, int(parameters["seed"][i])])
             noise = rng.standard_normal(images.shape[1:], "float32") * np.float32(parameters["noise"][i] / WHITE)
@@ -196,7 +192,7 @@ class Augmenter:
         return changed
 
     def _filtered(self, images, chosen):
-        """Returns the images, each changed by the filters chosen for it."""
+        """Applies filters; `chosen` is bool `(n, number of filters)`."""
         images = images.copy()
         for i, number in np.argwhere(chosen):
             images[i] = np.asarray(self.filters[number][0](images[i])).reshape(images.shape[1:])
@@ -204,12 +200,12 @@ class Augmenter:
 
 
 def elastic():
-    """Returns the study's transformations with elastic deformation by a fiftieth of the side."""
+    """Returns the study's transformations with elastic deformation by 2 % of the side."""
     return Augmenter(elastic_range=0.02)
 
 
 def _number(name, value, low, high):
-    """Returns a number that lies where it must, as a float."""
+    """Returns an argument as a float, if it is a number from `low` to `high`."""
     if not isinstance(value, (int, float, np.number)) or isinstance(value, bool) or not low <= value <= high:
         raise ValueError(f"{name} must be a number between {low} and {high}. Received: {name}={value!r}")
     return float(value)
@@ -222,7 +218,7 @@ def _pair(name, value, least):
 
 
 def _shift(name, value):
-    """Returns the shift as ImageDataGenerator takes it: a number, int or float, or a tuple to choose from."""
+    """Returns a shift range as ImageDataGenerator accepts it: an int, a float, or a tuple of shifts to choose from."""
     if isinstance(value, (tuple, list, np.ndarray)) and len(value):
         return tuple(_number(name, item, -1e6, 1e6) for item in value)
     _number(name, value, 0, 1e6)
@@ -230,7 +226,7 @@ def _shift(name, value):
 
 
 def _draw_shift(draw, sign, amount, side):
-    """Returns shifts in pixels from two uniform draws each."""
+    """Returns shifts in pixels; each is made from two uniform random numbers, `draw` and `sign`."""
     if not amount:
         return np.zeros(len(draw))
     if isinstance(amount, float):
@@ -241,41 +237,36 @@ def _draw_shift(draw, sign, amount, side):
 
 
 def _mix(state):
-    """Scrambles uint64 numbers: SplitMix64 (Steele, Lea and Flood, 2014), whose state grows by `GOLDEN`."""
+    """Hashes uint64 numbers: the output function of SplitMix64 (Steele, Lea and Flood, 2014); `GOLDEN` is its step."""
     state = (state ^ (state >> 30)) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> 27)) * np.uint64(0x94D049BB133111EB)
     return state ^ (state >> 31)
 
 
 def _tables(parameters, images, top):
-    """Returns `(n, top + 1)`: what becomes of every grey level, whole numbers as floats."""
+    """Returns each image's look-up table, `(n, top + 1)`: the new grey level of every old one, rounded floats."""
     levels = np.arange(top + 1, dtype="float32")[None]
-    drawn = (parameters[name] for name in ("channel_shift_intensity", "brightness", "gamma"))
-    shift, brightness, gamma = (None if draw is None else draw[:, None].astype("float32") for draw in drawn)
+    values = (parameters[name] for name in ("channel_shift_intensity", "brightness", "gamma"))
+    shift, brightness, gamma = (None if value is None else value[:, None].astype("float32") for value in values)
     if shift is not None:
         flat = images.reshape(len(images), -1)
         levels = np.clip(levels + top / WHITE * shift, flat.min(1)[:, None], flat.max(1)[:, None])
     if brightness is not None:
-        # ImageDataGenerator cuts fractions off before brightness, Pillow after it.
+        # ImageDataGenerator rounds down before it changes the brightness, and Pillow after.
         levels = np.minimum(np.floor(np.floor(levels) * brightness), top)
     if gamma is not None:
         levels = top * (levels / top) ** gamma
     return np.broadcast_to(np.rint(levels), (len(images), top + 1))
 
 
-def _look_up(images, tables, out):
-    """Writes what each image's own table holds for its pixels."""
+def _look_up(images, tables):
+    """Applies each image's look-up table, `(n, grey levels)`, to its pixels."""
+    changed = np.empty(images.shape, tables.dtype)
     if images.dtype == "uint8" and images[0].size > SMALL:
-        for image, table, result in zip(images, tables, out, strict=True):
+        # 1.8 times as many 224×224 colour images per second as with numpy.take in the benchmark's pipeline.
+        for image, table, result in zip(images, tables, changed, strict=True):
             cv2.LUT(image, table, result)
     else:
-        places = scratch("places", images.shape, "intp")
-        np.add(images, (np.arange(len(images)) * tables.shape[1])[:, None, None, None], out=places)
-        np.take(tables.reshape(-1), places, out=out, mode="clip")
-
-
-def _aligned(shape, dtype):
-    """Returns an empty array at an address that TensorFlow takes over without copying, a multiple of 64 bytes."""
-    memory = np.empty(math.prod(shape) * dtype.itemsize + 64, "uint8")
-    start = -memory.ctypes.data % 64
-    return memory[start : start + len(memory) - 64].view(dtype).reshape(shape)
+        offsets = (np.arange(len(images)) * tables.shape[1])[:, None, None, None]
+        np.take(tables.reshape(-1), images + offsets, out=changed, mode="clip")
+    return changed

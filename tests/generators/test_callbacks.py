@@ -12,9 +12,9 @@ from PIL import Image
 from synthkit._reusable import state
 from synthkit.generators import callbacks
 from synthkit.generators.contract import Generator
-from synthkit.generators.gan import GAN
 from synthkit.generators.skin_dcgan import PerClass
 from tests.conftest import ROOT, make_imageset
+from tests.generators.toy import toy_gan
 
 REAL = make_imageset(40, 1, size=8)
 
@@ -127,18 +127,8 @@ class Recorder(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-def tiny_gan(num_classes=2):
-    """All that a training can lose: two optimizers, a moving average, random states, moving statistics."""
-    noise, label = keras.Input((3,)), keras.Input((num_classes,))
-    x = keras.layers.Dense(16)(keras.layers.Concatenate()([noise, label]))
-    x = keras.layers.Reshape((4, 4, 1))(keras.layers.BatchNormalization()(x))
-    generator = keras.Model([noise, label], keras.layers.Activation("sigmoid")(x))
-    image, label = keras.Input((4, 4, 1)), keras.Input((num_classes,))
-    x = keras.layers.Dropout(0.5)(keras.layers.Concatenate()([keras.layers.Flatten()(image), label]))
-    discriminator = keras.Model([image, label], keras.layers.Dense(1)(x))
-    model = GAN((4, 4, 1), num_classes, generator, discriminator, decay=0.9, flips=None, name="tiny_gan")
-    model.compile(keras.optimizers.Adam(1e-2), keras.optimizers.Adam(1e-2))
-    return model
+def averaged_gan(num_classes=2):
+    return toy_gan(num_classes=num_classes, decay=0.9, flips=None)
 
 
 def train(build, path, **stop):
@@ -170,18 +160,18 @@ class TestCheckpoint:
     def test_killed_training_resumes_with_the_same_result(self, tmp_path):
         code = (
             "import sys, pathlib, signal\n"
-            "from tests.generators.test_callbacks import tiny_gan, train\n"
-            "train(tiny_gan, pathlib.Path(sys.argv[1]), epoch=3, signal=signal.SIGKILL)"
+            "from tests.generators.test_callbacks import averaged_gan, train\n"
+            "train(averaged_gan, pathlib.Path(sys.argv[1]), epoch=3, signal=signal.SIGKILL)"
         )
         path = tmp_path / "gan.npz"
         command = [sys.executable, "-c", code, str(path)]
         killed = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
-        self.check(tiny_gan, path)
+        self.check(averaged_gan, path)
 
     def test_interrupted_training_of_a_network_per_class_resumes_with_the_same_result(self, tmp_path):
         def build():
-            model = PerClass([tiny_gan(1), tiny_gan(1)])
+            model = PerClass([averaged_gan(1), averaged_gan(1)])
             model.compile()
             return model
 
@@ -194,4 +184,4 @@ class TestCheckpoint:
         path = tmp_path / "gan.npz"
         path.write_bytes(b"PK")
         with pytest.raises(ValueError, match="gan.npz is damaged .*; delete it to train from the start"):
-            train(tiny_gan, path)
+            train(averaged_gan, path)

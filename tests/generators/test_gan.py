@@ -2,12 +2,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras import layers
 
 from synthkit.generators import conv_cgan, losses, medmnist_cgan, skin_dcgan
-from synthkit.generators.gan import GAN
 from synthkit.generators.layers import DiffAugment
 from tests.conftest import make_imageset
+from tests.generators.toy import toy_gan
 
 TRAIN = make_imageset(8, 1, size=20)
 IMAGES, LABELS = tf.constant(TRAIN.images.astype("float32") / 255), tf.constant(TRAIN.labels)
@@ -64,24 +63,13 @@ OPTIONS = {
         "critic_steps": 3,
     },
     "r1": {"penalty": losses.r1, "penalty_every": 2, "augment": DiffAugment(), "decay": 0.9, "flips": None},
-    "auxiliary": {"flips": (1,)},
+    "auxiliary": {"auxiliary": True, "flips": (1,)},
 }
 
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_option_trains_in_a_graph_and_is_saved(name, tmp_path):
-    noise, label = keras.Input((3,)), keras.Input((2,))
-    x = layers.Dense(400, activation="sigmoid")(layers.Concatenate()([noise, label]))
-    generator = keras.Model([noise, label], layers.Reshape((20, 20, 1))(x))
-    image = keras.Input((20, 20, 1))
-    features = layers.Dense(4, activation="tanh")(layers.Flatten()(image))
-    if name == "auxiliary":
-        discriminator = keras.Model([image], [layers.Dense(1)(features), layers.Dense(2)(features)])
-    else:
-        features = layers.Concatenate()([features, label])
-        discriminator = keras.Model([image, label], layers.Dense(1)(features))
-    model = GAN((20, 20, 1), 2, generator, discriminator, **OPTIONS[name])
-    model.compile(keras.optimizers.Adam(1e-2), keras.optimizers.Adam(1e-2))
+    model = toy_gan((20, 20, 1), **OPTIONS[name])
     history = model.fit(IMAGES.numpy(), TRAIN.labels, batch_size=4, epochs=2, verbose=0).history
     assert set(history) == {"generator_loss", "discriminator_loss"} | ({"class_loss"} if name == "auxiliary" else set())
     assert np.isfinite(list(history.values())).all()

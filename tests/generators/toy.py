@@ -1,9 +1,12 @@
-"""The smallest thing that is a generator, for tests of what all generators share."""
+"""The smallest generator and a small GAN, for tests of what all generators share."""
 
 import keras
+import numpy as np
 import tensorflow as tf
+from keras import layers
 
 from synthkit.generators.contract import Generator
+from synthkit.generators.gan import GAN
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -30,4 +33,28 @@ def toy(image_shape=(4, 4, 1), num_classes=2, *, learning_rate=0.5):
     """Builds the toy, compiled."""
     model = Toy(image_shape, num_classes, name="toy")
     model.compile(keras.optimizers.SGD(learning_rate), jit_compile=False)
+    return model
+
+
+def toy_gan(image_shape=(4, 4, 1), num_classes=2, *, auxiliary=False, **options):
+    """Builds a GAN of dense layers, compiled: two optimizers, random states, moving statistics and what options add.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        num_classes: int.
+        auxiliary: whether the discriminator predicts the class instead of using it.
+        options: of `GAN`.
+    """
+    noise, label = keras.Input((3,)), keras.Input((num_classes,))
+    x = layers.Dense(int(np.prod(image_shape)))(layers.Concatenate()([noise, label]))
+    x = layers.Activation("sigmoid")(layers.BatchNormalization()(x))
+    generator = keras.Model([noise, label], layers.Reshape(image_shape)(x))
+    image = keras.Input(image_shape)
+    x = layers.Dense(4, activation="tanh")(layers.Dropout(0.5)(layers.Flatten()(image)))
+    if auxiliary:
+        discriminator = keras.Model([image], [layers.Dense(1)(x), layers.Dense(num_classes)(x)])
+    else:
+        discriminator = keras.Model([image, label], layers.Dense(1)(layers.Concatenate()([x, label])))
+    model = GAN(image_shape, num_classes, generator, discriminator, name="toy_gan", **options)
+    model.compile(keras.optimizers.Adam(1e-2), keras.optimizers.Adam(1e-2))
     return model

@@ -1,8 +1,7 @@
-"""The notebooks as on Colab: `python -m tests.tools.colab PYTHON [NAME …]` runs them with an interpreter such as python3.12.
+"""The notebooks as on Colab: `python -m tests.tools.colab PYTHON [NAME …]`, with an interpreter such as python3.12.
 
-Each notebook lies alone in an empty folder. Its kernel is a new virtual environment with nothing but ipykernel and a
-stand-in for `google.colab`; whatever else it needs, its first cell must install, from a clone in another folder that
-stands for one on Drive.
+Each notebook is alone in an empty folder. Its kernel is a new virtual environment with only ipykernel and a stand-in
+for `google.colab`. Its first cell must install everything else from a clone in another folder, which stands for Drive.
 """
 
 import json
@@ -23,18 +22,18 @@ NOTEBOOKS = ROOT / "notebooks"
 
 
 def environment(python, folder):
-    """Makes the virtual environment, a kernel named "colab" of it, and has Jupyter find that."""
+    """Makes the virtual environment and a kernel named "colab" that uses it, and adds it to Jupyter's path."""
     subprocess.run([python, "-m", "venv", str(folder)], check=True)
-    inside = folder / "bin" / "python"
-    subprocess.run([inside, "-m", "pip", "install", "-q", "ipykernel"], check=True)
-    where = [inside, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
-    packages = Path(subprocess.run(where, check=True, capture_output=True, text=True).stdout.strip())
+    interpreter = folder / "bin" / "python"
+    subprocess.run([interpreter, "-m", "pip", "install", "-q", "ipykernel"], check=True)
+    command = [interpreter, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    packages = Path(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
     colab = packages / "google" / "colab"
     colab.mkdir(parents=True)
     (colab / "__init__.py").touch()
     (colab / "drive.py").write_text("def mount(folder):\n    pass\n")
-    (packages / "colab.pth").write_text("import google.colab\n")  # there from the start, as on Colab
-    argv = [str(inside), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    (packages / "colab.pth").write_text("import google.colab\n")  # imported at the start, as on Colab
+    argv = [str(interpreter), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     kernel = folder / "jupyter" / "kernels" / "colab"
     kernel.mkdir(parents=True)
     (kernel / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "colab", "language": "python"}))
@@ -42,7 +41,7 @@ def environment(python, folder):
 
 
 def run(notebook, clone, folder):
-    """Runs a notebook alone in a folder, with the clone named as the reader is asked to."""
+    """Runs a notebook alone in a folder, with the clone's folder filled in as a reader would."""
     folder.mkdir()
     book = nbformat.read(notebook, as_version=4)
     first = next(cell for cell in book.cells if cell.cell_type == "code")
@@ -62,13 +61,13 @@ def main(python, *names):
         for notebook in sorted(NOTEBOOKS.glob("*.ipynb")):
             if names and notebook.stem not in names:
                 continue
-            began = time.monotonic()
+            start = time.monotonic()
             try:
                 run(notebook, clone, folder / notebook.stem)
-                said = "ran to its end"
+                outcome = "ran to its end"
             except CellExecutionError as error:
-                failed, said = failed + 1, f"failed: {error}"
-            print(f"{notebook.name}: {said}, {(time.monotonic() - began) / 60:.1f} min", flush=True)
+                failed, outcome = failed + 1, f"failed: {error}"
+            print(f"{notebook.name}: {outcome}, {(time.monotonic() - start) / 60:.1f} min", flush=True)
     sys.exit(failed)
 
 

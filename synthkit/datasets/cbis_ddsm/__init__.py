@@ -1,7 +1,7 @@
-"""The CBIS-DDSM collection: case tables, image files, the mammography study's preprocessing, splits.
+"""The CBIS-DDSM collection of mammograms: case tables, image files, the mammography study's preprocessing and splits.
 
 - `tables`: the case tables as one DataFrame, joined to the files; the study's feature engineering and splits.
-- `files`: what each file of a download shows.
+- `files`: which case each file of a download belongs to, and what it shows.
 - `preprocessing`: from a greyscale image to a network's input.
 - `prepared`: a whole collection as small images in one memory-mapped file.
 - `phantom_archive`: a simulated collection in the archive's layouts.

@@ -1,9 +1,9 @@
-"""The files of a CBIS-DDSM download: what each one shows, told from its header and its pixels, and whose it is.
+"""The files of a CBIS-DDSM download: which case each belongs to and what it shows, by its header and its pixels.
 
-Whose: the header's Patient ID (0010,0020), which holds the collection's name of the case; failing that the Series
-Instance UID (0020,000E), which the case tables' paths hold; failing that a folder's name, wherever in the path it
-stands. What: a mammogram if the case has no abnormality's number; else a mask if the pixels have at most two grey
-levels, and a crop if they have more, whatever the folder or the table says.
+The case is the header's Patient ID (0010,0020), in which the collection saves the case's name; without one, the case
+whose path in the case tables has the Series Instance UID (0020,000E); without that, the case that a folder in the
+file's path is named after. A file shows a mammogram if the case's name has no abnormality number; else a mask if the
+pixels have at most two grey levels, and a crop if they have more, whatever the folder or the table says.
 """
 
 import re
@@ -24,36 +24,35 @@ CASE = re.compile(r"(?:Mass|Calc)-(?:Training|Test)_P_\d{5}_(?:LEFT|RIGHT)_(?:CC
 SERIES = re.compile(r"\d+(?:\.\d+){5,}")
 DESCRIPTIONS = {"full mammogram images": "full", "cropped images": "crop", "ROI mask images": "mask"}
 PATHS = {"full": "image_file_path", "crop": "cropped_image_file_path", "mask": "roi_mask_file_path"}
-CRASHED = "its decoder crashed or ran out of memory, twice. Replace it or take it out"
-SAMPLES = 64  # rows looked at to tell a mask from a crop
+CRASHED = "its decoder crashed or ran out of memory, twice. Replace or remove it"
+SAMPLES = 64  # rows that are read to tell a mask from a crop
 
 
 def scan(root, table, below, *, jobs=1, progress=False):
-    """Looks into every image file below a folder.
+    """Examines every image file below a folder.
 
     Args:
         root: folder.
         table: DataFrame of `cbis_ddsm.merge`.
-        below: the files there, as `find` lists them.
-        jobs: processes, -1 for as many as there are cores.
+        below: the files there, as `find` returns them.
+        jobs: processes, -1 for one per core.
         progress: whether to show a bar.
 
     Returns:
-        DataFrame, a row per file in the order of their paths: `file` (relative to `root`), `case` (joined to; empty if
-        to none), `kind` (full, crop, mask or empty), `description` (the header's own), `rows`, `columns`, `problem`
-        (empty for files that are joined), `pixels` (`dicom.Rows` of files that need no decoding, so that nobody has to
-        parse their headers again, or None).
+        DataFrame, one row per file in the order of their paths: `file` (relative to `root`), `case` (empty if the file
+        belongs to none), `kind` (full, crop, mask or empty), `description` (from the header), `rows`, `columns`,
+        `problem` (why the file belongs to no case; empty if it belongs to one).
     """
     paths = [path for path in below if _is_image(root, path)]
-    listed = _listed([Path(root) / path for path in below if path.endswith("dicom_info.csv")])
+    listed = _read_listed([Path(root) / path for path in below if path.endswith("dicom_info.csv")])
     tasks = {path: (root, path, listed.get(path.split("/jpeg/")[-1].removeprefix("jpeg/"))) for path in paths}
-    found = {}
-    with tqdm(total=len(paths), desc="looking into files", unit="file", disable=not progress) as bar:
-        for path, told in _workers.run(describe, tasks, jobs, batch_size="auto"):
-            found[path] = told or _undescribed(path, f"{path}: {CRASHED}")
+    descriptions = {}
+    with tqdm(total=len(paths), desc="examining files", unit="file", disable=not progress) as bar:
+        for path, description in _workers.run(describe, tasks, jobs, batch_size="auto"):
+            descriptions[path] = description or _undescribed(path, f"{path}: {CRASHED}")
             bar.update()
-    columns = ["file", "case", "series", "description", "rows", "columns", "two_levels", "problem", "pixels"]
-    return _assign(pd.DataFrame([found[path] for path in paths], columns=columns), table)
+    columns = ["file", "case", "series", "description", "rows", "columns", "two_levels", "problem"]
+    return _assign(pd.DataFrame([descriptions[path] for path in paths], columns=columns), table)
 
 
 def _is_image(root, path):
@@ -62,23 +61,23 @@ def _is_image(root, path):
 
 
 def find(root):
-    """Returns the paths of all files below a folder, relative to it, in their order, without hidden ones."""
+    """Returns the sorted paths of all files below a folder, relative to it, without hidden ones."""
     paths, _ = files_below(root)
     return ["/".join(path) for path in paths]
 
 
 def describe(root, path, listed=None):
-    """Returns what one file says of itself: the columns of `scan` with `series` and `two_levels` instead of `kind`.
+    """Describes one file by its header and pixels: the columns of `scan`, with `series` and `two_levels` for `kind`.
 
     Args:
         root: folder.
         path: str, relative to it.
-        listed: `(Patient ID, description)` that `dicom_info.csv` gives for a JPEG file, or None.
+        listed: `(Patient ID, description)` of a JPEG file according to `dicom_info.csv`, or None.
     """
     case = description = problem = ""
     series = _series(path)
     rows = columns = 0
-    two_levels = pixels = None
+    two_levels = None
     try:
         if is_dicom(Path(root) / path):
             header = dicom.read_header(Path(root) / path)
@@ -86,36 +85,33 @@ def describe(root, path, listed=None):
             series = dicom.text(header, "SeriesInstanceUID") or series
             description = dicom.text(header, "SeriesDescription")
             rows, columns = dicom.size(header)
-            pixels = dicom.open_pixels(Path(root) / path, header, decode=not _is_mammogram(case, path))
             if not _is_mammogram(case, path):
-                sample = pixels[:: max(1, rows // SAMPLES)]
+                sample = dicom.open_pixels(Path(root) / path, header)[:: max(1, rows // SAMPLES)]
                 two_levels = bool(((sample == sample.min()) | (sample == sample.max())).all())
         else:
             case, description = listed or ("", "")
             rows, columns = read_size(Path(root) / path)
             if not _is_mammogram(case, path):
-                # Compression blurs a mask's edges: two levels, give or take a fiftieth of the pixels.
+                # JPEG compression blurs a mask's edges, so up to 2 % of its pixels may have other grey levels.
                 pixels = read_grey(Path(root) / path)
                 two_levels = bool(np.mean((pixels > 32) & (pixels < 223)) < 0.02)
     except (ValueError, OSError) as error:
         problem = str(error)
-    if getattr(pixels, "grey", None) is not dicom.as_stored:
-        pixels = None
-    return path, _case(case, path), series, description, rows, columns, two_levels, problem, pixels
+    return path, _case(case, path), series, description, rows, columns, two_levels, problem
 
 
 def _undescribed(path, problem):
-    """Returns what `describe` does for a file that says nothing but its path."""
-    return path, _case("", path), _series(path), "", 0, 0, None, problem, None
+    """Returns the result of `describe` for a file of which only the path is known."""
+    return path, _case("", path), _series(path), "", 0, 0, None, problem
 
 
 def _series(path):
-    """Returns the last Series Instance UID in a path, or nothing."""
+    """Returns the last Series Instance UID in a path, or an empty text."""
     return next(iter(SERIES.findall(path)[::-1]), "")
 
 
 def _case(case, path):
-    """Returns the case that a header names, or else the last folder in the path that names one, or nothing."""
+    """Returns the case that a header names, else the last one named in the path, or an empty text."""
     match = CASE.fullmatch(case) or next(iter(list(CASE.finditer(path))[::-1]), None)
     return match[0] if match else ""
 
@@ -131,21 +127,21 @@ def read_grey(path):
     return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
 
 
-def _listed(found):
+def _read_listed(paths):
     """Reads `dicom_info.csv` of the layout with JPEG files: dict from `series/file` to (Patient ID, description)."""
-    if not found:
+    if not paths:
         return {}
-    table = read_csv(found[0]).fillna("")
+    table = read_csv(paths[0]).fillna("")
     columns = ["image_path", "PatientID", "SeriesDescription"]
     missing = [name for name in columns if name not in table.columns]
     if missing:
-        raise ValueError(f"{found[0]} must have the columns {', '.join(columns)}; it lacks {', '.join(missing)}")
-    paths = table["image_path"].str.split("/jpeg/").str[-1]
-    return dict(zip(paths, zip(table["PatientID"], table["SeriesDescription"], strict=True), strict=True))
+        raise ValueError(f"{paths[0]} must have the columns {', '.join(columns)}. Missing: {', '.join(missing)}")
+    images = table["image_path"].str.split("/jpeg/").str[-1]
+    return dict(zip(images, zip(table["PatientID"], table["SeriesDescription"], strict=True), strict=True))
 
 
 def _assign(files, table):
-    """Decides every file's case and kind; says in `problem` why a file has none."""
+    """Decides every file's case and kind; `problem` explains why a file has none."""
     cases = set(table["case"])
     mammograms = set(table["mammogram"])
     by_series = {}
@@ -164,9 +160,9 @@ def _assign(files, table):
         if not row.case:
             problem = problem or "neither its header nor its path names a case of the tables"
         elif not kind:
-            problem = problem or "neither its pixels nor its header tell whether it is a crop or a mask"
+            problem = problem or "neither its pixels nor its header show whether it is a crop or a mask"
         elif (row.case, kind) in taken:
-            problem = f"{taken[row.case, kind]} is the {kind} image of {row.case} already"
+            problem = f"{taken[row.case, kind]} is already the {kind} image of {row.case}"
         else:
             problem = "" if kind == "full" or row.two_levels is not None else problem
             taken[row.case, kind] = row.file
@@ -174,11 +170,11 @@ def _assign(files, table):
         problems.append(problem)
     files = files.assign(kind=kinds, problem=problems)
     files.loc[files["problem"] != "", "case"] = ""
-    return files[["file", "case", "kind", "description", "rows", "columns", "problem", "pixels"]]
+    return files[["file", "case", "kind", "description", "rows", "columns", "problem"]]
 
 
 def _kind(file, mammograms, sizes, many_levels):
-    """Returns full, crop, mask, or nothing where that cannot be told."""
+    """Returns full, crop or mask, or an empty text if that cannot be decided."""
     described = DESCRIPTIONS.get(file.description, "")
     if file.case in mammograms:
         return "full"
@@ -186,16 +182,16 @@ def _kind(file, mammograms, sizes, many_levels):
         return described if described != "full" else ""
     if not file.two_levels:
         return "crop"
-    # Of two files of a case, the one with many grey levels is the crop, whatever they are called and however large.
+    # If another file of the case has many grey levels, that one is the crop, whatever their descriptions and sizes.
     if file.case in many_levels:
         return "mask"
-    # A crop of two grey levels is no mask unless it is as large as the mammogram.
+    # A file of two grey levels that is described as a crop is a mask only if it has the mammogram's size.
     same_size = sizes.get(file.case.rpartition("_")[0]) == (file.rows, file.columns)
     return "crop" if described == "crop" and not same_size else "mask"
 
 
 def join(table, files):
-    """Adds `full_file`, `crop_file` and `mask_file` to the table: what `scan` found for each row, else missing."""
+    """Adds `full_file`, `crop_file` and `mask_file`, which `scan` found, to the table; missing where there is none."""
     for kind in ("full", "crop", "mask"):
         joined = files[(files["kind"] == kind) & (files["problem"] == "")]
         file_of = dict(zip(joined["case"], joined["file"], strict=True))

@@ -1,10 +1,10 @@
 """A simulated CBIS-DDSM: case tables and image files in the archive's layouts, with its quirks.
 
-What differs from the real collection is the pixels (`phantom_mammogram`) and the UIDs, which have pydicom's root since
-another organisation's is not ours to use. The quirks are the real tables': a line break inside a path column, crop and
-mask in one folder that is named after the mask, tables that point at the wrong one of the two, missing margins, several
-abnormalities in one mammogram, `breast_density` in one pair of tables and `breast density` in the other, and patients
-who stand in one kind's training and the other kind's test table.
+It differs from the real collection in the pixels (`phantom_mammogram`) and in the UIDs, which have pydicom's root,
+because the root of another organisation must not be used. The quirks are those of the real tables: line breaks inside
+path columns, crop and mask in one folder that is named after the mask, paths to the wrong one of the two, missing
+margins, several abnormalities in one mammogram, `breast_density` in the tables of masses and `breast density` in those
+of calcifications, and patients who are in one kind's training table and the other kind's test table.
 """
 
 from pathlib import Path
@@ -17,20 +17,20 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, Secondar
 from tqdm.auto import tqdm
 
 from synthkit.datasets import phantom
-from synthkit.datasets.cbis_ddsm import phantom_mammogram
+from synthkit.datasets.cbis_ddsm import files, phantom_mammogram
 from synthkit.datasets.cbis_ddsm.tables import TABLES
 
 LAYOUTS = ("descriptive", "identifiers", "jpeg")
 ROOT = "1.2.826.0.1.3680043.8.498."  # pydicom's own
-DESCRIPTIONS = {"full": "full mammogram images", "crop": "cropped images", "mask": "ROI mask images"}
-# Which tables patients stand in, in turn; the ninth stands in two, as 31 of the real ones do.
+DESCRIPTIONS = {kind: description for description, kind in files.DESCRIPTIONS.items()}
+# The tables that the first ten patients are in, repeated for the next ten; the ninth is in two, as 31 real ones are.
 TURNS = (
     *(["mass_train"], ["mass_train"], ["calc_train"], ["mass_test"], ["mass_train"], ["calc_train"], ["mass_train"]),
     *(["calc_test"], ["mass_train", "calc_test"], ["calc_train"]),
 )
-MISSING_MARGINS = 12  # one patient in so many lacks them, beginning with the fifth; the real tables lack 60 of 1,696
-SEPARATE = 0.08  # mass masks in a series of their own: 103 of 1,696
-INVERTED = 0.15  # mammograms stored as MONOCHROME1
+MISSING_MARGINS = 12  # every twelfth patient, from the fifth on, has no mass margins; in the real tables 60 of 1,696
+SEPARATE = 0.08  # fraction of mass masks that have a series of their own; in the real tables 103 of 1,696
+INVERTED = 0.15  # fraction of mammograms stored as MONOCHROME1
 
 
 def write(folder, patients=12, seed=0, *, height=1000, layout="descriptive", best_auc=0.90, progress=False):
@@ -38,12 +38,12 @@ def write(folder, patients=12, seed=0, *, height=1000, layout="descriptive", bes
 
     Args:
         folder: folder to write to, made if missing.
-        patients: int, how many; each has one to three mammograms.
-        seed: int; everything follows from it.
+        patients: int, number of patients; each has one to four mammograms.
+        seed: int; determines everything.
         height: rows of the full mammograms.
-        layout: "descriptive" as the archive's download tool names folders, "identifiers", or "jpeg" for the one with
-            JPEG files.
-        best_auc: the best AUC that any classifier of single crops can reach.
+        layout: "descriptive" for the folder names of the archive's download tool, "identifiers" for folders named by
+            UIDs, or "jpeg" for JPEG files.
+        best_auc: the best AUC that a classifier of single crops can reach.
         progress: whether to show a bar.
 
     Returns:
@@ -63,16 +63,16 @@ def write(folder, patients=12, seed=0, *, height=1000, layout="descriptive", bes
         lesions = [(row.kind, row.malignancy, row.radius) for row in group.itertuples()]
         view, side = first["image view"], first["left or right breast"]
         image, masks, boxes = phantom_mammogram.draw(height, view, side, first["density"], lesions, rng)
-        place = _place(first["mammogram"], first["full_study"], first["full_series"], "full")
+        location = _location(first["mammogram"], first["full_study"], first["full_series"], "full")
         inverted = rng.random() < INVERTED
-        listed.append(_save(folder, layout, place, 1, "full", image, inverted))
+        listed.append(_save(folder, layout, location, 1, "full", image, inverted))
         for row, mask, (top, left, bottom, right) in zip(group.itertuples(), masks, boxes, strict=True):
-            crop = _place(
-                row.case, row.roi_study, row.crop_series, "mask" if row.crop_series == row.mask_series else "crop"
-            )
-            mask_place = _place(row.case, row.mask_study, row.mask_series, "mask")
-            listed.append(_save(folder, layout, crop, row.crop_number, "crop", image[top:bottom, left:right]))
-            listed.append(_save(folder, layout, mask_place, row.mask_number, "mask", mask))
+            # A folder with both files is named after the mask.
+            folder_kind = "mask" if row.crop_series == row.mask_series else "crop"
+            location = _location(row.case, row.roi_study, row.crop_series, folder_kind)
+            listed.append(_save(folder, layout, location, row.crop_number, "crop", image[top:bottom, left:right]))
+            location = _location(row.case, row.mask_study, row.mask_series, "mask")
+            listed.append(_save(folder, layout, location, row.mask_number, "mask", mask))
     (folder / "csv").mkdir(parents=True, exist_ok=True)
     for name, table in rows.groupby("table"):
         _case_table(name, table).to_csv(folder / "csv" / TABLES[name], index=False)
@@ -96,12 +96,8 @@ def _cases(patients, seed, best_auc):
                 series = {"full_study": _uid(rng), "full_series": _uid(rng)}
                 for abnormality, finding in enumerate(findings, 1):
                     row = {"patient_id": f"P_{number * 7 % 2000 + 1:05d}", "density": density, "image view": view}
-                    row |= {
-                        "left or right breast": side,
-                        "abnormality id": abnormality,
-                        "table": table,
-                        "kind": table[:4],
-                    }
+                    row |= {"left or right breast": side, "abnormality id": abnormality}
+                    row |= {"table": table, "kind": table[:4]}
                     rows.append(row | finding | series | _roi_series(table[:4], rng))
     rows = pd.DataFrame(rows)
     labels = (rows["pathology"] != "MALIGNANT").astype(int)
@@ -113,7 +109,7 @@ def _cases(patients, seed, best_auc):
 
 
 def _finding(kind, malignant, number, rng):
-    """Draws what the tables say of a patient's abnormality, and its radius as a share of the film's height."""
+    """Draws a patient's abnormality: columns of the tables, and its radius as a fraction of the film's height."""
     pathology = "MALIGNANT" if malignant else rng.choice(["BENIGN", "BENIGN_WITHOUT_CALLBACK"], p=[0.8, 0.2])
     weights = {"MALIGNANT": [0.04, 0, 0, 0.02, 0.5, 0.44], "BENIGN": [0.15, 0, 0.05, 0.35, 0.45, 0]}
     assessment = rng.choice(6, p=weights.get(pathology, [0.02, 0.01, 0.97, 0, 0, 0]))
@@ -121,19 +117,25 @@ def _finding(kind, malignant, number, rng):
         shapes = ["IRREGULAR", "LOBULATED", "OVAL", "ROUND"]
         margins = ["SPICULATED", "ILL_DEFINED", "OBSCURED", "CIRCUMSCRIBED"]
         odds = [0.55, 0.25, 0.13, 0.07] if malignant else [0.08, 0.25, 0.42, 0.25]
-        words = {"mass shape": rng.choice(shapes, p=odds), "mass margins": rng.choice(margins, p=odds)}
+        features = {"mass shape": rng.choice(shapes, p=odds), "mass margins": rng.choice(margins, p=odds)}
         if number % MISSING_MARGINS == 4:
-            words["mass margins"] = None
+            features["mass margins"] = None
         radius = rng.uniform(0.025, 0.055)
     else:
-        words = {"calc type": rng.choice(["PLEOMORPHIC", "AMORPHOUS"] if malignant else ["PUNCTATE", "LUCENT_CENTER"])}
-        words["calc distribution"] = rng.choice(["CLUSTERED", "SEGMENTAL", None], p=[0.6, 0.2, 0.2])
+        types = ["PLEOMORPHIC", "AMORPHOUS"] if malignant else ["PUNCTATE", "LUCENT_CENTER"]
+        features = {"calc type": rng.choice(types)}
+        features["calc distribution"] = rng.choice(["CLUSTERED", "SEGMENTAL", None], p=[0.6, 0.2, 0.2])
         radius = rng.uniform(0.03, 0.06)
-    return {"pathology": pathology, "assessment": assessment, "subtlety": rng.integers(1, 6), "radius": radius} | words
+    return {
+        "pathology": pathology,
+        "assessment": assessment,
+        "subtlety": rng.integers(1, 6),
+        "radius": radius,
+    } | features
 
 
 def _roi_series(kind, rng):
-    """Draws the series of crop and mask, together or apart, and which file of a series is which."""
+    """Draws the series of crop and mask, one for both or one each, and the numbers of their files in it."""
     crop = {"roi_study": _uid(rng), "crop_series": _uid(rng)}
     if kind == "mass" and rng.random() < SEPARATE:
         return crop | {"mask_study": _uid(rng), "mask_series": _uid(rng), "crop_number": 1, "mask_number": 1}
@@ -146,13 +148,13 @@ def _uid(rng):
     return ROOT + "".join(map(str, rng.integers(1, 10, 36)))
 
 
-def _place(case, study, series, folder_kind):
+def _location(case, study, series, folder_kind):
     return {"case": case, "study": study, "series": series, "folder": DESCRIPTIONS[folder_kind]}
 
 
-def _save(folder, layout, place, number, kind, pixels, inverted=False):
-    """Writes one file. Returns its row of `dicom_info.csv`."""
-    case, study, series = place["case"], place["study"], place["series"]
+def _save(folder, layout, location, number, kind, pixels, inverted=False):
+    """Writes one file. Returns its row in `dicom_info.csv`."""
+    case, study, series = location["case"], location["study"], location["series"]
     if layout == "jpeg":
         path = folder / "jpeg" / series / f"{number}-{series[-3:]}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -160,7 +162,7 @@ def _save(folder, layout, place, number, kind, pixels, inverted=False):
     else:
         inner = Path(study) / series
         if layout == "descriptive":
-            inner = Path(f"08-29-2017-DDSM-{study[-5:]}") / f"1.000000-{place['folder']}-{series[-5:]}"
+            inner = Path(f"08-29-2017-DDSM-{study[-5:]}") / f"1.000000-{location['folder']}-{series[-5:]}"
         path = folder / "CBIS-DDSM" / case / inner / f"1-{number}.dcm"
         path.parent.mkdir(parents=True, exist_ok=True)
         header(case, study, series, number, DESCRIPTIONS[kind], pixels, inverted).save_as(
@@ -179,15 +181,15 @@ def _save(folder, layout, place, number, kind, pixels, inverted=False):
 
 
 def header(case, study, series, number, description, pixels, inverted=False, syntax=ImplicitVRLittleEndian):
-    """Returns the DICOM data set of one image, with the attributes that the real collection's files have.
+    """Returns the DICOM data set of one image, with the attributes of the real collection's files.
 
     Args:
-        case: its name, the Patient ID.
+        case: name of the case, saved as Patient ID.
         study, series: UIDs.
-        number: of the instance.
-        description: the Series Description.
+        number: Instance Number.
+        description: Series Description.
         pixels: uint8 or uint16 `(rows, columns)`, 0 black.
-        inverted: whether to store it as MONOCHROME1.
+        inverted: whether to store them as MONOCHROME1.
         syntax: transfer syntax UID.
 
     Returns:
@@ -222,24 +224,24 @@ def header(case, study, series, number, description, pixels, inverted=False, syn
 
 
 def _case_table(name, rows):
-    """Returns the table as the collection has it: its columns, their order, and its paths."""
+    """Returns a case table with the columns, their order, and the paths of the real one."""
     kind = name[:4]
     full = rows["mammogram"] + "/" + rows["full_study"] + "/" + rows["full_series"] + "/000000.dcm"
     crop = rows["case"] + "/" + rows["roi_study"] + "/" + rows["crop_series"]
     mask = rows["case"] + "/" + rows["mask_study"] + "/" + rows["mask_series"]
-    apart = rows["crop_series"] != rows["mask_series"]
-    words = ["mass shape", "mass margins"] if kind == "mass" else ["calc type", "calc distribution"]
+    separate = rows["crop_series"] != rows["mask_series"]
+    features = ["mass shape", "mass margins"] if kind == "mass" else ["calc type", "calc distribution"]
     table = {
         "patient_id": rows["patient_id"],
         "breast_density" if kind == "mass" else "breast density": rows["density"],
     }
     table |= {name: rows[name] for name in ("left or right breast", "image view", "abnormality id")}
     table["abnormality type"] = "mass" if kind == "mass" else "calcification"
-    table |= {name: rows[name] for name in (*words, "assessment", "pathology", "subtlety")}
+    table |= {name: rows[name] for name in (*features, "assessment", "pathology", "subtlety")}
     table["image file path"] = full
     if kind == "mass":
         table["cropped image file path"] = crop + "/000000.dcm"
-        table["ROI mask file path"] = mask + np.where(apart, "/000000.dcm\n", "/000001.dcm\n")
+        table["ROI mask file path"] = mask + np.where(separate, "/000000.dcm\n", "/000001.dcm\n")
     else:
         table["cropped image file path"] = crop + "/000001.dcm\n"
         table["ROI mask file path"] = mask + "/000000.dcm"

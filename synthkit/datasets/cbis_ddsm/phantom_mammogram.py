@@ -1,9 +1,9 @@
 """Simulated full mammograms: a breast on a scanned film, with lesions whose malignancy is known.
 
-A drawing in film density, 0 black to 1 white: the breast's outline and thickness, fat, glandular tissue with the
-power-law texture of `phantom.background`, the pectoral muscle in oblique views, lesions from `phantom.mass` or clusters
-of calcifications, a label, the film's edges and its grain. It resembles mammograms enough to try every step on, not to
-learn medicine from.
+Drawn as film density, 0 black to 1 white: the breast's outline and thickness, fat, glandular tissue with the power-law
+texture of `phantom.background`, the pectoral muscle in oblique views, lesions from `phantom.mass` or clusters of
+calcifications, a label, the edges of the film and its grain. They are realistic enough to test every processing step,
+but not to learn medicine from.
 """
 
 import cv2
@@ -11,7 +11,7 @@ import numpy as np
 
 from synthkit.datasets import phantom
 
-COARSE = 1000  # rows at which tissue is drawn; larger films are enlarged and get finer texture on top
+COARSE = 1000  # rows at which tissue is drawn; larger films are enlarged, and finer texture is added
 
 
 def draw(height, view, side, density, lesions, rng):
@@ -23,7 +23,7 @@ def draw(height, view, side, density, lesions, rng):
         side: "LEFT" (chest wall on the left) or "RIGHT" (on the right).
         density: 1 (fat) to 4 (dense), the breast density of the case tables.
         lesions: list of `(kind, malignancy, radius)`: "mass" or "calc", a score of `phantom.draw_malignancy`, and a
-            share of `height`.
+            fraction of `height`.
         rng: numpy Generator.
 
     Returns:
@@ -39,28 +39,28 @@ def draw(height, view, side, density, lesions, rng):
     film = cv2.resize(film, (width, height), interpolation=cv2.INTER_CUBIC)
     film += _fine_texture(height, width, rng) * cv2.resize(depth, (width, height)) * (0.008 + 0.003 * density)
     masks, boxes = [], []
-    taken = np.zeros_like(gland)
+    occupied = np.zeros_like(gland)
     for kind, malignancy, radius in lesions:
-        where = np.where(taken > 0, 0, gland * (depth > 0.55))
-        place = rng.choice(where.size, p=(where / where.sum()).ravel())
-        row, column = (np.array(np.unravel_index(place, where.shape)) / scale).astype(int)
-        cv2.circle(taken, (int(column * scale), int(row * scale)), int(2.2 * radius * rows), 1, -1)
+        weights = np.where(occupied > 0, 0, gland * (depth > 0.55))
+        pixel = rng.choice(weights.size, p=(weights / weights.sum()).ravel())
+        row, column = (np.array(np.unravel_index(pixel, weights.shape)) / scale).astype(int)
+        cv2.circle(occupied, (int(column * scale), int(row * scale)), int(2.2 * radius * rows), 1, -1)
         add = _mass if kind == "mass" else _calcifications
         mask, box = add(film, row, column, int(radius * height), malignancy, rng)
         masks.append(mask)
         boxes.append(box)
-    _film(film, view, side, rng)
+    _add_film(film, rng)
     if side == "RIGHT":
         film, masks = film[:, ::-1].copy(), [np.ascontiguousarray(mask[:, ::-1]) for mask in masks]
         boxes = [(top, width - right, bottom, width - left) for top, left, bottom, right in boxes]
-    _label(film, view, side, rng)
+    _add_label(film, view, side, rng)
     grain = cv2.GaussianBlur(rng.standard_normal((height, width), "float32"), (3, 3), 0.7)
     film += grain * np.float32(0.006)
     return np.round(np.clip(film, 0, 1) * 65535).astype("uint16"), masks, boxes
 
 
 def _outline(rows, columns, view, rng):
-    """Returns the breast, 0 or 1, and its thickness, 0 to 1, chest wall on the left."""
+    """Returns the area of the breast, 0 or 1, and its thickness, 0 to 1, with the chest wall on the left."""
     y, x = np.mgrid[:rows, :columns].astype("float32") / rows
     deep = columns / rows * rng.uniform(0.66, 0.86)
     if view == "CC":
@@ -83,7 +83,7 @@ def _outline(rows, columns, view, rng):
 
 
 def _tissue(inside, depth, view, density, rng):
-    """Returns the film density of breast and background, and the share of glandular tissue, both 0 to 1."""
+    """Returns the film density of breast and background, and the fraction of glandular tissue, both 0 to 1."""
     rows, columns = inside.shape
     y, x = np.mgrid[:rows, :columns].astype("float32") / rows
     textures = [phantom.background(1, rows, rng, beta)[0, :, :columns] for beta in (3.0, 2.6, 2.2)]
@@ -93,7 +93,7 @@ def _tissue(inside, depth, view, density, rng):
     prior = 1 - ((x - 0.52 * last) / (0.40 * last * spread)) ** 2 - ((y - middle) / (0.24 * spread)) ** 2
     clumps = 1.5 * textures[0] + 0.7 * textures[1]
     gland = 1 / (1 + np.exp(-(2.6 * np.maximum(prior, -2.5) + clumps + 0.8 * (density - 2.6))))
-    gland *= np.clip((depth - 0.45) / 0.5, 0, 1)  # a layer of fat lies under the skin
+    gland *= np.clip((depth - 0.45) / 0.5, 0, 1)  # under the skin is a layer of fat
     strands = np.exp(-((textures[1] / 0.22) ** 2)) * (0.35 + 0.65 * gland)  # ridges of the texture: septa and ligaments
     fat = 0.19 + 0.012 * textures[2] + 0.07 * strands
     glandular = gland * (0.27 + 0.03 * density + 0.05 * textures[1] + 0.025 * textures[2])
@@ -113,7 +113,7 @@ def _tissue(inside, depth, view, density, rng):
 
 
 def _fine_texture(height, width, rng, tile=512):
-    """Mirrors a tile of texture over the whole film."""
+    """Returns fine texture for the whole film: one tile, repeated with reflection."""
     texture = phantom.background(1, tile, rng, 2.4)[0]
     texture -= cv2.GaussianBlur(texture, (0, 0), tile / 24)
     texture = np.block([[texture, texture[:, ::-1]], [texture[::-1], texture[::-1, ::-1]]]) / texture.std()
@@ -122,7 +122,7 @@ def _fine_texture(height, width, rng, tile=512):
 
 
 def _patch(film, row, column, half):
-    """Returns the slices of a square round a point, and the part of it that lies on the film."""
+    """Returns slices of the film around a point, and the slices of a square that fall on them."""
     top, left = row - half, column - half
     rows = slice(max(0, top), min(film.shape[0], row + half))
     columns = slice(max(0, left), min(film.shape[1], column + half))
@@ -137,37 +137,37 @@ def _mass(film, row, column, radius, malignancy, rng):
     tissue = phantom.background(1, 2 * half, rng)
     shape = phantom.mass(np.array([malignancy], "float32"), x, y, tissue, rng)[0]
     fade = np.clip((1.0 - np.hypot(x, y)) / 0.25, 0, 1)
-    on, part = _patch(film, row, column, half)
-    film[on] += (rng.uniform(0.20, 0.32) * shape * fade)[part].astype("float32")
-    return _mask_and_box(film.shape, on, (shape * fade > 0.45)[part], margin=0.35)
+    area, inner = _patch(film, row, column, half)
+    film[area] += (rng.uniform(0.20, 0.32) * shape * fade)[inner].astype("float32")
+    return _mask_and_box(film.shape, area, (shape * fade > 0.45)[inner], margin=0.35)
 
 
 def _calcifications(film, row, column, radius, malignancy, rng):
-    """Adds a cluster of calcifications: more of them, smaller, and of more kinds of shape the higher the malignancy."""
+    """Adds a cluster of calcifications. A higher malignancy means more, smaller and more varied ones."""
     half = max(6, radius)
     cluster = np.zeros((2 * half, 2 * half), "float32")
     level = 1 / (1 + np.exp(-malignancy + 0.8))
     for _ in range(int(8 + 30 * level)):
-        place = np.clip(rng.normal(half, half / 3.2, 2), 1, 2 * half - 2)
+        center = np.clip(rng.normal(half, half / 3.2, 2), 1, 2 * half - 2)
         size = max(0.7, half * rng.uniform(0.012, 0.032) * (1.3 - 0.6 * level))
         axes = size * np.array([1 + 2.5 * level * rng.random(), 1.0])
         spot = np.zeros_like(cluster)
-        box = tuple(float(v) for v in place[::-1]), tuple(float(2 * v) for v in axes), float(rng.uniform(0, 180))
+        box = tuple(float(v) for v in center[::-1]), tuple(float(2 * v) for v in axes), float(rng.uniform(0, 180))
         cv2.ellipse(spot, box, 1.0, -1, cv2.LINE_AA)
         cluster = np.maximum(cluster, spot * rng.uniform(0.5, 1.0))
     soft = cv2.GaussianBlur(cluster, (0, 0), max(0.5, half / 120))
-    on, part = _patch(film, row, column, half)
-    film[on] += 0.4 * soft[part]
+    area, inner = _patch(film, row, column, half)
+    film[area] += 0.4 * soft[inner]
     region = cv2.morphologyEx(
         (cluster > 0).astype("uint8"), cv2.MORPH_CLOSE, np.ones((max(3, half // 2),) * 2, "uint8")
     )
-    return _mask_and_box(film.shape, on, region[part] > 0, margin=0.15)
+    return _mask_and_box(film.shape, area, region[inner] > 0, margin=0.15)
 
 
-def _mask_and_box(shape, on, region, margin):
-    """Returns a lesion's mask on the whole film and its box, widened by a share of its size."""
+def _mask_and_box(shape, area, region, margin):
+    """Returns a lesion's mask on the whole film, and its bounding box, widened by a fraction of its size."""
     mask = np.zeros(shape, "uint8")
-    mask[on] = np.where(region, 255, 0)
+    mask[area] = np.where(region, 255, 0)
     left, top, wide, tall = cv2.boundingRect(mask)
     extra = int(margin * max(wide, tall)) + 2
     box = (
@@ -179,8 +179,8 @@ def _mask_and_box(shape, on, region, margin):
     return mask, box
 
 
-def _film(film, view, side, rng):
-    """Adds what is not breast: the film's fog, darker at one end, and bright strips where its edges were scanned."""
+def _add_film(film, rng):
+    """Adds the film itself: its fog, darker at one end, and bright strips where its edges were scanned."""
     height = len(film)
     fog = np.linspace(0.035, rng.uniform(0.02, 0.05), height, dtype="float32")[:, None]
     np.maximum(film, fog, out=film)
@@ -192,8 +192,8 @@ def _film(film, view, side, rng):
             film[:, -thick:] = rng.uniform(0.5, 0.9)
 
 
-def _label(film, view, side, rng):
-    """Puts the label away from the chest wall: a frame with side and view, and a strip of tape."""
+def _add_label(film, view, side, rng):
+    """Adds a label on the side away from the chest wall: a frame with the side and the view."""
     height, width = film.shape
     text = f"{side[0]} {view}"
     size, thick = height / 900, max(1, height // 350)
@@ -201,11 +201,11 @@ def _label(film, view, side, rng):
     pad, edge = tall // 2, height // 30
     left = width - wide - 2 * pad - edge if side == "LEFT" else edge
     top = int(height * rng.uniform(0.03, 0.08))
-    low = film[top : top + tall + 2 * pad, left : left + wide + 2 * pad]
-    if low.size and low.max() > 0.12:
-        top = height - int(height * 0.05) - tall - 2 * pad  # where the breast does not reach
+    below = film[top : top + tall + 2 * pad, left : left + wide + 2 * pad]
+    if below.size and below.max() > 0.12:
+        top = height - int(height * 0.05) - tall - 2 * pad  # the breast does not reach this far down
     label = np.zeros((tall + 2 * pad, wide + 2 * pad), "uint8")
     cv2.rectangle(label, (0, 0), (label.shape[1] - 1, label.shape[0] - 1), int(rng.integers(190, 240)), thick)
     cv2.putText(label, text, (pad, tall + pad), cv2.FONT_HERSHEY_SIMPLEX, size, 235, thick, cv2.LINE_AA)
-    place = film[top : top + len(label), left : left + label.shape[1]]
-    np.maximum(place, label[: place.shape[0], : place.shape[1]] / np.float32(255), out=place)
+    area = film[top : top + len(label), left : left + label.shape[1]]
+    np.maximum(area, label[: area.shape[0], : area.shape[1]] / np.float32(255), out=area)

@@ -1,15 +1,16 @@
-"""A collection prepared once: small uint8 images in one memory-mapped file, beside a table that says what they are.
+"""A collection that is prepared once: small uint8 images in one memory-mapped file, and a table that describes them.
 
-`prepare` streams CBIS-DDSM's files through the study's preprocessing into a folder of
+`prepare` runs the study's preprocessing on every file of CBIS-DDSM, and writes to a folder
 
-- `images.npy`: uint8 `(n, image_size, image_size, 1)`, in the order of
-- `index.csv`: a row per image, with `part` (train, validation, test: 70 / 10 / 20 % by patient), `label`, `patient_id`,
-  what the case tables say, and the file it came from;
-- `skipped.csv`: every row without an image and every file without a row, each with its reason;
-- `prepare.json`: how it was made.
+- `images.npy`: uint8 `(n, image_size, image_size, 1)`, in the order of `index.csv`;
+- `index.csv`: one row per image, with `part` (train, validation, test: 70 / 10 / 20 % by patient), `label`,
+  `patient_id`, the columns of the case tables, and the file that the image was made from;
+- `skipped.csv`: every row without an image and every file without a row, each with the reason;
+- `prepare.json`: the settings.
 
-Finished images go to `work.raw` as they come, their names to `work.csv`, so a run that is killed loses nothing but what
-was under way. Images of one part lie together, so a part is a slice of the memory map and is never read as a whole.
+Finished images are appended to `work.raw` at once, and their names to `work.csv`, so a run that is killed loses only
+the images in progress. The images of each split are stored together, so a split is a slice of the memory map and is
+never read into memory as a whole.
 """
 
 import contextlib
@@ -31,67 +32,67 @@ from synthkit.datasets.reading import is_dicom
 from synthkit.imageset import ImageSet, Splits
 from synthkit.splitting import deal
 
-PARTS = {"train": 0.7, "validation": 0.1, "test": 0.2}
-MEND = "delete the two and prepare it again"
-FEW = 16  # files that are done before other processes have started
+SPLITS = {"train": 0.7, "validation": 0.1, "test": 0.2}
+REMEDY = "delete both and prepare it again"
+FEW = 16  # this many files are prepared faster than worker processes start
 
 
 def prepare(root, out, *, image="crop", image_size=224, jobs=-1, progress=False, **options):
-    """Prepares a CBIS-DDSM collection, or what `out` lacks of it.
+    """Prepares a CBIS-DDSM collection; images that `out` already has are not prepared again.
 
     Args:
         root: folder of the collection or a part of it, see `cbis_ddsm.index`.
-        out: folder to write to, made if missing. What it holds already is kept; files skipped before are tried again.
-        image: "crop" for an image per abnormality and view, "full" for one per mammogram, which is malignant if any of
-            its abnormalities is.
+        out: folder to write to, made if missing. Its images are kept, and files that were skipped are tried again.
+        image: "crop" for one image per abnormality and view, "full" for one per mammogram, which is malignant if any
+            of its abnormalities is.
         image_size: pixels a side.
-        jobs: processes, -1 for as many as there are cores; None for what `joblib.parallel_config` says, a cluster
-            perhaps, whose workers must then see `root` under the same name.
+        jobs: processes, -1 for one per core; None for the backend of `joblib.parallel_config`, for example a cluster,
+            whose workers must find `root` under the same path.
         progress: whether to show bars with the time left.
-        options: of `preprocessing.grey_image`.
+        options: arguments of `preprocessing.grey_image`.
 
     Returns:
-        `(index, skipped)`, DataFrames, as they are in `index.csv` and `skipped.csv`.
+        `(index, skipped)`, DataFrames with the rows of `index.csv` and `skipped.csv`.
 
     Raises:
-        FileNotFoundError, ValueError: as `cbis_ddsm.index`; or if `out` was prepared otherwise, or not one image could
-            be.
-        OSError: if `out` cannot be written or another process is at work on it.
+        FileNotFoundError, ValueError: as `cbis_ddsm.index`; or if `out` was prepared with other settings, or no image
+            could be prepared.
+        OSError: if `out` cannot be written or another process is preparing it.
     """
     if image not in ("crop", "full"):
         raise ValueError(f"image must be crop or full. Received: {image!r}")
-    preprocessing.grey_image(np.zeros((8, 8), "uint8"), image_size, **options | {"breast_only": False})  # checks them
+    # Raises for invalid options before any file is read.
+    preprocessing.grey_image(np.zeros((8, 8), "uint8"), image_size, **options | {"breast_only": False})
     below = find(root)
-    tables = read_tables(root, below)  # before anything is written
+    tables = read_tables(root, below)  # raises before anything is written
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     with locked(out, "a preparation"):
         if (out / "images.npy").exists() and not (out / "prepare.json").exists():
-            raise ValueError(f"{out} holds images.npy but no prepare.json; choose another folder")
+            raise ValueError(f"{out} contains images.npy but no prepare.json; choose another folder")
         claim(out / "prepare.json", {"image": image, "image_size": image_size, **options})
         table, files = join_files(root, tables, below, jobs=jobs, progress=progress)
         wanted, skipped = _wanted(table, files, image)
         store = _Store(out, image_size)
-        skipped += _add(root, wanted, files, store, image_size, jobs, progress, options)
-        before = store.index[~store.index["name"].isin(wanted["name"])]  # of files that this root does not have
+        skipped += _add(root, wanted, store, image_size, jobs, progress, options)
+        elsewhere = store.index[~store.index["name"].isin(wanted["name"])]  # prepared earlier, from another part
         skipped = pd.DataFrame(skipped, columns=["file", "name", "reason"])
-        skipped = skipped[~skipped["name"].isin(before["name"])]
+        skipped = skipped[~skipped["name"].isin(elsewhere["name"])]
         try:
             rows = wanted[wanted["name"].isin(store.place)]
-            index = store.finish(pd.concat([rows, before]) if len(before) else rows, skipped)
+            index = store.finish(pd.concat([rows, elsewhere]) if len(elsewhere) else rows, skipped)
         except OSError as error:
             raise unwritable(out, error) from error
     if not len(index):
-        raise ValueError(f"{root}: not one {image} image could be prepared; {out / 'skipped.csv'} says why")
+        raise ValueError(f"{root}: no {image} image could be prepared; {out / 'skipped.csv'} gives the reasons")
     return index, skipped
 
 
-def _add(root, wanted, files, store, image_size, jobs, progress, options):
-    """Prepares what the store lacks. Returns `(file, name, reason)` of each that could not be."""
+def _add(root, wanted, store, image_size, jobs, progress, options):
+    """Prepares the images that the store lacks. Returns `(file, name, reason)` of those that could not be prepared."""
     todo = [row for row in zip(wanted["name"], wanted["file"], strict=True) if row[0] not in store.place]
-    pixels_of = dict(zip(files["file"], files["pixels"], strict=True))
     file_of, skipped = dict(todo), []
-    tasks = {name: (root, file, pixels_of[file], image_size, options) for name, file in todo}
+    tasks = {name: (root, file, image_size, options) for name, file in todo}
     done = len(wanted) - len(todo)
     with (
         store.adding() as add,
@@ -109,50 +110,49 @@ def _add(root, wanted, files, store, image_size, jobs, progress, options):
 
 def read_file(path):
     """Reads a DICOM or JPEG file of the collection: uint8 or uint16 `(height, width)`, 0 black."""
-    return np.asarray(open_file(path))
+    return np.asarray(_open_file(path))
 
 
-def open_file(path):
-    """Opens a DICOM or JPEG file of the collection: uint8 or uint16 `(height, width)`, 0 black, read or yet to be."""
+def _open_file(path):
+    """Does the same as `read_file`, but may return `dicom.Rows`, whose pixels are read later."""
     return dicom.open_pixels(path) if is_dicom(path) else read_grey(path)
 
 
-def _prepare_file(root, file, pixels, image_size, options):
-    """Returns the prepared pixels, or the reason why there are none."""
+def _prepare_file(root, file, image_size, options):
+    """Returns the prepared pixels, or a str, the reason why the file cannot be prepared."""
     try:
-        image = open_file(Path(root) / file) if pixels is None else pixels
-        return preprocessing.grey_image(image, image_size, **options)
+        return preprocessing.grey_image(_open_file(Path(root) / file), image_size, **options)
     except (ValueError, OSError) as error:
         return str(error)
 
 
 def _wanted(table, files, image):
-    """Returns the rows to prepare, with their `name` and `file`, and a list of what is skipped from the start."""
+    """Returns the rows to prepare, with `name` and `file`, and a list of `(file, name, reason)` of all others."""
     name = "case" if image == "crop" else "mammogram"
     if image == "full":
-        # The malignant abnormality, if there is one, speaks for its mammogram.
+        # A mammogram with several abnormalities is represented by a malignant one, if there is one.
         order = table["label"].sort_values(kind="stable").index
         table = table.loc[order].drop_duplicates("mammogram").sort_index()
     table = table.assign(name=table[name], file=table[f"{image}_file"])
-    lacking = table["file"].isna()
-    skipped = [("", case, f"the collection has no {image} image of it") for case in table["name"][lacking]]
-    left = files[files["problem"] != ""]
-    skipped += list(zip(left["file"], left["case"], left["problem"], strict=True))
-    return table[~lacking], skipped
+    missing = table["file"].isna()
+    skipped = [("", name, f"the collection has no {image} image of it") for name in table["name"][missing]]
+    unmatched = files[files["problem"] != ""]
+    skipped += list(zip(unmatched["file"], unmatched["case"], unmatched["problem"], strict=True))
+    return table[~missing], skipped
 
 
 class _Store:
-    """Prepared images on the disk: finished sets in `images.npy`, what is under way in `work.raw`."""
+    """Prepared images on disk: those of finished runs in `images.npy`, those of the current run in `work.raw`."""
 
     def __init__(self, out, image_size):
         self.out, self.shape = out, (image_size, image_size, 1)
         self.raw, self.names = out / "work.raw", out / "work.csv"
         if (out / "index.csv.part").exists() and not (out / "images.npy.part").exists():
-            os.replace(out / "index.csv.part", out / "index.csv")  # killed between the last two steps
+            os.replace(out / "index.csv.part", out / "index.csv")  # killed between these two steps of finish()
         self.index = pd.DataFrame(columns=["name"])
         if (out / "index.csv").exists():
             self.index, _ = _read(out)
-        self.place = {name: (True, i) for i, name in enumerate(self.index["name"])}  # (finished or not, number)
+        self.place = {name: (True, i) for i, name in enumerate(self.index["name"])}  # (in images.npy?, row)
         self.size, lines = image_size**2, []
         if self.raw.exists() and self.names.exists():
             lines = self.names.read_text().split("\n")[:-1][: self.raw.stat().st_size // self.size]
@@ -166,13 +166,13 @@ class _Store:
 
     @contextlib.contextmanager
     def adding(self):
-        """Opens the work files. Yields a function that keeps one image under a name."""
+        """Opens the work files. Yields a function `add(name, pixels)` that saves one image."""
         with open(self.raw, "ab", buffering=0) as raw, open(self.names, "ab", buffering=0) as names:
 
             def add(name, pixels):
                 try:
                     for file, data in ((raw, pixels.tobytes()), (names, f"{name}\n".encode())):
-                        while data:  # pixels first, so that a name stands only for pixels that are there
+                        while data:  # pixels first, so that there is no name without pixels
                             data = data[file.write(data) :]
                 except OSError as error:
                     raise unwritable(self.raw, error) from error
@@ -184,14 +184,14 @@ class _Store:
     def finish(self, rows, skipped):
         """Writes `images.npy`, `index.csv` and `skipped.csv`, and removes the work files. Returns the index."""
         out = self.out
-        with replacing(out / "skipped.csv") as part:
-            harmless(skipped).to_csv(part, index=False)
+        with replacing(out / "skipped.csv") as path:
+            harmless(skipped).to_csv(path, index=False)
         if not len(rows):
             return rows
-        shares = list(PARTS.values())
-        part = deal(rows["label"].to_numpy(), rows["patient_id"].to_numpy(str), shares, seed=0)
-        order = np.argsort(part, kind="stable")
-        index = rows.assign(part=np.array(list(PARTS))[part]).iloc[order]
+        fractions = list(SPLITS.values())
+        split = deal(rows["label"].to_numpy(), rows["patient_id"].to_numpy(str), fractions, seed=0)
+        order = np.argsort(split, kind="stable")
+        index = rows.assign(part=np.array(list(SPLITS))[split]).iloc[order]
         first = ["name", "part", "label", "patient_id", "file"]
         index = index[first + [c for c in index.columns if c not in first and not c.endswith(("_file", "_path"))]]
         with contextlib.ExitStack() as stack:
@@ -217,59 +217,64 @@ class _Store:
 
 
 def _read(folder):
-    """Returns the index and the memory map of a prepared folder, checked against each other."""
+    """Returns the index and the memory map of a prepared folder, after checking that they fit each other."""
     folder = Path(folder)
     if not (folder / "index.csv").exists() or not (folder / "images.npy").exists():
         state = "its preparation has not finished; run the same command again" if (folder / "work.raw").exists() else ""
-        raise ValueError(f"{folder} is no prepared collection: {state or 'it lacks images.npy or index.csv'}")
+        raise ValueError(f"{folder} is not a prepared collection: {state or 'it lacks images.npy or index.csv'}")
     try:
         index = pd.read_csv(folder / "index.csv", dtype={"name": str, "patient_id": str})
         images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # damaged files fail in many ways
-        raise ValueError(f"{folder} holds a damaged images.npy or index.csv ({error}); {MEND}") from error
-    if len(index) != len(images) or not {"name", "part", "label", "patient_id"} <= set(index.columns):
-        raise ValueError(f"{folder}: index.csv has {len(index)} rows, images.npy {len(images)} images; {MEND}")
+    except Exception as error:  # damaged files raise many kinds of errors
+        raise ValueError(f"{folder} contains a damaged images.npy or index.csv ({error}); {REMEDY}") from error
+    missing = {"name", "part", "label", "patient_id"} - set(index.columns)
+    if missing:
+        raise ValueError(f"{folder}: index.csv has no column {', '.join(sorted(missing))}; {REMEDY}")
+    if len(index) != len(images):
+        raise ValueError(f"{folder}: index.csv has {len(index)} rows, images.npy {len(images)} images; {REMEDY}")
     return index, images
 
 
 def open_images(folder):
-    """Opens a prepared collection without reading it.
+    """Opens a prepared collection as one set, without reading its images into memory.
 
     Args:
-        folder: what `prepare` wrote to.
+        folder: `out` of `prepare`.
 
     Returns:
-        ImageSet of classes malignant (0) and benign (1) over the memory map, in the order of `index.csv`.
+        ImageSet of classes malignant (0) and benign (1), backed by the memory map, in the order of `index.csv`.
 
     Raises:
-        ValueError: if the folder is no finished prepared collection.
+        ValueError: if the folder is not a prepared collection, or not a finished one.
     """
     index, images = _read(folder)
     return ImageSet(images, index["label"].to_numpy(), CLASS_NAMES, index["patient_id"], Path(folder).name)
 
 
 def load(folder):
-    """Opens a prepared collection's three parts, which share no patient, without reading them.
+    """Opens a prepared collection's training, validation and test set, without reading their images into memory.
 
     Args:
-        folder: what `prepare` wrote to.
+        folder: `out` of `prepare`.
 
     Returns:
-        Splits, each part a slice of the memory map.
+        Splits, each of them a slice of the memory map; they share no patient.
 
     Raises:
-        ValueError: if the folder is no finished prepared collection, or so small that a part lacks a class.
+        ValueError: if the folder is not a finished prepared collection, or is so small that a split lacks a class.
     """
     index, images = _read(folder)
-    parts = []
-    for name in PARTS:
+    splits = []
+    for name in SPLITS:
         rows = np.flatnonzero(index["part"] == name)
         where = slice(rows[0], rows[-1] + 1) if len(rows) else slice(0, 0)
-        part = index.iloc[where]
-        if not (part["part"] == name).all():
-            raise ValueError(f"{folder}: the images of {name} do not lie together in index.csv; {MEND}")
-        parts.append((images[where], part["label"].to_numpy(), part["patient_id"], f"{Path(folder).name} {name}"))
+        table = index.iloc[where]
+        if not (table["part"] == name).all():
+            raise ValueError(f"{folder}: the rows of {name} are not consecutive in index.csv; {REMEDY}")
+        splits.append((images[where], table["label"].to_numpy(), table["patient_id"], f"{Path(folder).name} {name}"))
     try:
-        return Splits(*(ImageSet(images, labels, CLASS_NAMES, owners, name) for images, labels, owners, name in parts))
+        return Splits(
+            *(ImageSet(images, labels, CLASS_NAMES, patients, name) for images, labels, patients, name in splits)
+        )
     except ValueError as error:
-        raise ValueError(f"{folder} does not make a training, a validation and a test part: {error}") from error
+        raise ValueError(f"{folder} does not make a training, a validation and a test set: {error}") from error

@@ -1,9 +1,9 @@
 """The CBIS-DDSM collection as one table, a row per abnormality and view, joined to its files by identifiers.
 
-The four case tables come with the collection; each row names a full mammogram, a crop and a mask. The paths in them do
-not fit any download, and crop and mask are mixed up, so files are found by what they say of themselves (see
-`cbis_ddsm_files`). Feature engineering and splits are the mammography study's (its report, "Feature Engineering" and
-"Data Splitting"), beside the ones that are recommended instead.
+The four case tables come with the collection; each row names a full mammogram, a crop and a mask. The paths in them
+match no download, and crops and masks are mixed up, so files are joined by their headers and pixels (see `files`).
+Feature engineering and splits are the mammography study's (its report, "Feature Engineering" and "Data Splitting");
+for each there is also the recommended alternative.
 
 Lee et al., "A curated mammography data set for use in computer-aided detection and diagnosis research", Scientific Data
 4, 170177, 2017; The Cancer Imaging Archive, https://doi.org/10.7937/K9/TCIA.2016.7O02S9CY, CC BY 3.0.
@@ -30,7 +30,7 @@ TABLES = {
     "calc_test": "calc_case_description_test_set.csv",
 }
 PATHS = list(FILE_PATHS.values())
-OWN = {"mass": ["mass_shape", "mass_margins"], "calc": ["calc_type", "calc_distribution"]}
+FEATURES = {"mass": ["mass_shape", "mass_margins"], "calc": ["calc_type", "calc_distribution"]}
 NUMBERS = ("breast_density", "abnormality_id", "assessment", "subtlety")
 ALLOWED = {
     "patient_id": r"P_\d{5}",
@@ -45,29 +45,30 @@ ALLOWED = {
 def read_table(path):
     """Reads one case table.
 
-    Columns get one spelling, lower case with underscores: `breast density` and `breast_density` become
-    `breast_density`, `ROI mask file path` becomes `roi_mask_file_path`. Line breaks inside paths go.
+    Column names are changed to lower case with underscores: `breast density` becomes `breast_density`, `ROI mask file
+    path` becomes `roi_mask_file_path`. Line breaks inside paths are removed.
 
     Args:
         path: a CSV file with the 14 columns of a mass or a calcification table.
 
     Returns:
-        DataFrame, a row per abnormality and view: `breast_density`, `abnormality_id`, `assessment` and `subtlety`
-        integers, the rest text, missing values as in the file. Mass train has the shape (1318, 14), mass test (378,
-        14), as the study's slides say.
+        DataFrame, a row per abnormality and view: `breast_density`, `abnormality_id`, `assessment` and `subtlety` are
+        integers, all other columns text, with missing values as in the file. The shape of mass train is (1318, 14), of
+        mass test (378, 14), as on the study's slides.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if columns are missing or a value is impossible; names file, row and column.
+        FileNotFoundError: if the file does not exist.
+        ValueError: if columns are missing or a value is invalid; names the file, row and column.
     """
     table = read_csv(path)
     table.columns = [re.sub(r"\W+", "_", str(name).strip()).lower() for name in table.columns]
     kind = "calc" if "calc_type" in table.columns else "mass"
-    missing = [name for name in [*ALLOWED, *OWN[kind], *PATHS] if name not in table.columns]
-    if missing or table.columns.duplicated().any():
+    missing = [name for name in [*ALLOWED, *FEATURES[kind], *PATHS] if name not in table.columns]
+    repeated = table.columns[table.columns.duplicated()]
+    if missing or len(repeated):
+        wrong = f"lacks the columns {', '.join(missing)}" if missing else f"has the column {repeated[0]} twice"
         raise ValueError(
-            f"{path} is not a case table of CBIS-DDSM: it lacks the columns {', '.join(missing) or 'in one copy'}. "
-            f"Received: {', '.join(table.columns)[:300]}"
+            f"{path} is not a case table of CBIS-DDSM: it {wrong}. Received: {', '.join(table.columns)[:300]}"
         )
     for name in table.columns:
         table[name] = table[name].str.strip()
@@ -83,56 +84,56 @@ def read_table(path):
 
 
 def read_tables(root, below=None):
-    """Reads the case tables that lie anywhere below `root`.
+    """Reads the case tables, which may be anywhere below `root`.
 
     Args:
         root: folder.
-        below: the files there, as `files.find` lists them; None looks for them.
+        below: the files there, as `files.find` returns them; None finds them.
 
     Returns:
-        dict from "mass_train", "mass_test", "calc_train" and "calc_test", those that are there, to DataFrames of
+        dict from "mass_train", "mass_test", "calc_train" and "calc_test", as far as they are present, to DataFrames of
         `read_table`.
 
     Raises:
-        FileNotFoundError: if there is none.
-        ValueError: as `read_table`, or if there are two of one name that differ.
+        FileNotFoundError: if there is no case table.
+        ValueError: as `read_table`, or if two files of the same name differ.
     """
     root, tables = Path(root), {}
     below = find(root) if below is None else below
     csv = [root / path for path in below if path.endswith(".csv")]
     for name, file in TABLES.items():
-        found = [path for path in csv if path.name == file]
-        if len({path.read_bytes() for path in found}) > 1:
-            raise ValueError(f"{found[0]} and {found[1]} differ; keep the one that is right")
-        if found:
-            tables[name] = read_table(found[0])
+        copies = [path for path in csv if path.name == file]
+        if len({path.read_bytes() for path in copies}) > 1:
+            raise ValueError(f"{copies[0]} and {copies[1]} differ; remove the wrong one")
+        if copies:
+            tables[name] = read_table(copies[0])
     if not tables:
         raise FileNotFoundError(
-            f"{root} holds no case table of CBIS-DDSM; expected at least one of {', '.join(TABLES.values())}"
+            f"{root} contains no case table of CBIS-DDSM; expected at least one of {', '.join(TABLES.values())}"
         )
     return tables
 
 
 def merge(tables):
-    """Joins case tables to one and adds what follows from them.
+    """Combines case tables into one and adds columns that follow from them.
 
     Args:
-        tables: dict from names like "mass_train" to DataFrames, as `read_tables` returns.
+        tables: dict from names like "mass_train" to DataFrames, as `read_tables` returns it.
 
     Returns:
-        DataFrame of all rows with the further columns `table`, `official_split` (train or test), `mammogram` and `case`
-        (the collection's own names, `Mass-Training_P_00001_LEFT_CC` and the same with the abnormality's number), and
-        `label` (malignant 0; benign and benign without callback 1).
+        DataFrame of all rows with the additional columns `table`, `official_split` (train or test), `mammogram` and
+        `case` (the names that the collection uses: `Mass-Training_P_00001_LEFT_CC`, for a case followed by the number
+        of the abnormality), and `label` (malignant 0; benign and benign without callback 1).
     """
-    parts = []
+    extended = []
     for name, table in tables.items():
         kind, official = name.split("_")
         prefix = f"{kind.capitalize()}-{'Training' if official == 'train' else 'Test'}"
-        words = [table[c] for c in ("patient_id", "left_or_right_breast", "image_view")]
-        mammogram = prefix + "_" + words[0] + "_" + words[1] + "_" + words[2]
+        patient, side, view = (table[c] for c in ("patient_id", "left_or_right_breast", "image_view"))
+        mammogram = prefix + "_" + patient + "_" + side + "_" + view
         case = mammogram + "_" + table["abnormality_id"].astype(str)
-        parts.append(table.assign(table=name, official_split=official, mammogram=mammogram, case=case))
-    merged = pd.concat(parts, ignore_index=True)
+        extended.append(table.assign(table=name, official_split=official, mammogram=mammogram, case=case))
+    merged = pd.concat(extended, ignore_index=True)
     return merged.assign(label=merged["pathology"].map(LABELS).astype("int64"))
 
 
@@ -141,20 +142,20 @@ def fill_missing(table, method="unknown", columns=None):
 
     Args:
         table: DataFrame of `read_table` or `merge`.
-        method: "unknown" writes that word, which is recommended; "bfill" copies the next row's value, which is what the
-            study did to `mass_margins` and makes one patient's margins another's.
-        columns: names; None takes all descriptions for "unknown" and `mass_margins` for "bfill".
+        method: "unknown" fills in that word, which is recommended; "bfill" copies the next row's value, as the study
+            did for `mass_margins`, which gives one patient's margins to another.
+        columns: names; None means all descriptions for "unknown", and `mass_margins` for "bfill".
 
     Returns:
         DataFrame. With "bfill" a missing value in the last row stays missing.
 
     Raises:
-        ValueError: for another method.
+        ValueError: for an unknown method.
     """
     if method not in ("unknown", "bfill"):
         raise ValueError(f"method must be 'unknown' or 'bfill'. Received: {method!r}")
     if columns is None:
-        columns = [c for names in OWN.values() for c in names] if method == "unknown" else ["mass_margins"]
+        columns = [c for names in FEATURES.values() for c in names] if method == "unknown" else ["mass_margins"]
     columns = [c for c in columns if c in table.columns]
     filled = table[columns].fillna("unknown") if method == "unknown" else table[columns].bfill()
     return table.assign(**filled)
@@ -164,50 +165,50 @@ def index(root, tables=None, below=None, *, jobs=1, progress=False):
     """Joins the files below `root` to the rows of the case tables.
 
     Args:
-        root: folder of the collection or of any part of it: the archive's DICOM tree in either folder style, or the
-            layout with `csv/` and `jpeg/`.
+        root: folder of the collection or of any part of it: the archive's DICOM tree with either kind of folder names,
+            or the layout with `csv/` and `jpeg/`.
         tables: dict of `read_tables`; None reads those below `root`.
-        below: the files there, as `files.find` lists them; None looks for them.
-        jobs: processes that look into files, -1 for as many as there are cores.
+        below: the files there, as `files.find` returns them; None finds them.
+        jobs: processes that examine files, -1 for one per core.
         progress: whether to show a bar.
 
     Returns:
-        `(table, files)`. `table`: DataFrame of `merge` with `full_file`, `crop_file` and `mask_file`, paths relative to
-        `root`, missing where there is none; the corrected paths. `files`: DataFrame of `files.scan`, every
-        file with the `case` it was joined to, and in `problem` why it was not.
+        `(table, files)`. `table`: DataFrame of `merge` with `full_file`, `crop_file` and `mask_file`, the corrected
+        paths, relative to `root` and missing where there is no file. `files`: DataFrame of `files.scan`, with the
+        `case` of every file, or in `problem` the reason why it has none.
 
     Raises:
         FileNotFoundError, ValueError: as `read_tables`.
 
-    Warns with the number of rows left without a file and of files left without a row, and an example of each.
+    Warns with the number of rows without a file and of files without a row, and an example of each.
     """
     below = find(root) if below is None else below
     table = merge(read_tables(root, below) if tables is None else tables)
     files = scan(root, table, below, jobs=jobs, progress=progress)
     table = join(table, files)
-    for note in leftovers(table, files):
-        warnings.warn(f"{root}: {note}", stacklevel=2)
+    for sentence in leftovers(table, files):
+        warnings.warn(f"{root}: {sentence}", stacklevel=2)
     return table, files
 
 
 def leftovers(table, files):
-    """Returns a sentence for each kind of row left without a file and for the files left without a row."""
-    notes = []
+    """Returns sentences that count the rows without a file, for each kind of file, and the files without a row."""
+    sentences = []
     for kind in ("full", "crop", "mask"):
-        lacking = table["case"][table[f"{kind}_file"].isna()]
-        if len(lacking):
-            notes.append(f"{len(lacking)} of {len(table)} rows have no {kind} image, for example {lacking.iloc[0]}")
-    left = files[files["problem"] != ""]
-    if len(left):
-        example = f"{left['file'].iloc[0]}: {left['problem'].iloc[0]}"
-        notes.append(f"{len(left)} of {len(files)} files belong to no row, for example {example}")
-    return notes
+        missing = table["case"][table[f"{kind}_file"].isna()]
+        if len(missing):
+            sentences.append(f"{len(missing)} of {len(table)} rows have no {kind} image, for example {missing.iloc[0]}")
+    unmatched = files[files["problem"] != ""]
+    if len(unmatched):
+        example = f"{unmatched['file'].iloc[0]}: {unmatched['problem'].iloc[0]}"
+        sentences.append(f"{len(unmatched)} of {len(files)} files belong to no row, for example {example}")
+    return sentences
 
 
 def study_split(table, seed=42):
-    """Splits as the study did, image by image, into parts that share patients. To show the leak, for nothing else.
+    """Splits image by image, as the study did, so that the splits share patients. Only for demonstrating this leak.
 
-    Its numbers come from 30 % split off, and 33 % of those for validation: 1187 / 341 / 168 of the 1,696 mass rows.
+    30 % of the rows are split off, and 33 % of these are for validation: 1187 / 341 / 168 of the 1,696 mass rows.
 
     Returns:
         `(train, test, validation)` DataFrames.
@@ -220,30 +221,26 @@ def study_split(table, seed=42):
 
 
 def patient_split(table, validation=0.1, test=0.2, *, seed=0):
-    """Splits by patient, stratified by label: 70 / 20 / 10 % as nearly as whole patients allow.
+    """Splits by patient, stratified by label: 70 / 20 / 10 %, as closely as whole patients allow.
 
     Returns:
         `(train, test, validation)` DataFrames.
     """
-    part = deal(
-        table["label"].to_numpy(),
-        table["patient_id"].to_numpy(str),
-        [1 - validation - test, test, validation],
-        seed=seed,
-    )
-    return tuple(table[part == p] for p in range(3))
+    fractions = [1 - validation - test, test, validation]
+    split = deal(table["label"].to_numpy(), table["patient_id"].to_numpy(str), fractions, seed=seed)
+    return tuple(table[split == i] for i in range(3))
 
 
 def leaked(train, test):
-    """Returns the number of rows of `test` whose patient is in `train` too."""
+    """Returns the number of rows of `test` whose patient is also in `train`."""
     return int(test["patient_id"].isin(train["patient_id"]).sum())
 
 
 def shared_patients(tables):
-    """Counts the patients that stand in one table's training and another's test part.
+    """Counts the patients that appear in a training table and in a test table.
 
-    Mass and calcification tables were split apart from each other: of the real ones, 13 patients of mass train stand in
-    calc test, and 18 of mass test in calc train.
+    Masses and calcifications were split independently: in the real tables, 13 patients of mass train are also in calc
+    test, and 18 of mass test are also in calc train.
 
     Args:
         tables: dict of `read_tables`.

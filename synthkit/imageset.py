@@ -1,4 +1,4 @@
-"""Images with labels, class names and patients; the three sets that share none of them."""
+"""Labelled images of patients, and their training, validation and test sets."""
 
 import dataclasses
 import hashlib
@@ -6,10 +6,12 @@ import warnings
 
 import numpy as np
 
+SPLIT_NAMES = {"train": "training set", "validation": "validation set", "test": "test set"}
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Labelled images that belong to patients. Immutable.
+    """Images with labels, class names and patients. Immutable.
 
     Example:
 
@@ -24,12 +26,12 @@ class ImageSet:
         images: uint8 `(n, height, width, channels)`, grey levels 0 to 255; may be a memory map.
         labels: int `(n,)`, indices into `class_names`.
         class_names: the classes, in the order of their labels.
-        patients: `(n,)`, an identifier for every image; one patient an image if None.
-        name: what to call the set in messages and reports.
-        held_out: whether this is a validation or test part, which nothing may change; `Splits` says so.
+        patients: `(n,)`, an identifier for every image; None gives every image a patient of its own.
+        name: name of the set in messages and reports.
+        held_out: whether this is a validation or test set, whose images must not be augmented; set by `Splits`.
 
     Raises:
-        ValueError: for arrays whose type, shape or length do not fit each other.
+        ValueError: for arrays of the wrong type or shape, or of different lengths.
     """
 
     images: np.ndarray
@@ -48,20 +50,20 @@ class ImageSet:
             )
         if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
             raise ValueError(
-                f"{self.name}: labels must be {len(images)} integers, one an image. "
+                f"{self.name}: labels must be {len(images)} integers, one per image. "
                 f"Received: {labels.dtype} {labels.shape}"
             )
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.class_names):
             raise ValueError(
-                f"{self.name}: labels must lie between 0 and {len(self.class_names) - 1}, "
-                f"the classes being {', '.join(self.class_names)}. Received: {labels.min()} to {labels.max()}"
+                f"{self.name}: labels must be from 0 to {len(self.class_names) - 1}, "
+                f"for the classes {', '.join(self.class_names)}. Received: {labels.min()} to {labels.max()}"
             )
         patients = np.array([f"{self.name}-{i}" for i in range(len(images))], dtype=str)
         if self.patients is not None:
             patients = np.asarray(self.patients).astype(str)
         if patients.shape != (len(images),):
             raise ValueError(
-                f"{self.name}: patients must be {len(images)} identifiers, one an image. Received: {patients.shape}"
+                f"{self.name}: patients must be {len(images)} identifiers, one per image. Received: {patients.shape}"
             )
         for field, value in (("images", images), ("labels", labels.astype("int64")), ("patients", patients)):
             view = value.view()
@@ -73,7 +75,7 @@ class ImageSet:
         return len(self.labels)
 
     def __getitem__(self, index):
-        """Returns the images at `index` (a slice, integers or booleans) as an ImageSet."""
+        """Returns the selected images as an ImageSet; `index` is a slice, integers or booleans."""
         return dataclasses.replace(
             self, images=self.images[index], labels=self.labels[index], patients=self.patients[index]
         )
@@ -105,13 +107,14 @@ class ImageSet:
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """The three parts of a data set. Building one whose parts share a patient or an image raises.
+    """The training, validation and test set of a data set, which share no patient and no image.
 
     Args:
-        train, validation, test: ImageSets with the same classes and image shape, none of them empty.
+        train, validation, test: ImageSets with the same classes and image shape, each with images of every class.
 
     Raises:
-        ValueError: if the parts do not fit each other or leak into each other; names what they share.
+        ValueError: if a set is empty or lacks a class, if classes or image shapes differ, or if two sets share a
+            patient or an image, which it names.
     """
 
     train: ImageSet
@@ -119,34 +122,36 @@ class Splits:
     test: ImageSet
 
     def __post_init__(self):
-        parts = {"train": self.train, "validation": self.validation, "test": self.test}
-        for name, part in parts.items():
-            if not len(part):
-                raise ValueError(f"{part.name}: the {name} part is empty; it needs at least one image")
-            if part.class_names != self.train.class_names or part.image_shape != self.train.image_shape:
+        sets = {"train": self.train, "validation": self.validation, "test": self.test}
+        for role, imageset in sets.items():
+            title = SPLIT_NAMES[role]
+            if not len(imageset):
+                raise ValueError(f"{imageset.name}: the {title} is empty; it needs at least one image")
+            if imageset.class_names != self.train.class_names or imageset.image_shape != self.train.image_shape:
                 raise ValueError(
-                    f"{part.name}: the {name} part must have the train part's classes and image shape "
+                    f"{imageset.name}: the {title} must have the training set's classes and image shape "
                     f"{self.train.class_names}, {self.train.image_shape}. "
-                    f"Received: {part.class_names}, {part.image_shape}"
+                    f"Received: {imageset.class_names}, {imageset.image_shape}"
                 )
-            missing = [c for c, count in part.class_counts().items() if not count]
+            missing = [name for name, count in imageset.class_counts().items() if not count]
             if missing:
-                raise ValueError(f"{part.name}: the {name} part has no image of class {', '.join(missing)}")
-        for role, part in parts.items():
-            object.__setattr__(self, role, dataclasses.replace(part, held_out=role != "train"))
+                raise ValueError(f"{imageset.name}: the {title} has no image of class {', '.join(missing)}")
+        for role, imageset in sets.items():
+            object.__setattr__(self, role, dataclasses.replace(imageset, held_out=role != "train"))
         for a, b in (("train", "validation"), ("train", "test"), ("validation", "test")):
-            shared = np.intersect1d(parts[a].patients, parts[b].patients)
-            if len(shared):
+            both = f"are in both the {SPLIT_NAMES[a]} and the {SPLIT_NAMES[b]}"
+            patients = np.intersect1d(sets[a].patients, sets[b].patients)
+            if len(patients):
                 raise ValueError(
-                    f"{self.train.name}: {len(shared)} patients stand both in {a} and in {b}, "
-                    f"for example {shared[0]}. Split by patient: synthkit.splitting.split does"
+                    f"{self.train.name}: {len(patients)} patients {both}, for example {patients[0]}. Split by patient, "
+                    "as synthkit.splitting.split does"
                 )
-            same = duplicates(parts[a], parts[b])
+            same = duplicates(sets[a], sets[b])
             if len(same):
                 raise ValueError(
-                    f"{self.train.name}: {len(same)} images stand both in {a} and in {b}, for example "
-                    f"number {same[0]} of {a} (patient {parts[a].patients[same[0]]}). "
-                    f"Leave one of each pair out: synthkit.imageset.duplicates finds them"
+                    f"{self.train.name}: {len(same)} images {both}, for example number {same[0]} of the "
+                    f"{SPLIT_NAMES[a]} (patient {sets[a].patients[same[0]]}). Leave them out of one of the two, as "
+                    "synthkit.imageset.without_copies does"
                 )
 
     def __iter__(self):
@@ -154,24 +159,24 @@ class Splits:
 
 
 def image_digests(imageset):
-    """Returns a set-comparable digest of every image's bytes: a list of `n` bytes objects."""
+    """Returns a digest of every image's bytes: a list of `n` bytes objects."""
     return [hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest() for image in imageset.images]
 
 
 def duplicates(imageset, *others):
-    """Returns the indices of images in `imageset` that stand, byte for byte, in any of the others."""
+    """Returns the indices of images in `imageset` that are also, byte for byte, in any of the others."""
     known = set().union(*(image_digests(other) for other in others))
     return np.array([i for i, digest in enumerate(image_digests(imageset)) if digest in known], dtype=int)
 
 
 def without_copies(imageset, *others):
-    """Returns the set without the images that stand in any of the others too, or, with no others, without repeats.
+    """Returns the set without the images that are also in any of the others, or, if there are none, without repeats.
 
-    Warns with the number of images left out and the places of the first few.
+    Warns with the number of images that are left out and the indices of the first five.
     """
     if others:
         copies = duplicates(imageset, *others)
-        where = "stand in " + " or ".join(other.name for other in others) + " too"
+        where = "are also in " + " or ".join(other.name for other in others)
     else:
         digests = np.array([digest.hex() for digest in image_digests(imageset)])
         copies = np.setdiff1d(np.arange(len(imageset)), np.unique(digests, return_index=True)[1])
@@ -187,7 +192,7 @@ def without_copies(imageset, *others):
 
 
 def concatenate(imagesets, name=None):
-    """Joins ImageSets of the same classes and image shape, in order."""
+    """Concatenates ImageSets of the same classes and image shape."""
     first = imagesets[0]
     for other in imagesets[1:]:
         if other.class_names != first.class_names or other.image_shape != first.image_shape:
@@ -196,12 +201,12 @@ def concatenate(imagesets, name=None):
                 f"{first.image_shape}. Received: {other.class_names}, {other.image_shape}"
             )
     return ImageSet(
-        np.concatenate([part.images for part in imagesets]),
-        np.concatenate([part.labels for part in imagesets]),
+        np.concatenate([imageset.images for imageset in imagesets]),
+        np.concatenate([imageset.labels for imageset in imagesets]),
         first.class_names,
-        np.concatenate([part.patients for part in imagesets]),
+        np.concatenate([imageset.patients for imageset in imagesets]),
         name or first.name,
-        any(part.held_out for part in imagesets),
+        any(imageset.held_out for imageset in imagesets),
     )
 
 
@@ -221,7 +226,7 @@ def resize_image(image, image_size, *, keep_aspect=False):
     Args:
         image: uint8, uint16 or float32 `(height, width)` or `(height, width, channels)`.
         image_size: pixels a side.
-        keep_aspect: True fits the longer side and pads the shorter one with black, the same on both sides; False
+        keep_aspect: True keeps the aspect ratio and pads the shorter side with black, equally at both ends; False
             stretches.
 
     Returns:
@@ -244,7 +249,7 @@ def resize_image(image, image_size, *, keep_aspect=False):
 
 
 def fitted_size(shape, image_size, keep_aspect):
-    """Returns the `(height, width)` that an image of `shape` takes up in a square of `image_size` pixels."""
+    """Returns the `(height, width)` to which an image of `shape` is resized in a square of `image_size` pixels."""
     if image_size < 1:
         raise ValueError(f"image_size must be at least 1 pixel. Received: image_size={image_size}")
     if not keep_aspect:
@@ -253,7 +258,7 @@ def fitted_size(shape, image_size, keep_aspect):
 
 
 def pad_to_square(image, image_size):
-    """Pads an image with black, the same on both sides, to a square of `image_size` pixels."""
+    """Pads an image with black, equally at both ends, to a square of `image_size` pixels."""
     import cv2
 
     tall, wide = image_size - image.shape[0], image_size - image.shape[1]

@@ -1,4 +1,4 @@
-"""Splits by patient, folds and subsets; images that are nearly the same on both sides of a split."""
+"""Splits by patient, folds, subsets; near-duplicates between the splits."""
 
 import dataclasses
 import math
@@ -6,101 +6,98 @@ import warnings
 
 import numpy as np
 
-from synthkit.imageset import Splits, resize
+from synthkit.imageset import SPLIT_NAMES, Splits, resize
 
-NEAR_DUPLICATE = 0.97  # correlation of two images above which one is nearly a copy of the other
+NEAR_DUPLICATE = 0.97  # correlation above which two images are near-duplicates
 
 
-def deal(labels, patients, shares, *, seed=0):
-    """Deals patients to parts, stratified by class.
+def deal(labels, patients, fractions, *, seed=0):
+    """Assigns patients to groups, stratified by class.
 
-    Each class's patients are dealt on their own and those with most images first, to the part that is furthest from
-    its share of that class, so parts come as near to their shares as whole patients allow. A patient with images of
-    several classes counts for the class of most of them.
+    In each class, patients are shuffled, sorted by their number of images, most first, and assigned one by one to the
+    group that lacks most images of that class. So every group comes as close to its fraction as whole patients allow. A
+    patient with images of several classes counts as one of the class of most of them.
 
     Args:
         labels: int `(n,)`.
         patients: `(n,)`, identifiers.
-        shares: share of the images for each part; they add up to 1.
+        fractions: fraction of the images for each group; they add up to 1.
         seed: int.
 
     Returns:
-        int `(n,)`, the part of every image.
+        int `(n,)`, the group of every image.
     """
     names, patient = np.unique(patients, return_inverse=True)
     votes = np.zeros((len(names), 1 + max(labels, default=0)), int)
     np.add.at(votes, (patient, labels), 1)
-    size, major = votes.sum(1), votes.argmax(1)
-    part = np.zeros(len(names), int)
+    size, majority = votes.sum(1), votes.argmax(1)
+    group = np.zeros(len(names), int)
     rng = np.random.default_rng(seed)
     for label in range(votes.shape[1]):
-        members = rng.permutation(np.flatnonzero(major == label))
-        wanted = np.asarray(shares) * size[members].sum()
+        members = rng.permutation(np.flatnonzero(majority == label))
+        lacking = np.asarray(fractions) * size[members].sum()
         for member in members[np.argsort(-size[members], kind="stable")]:
-            chosen = int(np.argmax(wanted))
-            part[member] = chosen
-            wanted[chosen] -= size[member]
-    return part[patient]
+            group[member] = np.argmax(lacking)
+            lacking[group[member]] -= size[member]
+    return group[patient]
 
 
 def partition(imageset, sizes, *, seed=0):
-    """Divides a set by patient, stratified by class (see `deal`).
+    """Divides a set into subsets by patient, stratified by class (see `deal`).
 
     Args:
         imageset: an ImageSet.
-        sizes: share of the images (a float below 1) or their number (an int of 1 or more) for each part but the first,
-            which gets the rest.
+        sizes: fraction of the images (a float below 1) or their number (an int of 1 or more) for each subset but the
+            first, which gets the rest.
         seed: int.
 
     Returns:
         list of ImageSets, one more than `sizes`.
 
     Raises:
-        ValueError: if a size is not positive, or nothing is left for the first part.
+        ValueError: if a size is not positive, or nothing is left for the first subset.
     """
     n = len(imageset)
-    shares = [size / n if isinstance(size, (int, np.integer)) else size for size in sizes]
-    if min(shares) <= 0 or sum(shares) >= 1:
+    fractions = [size / n if isinstance(size, (int, np.integer)) else size for size in sizes]
+    if min(fractions) <= 0 or sum(fractions) >= 1:
         raise ValueError(
-            f"{imageset.name}: sizes must be positive and leave some of the {n} images for the first part. "
+            f"{imageset.name}: sizes must be positive and leave some of the {n} images for the first subset. "
             f"Received: {', '.join(map(str, sizes))}"
         )
-    shares = np.array([1 - sum(shares), *shares])
-    part = deal(imageset.labels, imageset.patients, shares, seed=seed)
-    return [imageset[np.flatnonzero(part == p)] for p in range(len(shares))]
+    fractions = np.array([1 - sum(fractions), *fractions])
+    group = deal(imageset.labels, imageset.patients, fractions, seed=seed)
+    return [imageset[np.flatnonzero(group == i)] for i in range(len(fractions))]
 
 
 def split(imageset, validation=0.1, test=0.2, *, seed=0):
-    """Splits into training, validation and test parts by patient, stratified by class (see `partition`).
+    """Splits into a training, a validation and a test set by patient, stratified by class (see `deal`).
 
     Args:
         imageset: an ImageSet.
-        validation, test: share of the images (a float below 1) or their number (an int of 1 or more).
+        validation, test: fraction of the images (a float below 1) or their number (an int of 1 or more).
         seed: int.
 
     Returns:
         Splits.
 
     Raises:
-        ValueError: if a part is left without an image of some class.
+        ValueError: if a split would have no image of some class.
     """
-    parts = partition(imageset, [validation, test], seed=seed)
-    names = ("train", "validation", "test")
+    splits = dict(zip(SPLIT_NAMES, partition(imageset, [validation, test], seed=seed), strict=True))
     for label, count in enumerate(imageset.class_counts().values()):
-        short = [name for part, name in zip(parts, names, strict=True) if label not in part.labels]
-        if short:
+        empty = [SPLIT_NAMES[role] for role, images in splits.items() if label not in images.labels]
+        if empty:
             patients = len(np.unique(imageset.patients[imageset.labels == label]))
             raise ValueError(
                 f"{imageset.name}: class {imageset.class_names[label]} has {count} images of {patients} patients, too "
-                f"few for the {' and the '.join(short)} part to get one; give more images or larger shares"
+                f"few for the {' and the '.join(empty)} to get one; provide more images, or larger fractions "
+                "(validation=, test=)"
             )
-    return Splits(
-        *(dataclasses.replace(part, name=f"{imageset.name} {name}") for part, name in zip(parts, names, strict=True))
-    )
+    return Splits(*(dataclasses.replace(images, name=f"{imageset.name} {role}") for role, images in splits.items()))
 
 
 def fold(imageset, folds, *, seed=0):
-    """Deals the patients into folds for cross-validation, classes spread evenly (scikit-learn's StratifiedGroupKFold).
+    """Assigns patients to folds for cross-validation, stratified by class (scikit-learn's StratifiedGroupKFold).
 
     Args:
         imageset: an ImageSet.
@@ -122,11 +119,11 @@ def fold(imageset, folds, *, seed=0):
                 f"{imageset.name}: folds must be at least 2 and at most the {patients} patients of class {name}. "
                 f"Received: folds={folds}"
             )
-    split = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    number = np.empty(len(imageset), int)
-    for i, (_, held_out) in enumerate(split.split(imageset.labels, imageset.labels, imageset.patients)):
-        number[held_out] = i
-    return number
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    fold_of = np.empty(len(imageset), int)
+    for i, (_, test) in enumerate(splitter.split(imageset.labels, imageset.labels, imageset.patients)):
+        fold_of[test] = i
+    return fold_of
 
 
 def subsample(imageset, per_class, *, seed=0, total=None):
@@ -134,24 +131,24 @@ def subsample(imageset, per_class, *, seed=0, total=None):
 
     Args:
         imageset: an ImageSet.
-        per_class: int, the number to draw of every class.
+        per_class: int, number of images of every class.
         seed: int.
-        total: if given, what classes fall short of is drawn from the others, as evenly as they allow, until there
-            are `total` images.
+        total: int; if small classes leave fewer images than this, more are drawn from the other classes, as evenly as
+            possible. None draws no more.
 
     Returns:
         ImageSet, its images in their original order.
     """
     available = np.bincount(imageset.labels, minlength=len(imageset.class_names))
-    take = np.minimum(available, per_class)
-    while total is not None and take.sum() < min(total, len(imageset)):
-        room = np.flatnonzero(take < available)
-        share = math.ceil((total - take.sum()) / len(room))
-        for label in room:
-            take[label] += max(0, min(share, available[label] - take[label], total - take.sum()))
+    counts = np.minimum(available, per_class)
+    while total is not None and counts.sum() < min(total, len(imageset)):
+        larger = np.flatnonzero(counts < available)
+        more = math.ceil((total - counts.sum()) / len(larger))
+        for label in larger:
+            counts[label] += max(0, min(more, available[label] - counts[label], total - counts.sum()))
     rng = np.random.default_rng(seed)
     chosen = [
-        rng.choice(np.flatnonzero(imageset.labels == label), count, replace=False) for label, count in enumerate(take)
+        rng.choice(np.flatnonzero(imageset.labels == label), count, replace=False) for label, count in enumerate(counts)
     ]
     chosen = np.sort(np.concatenate(chosen))
     if total is not None and len(chosen) > total:
@@ -160,12 +157,13 @@ def subsample(imageset, per_class, *, seed=0, total=None):
 
 
 def near_duplicates(imageset, *others, limit=NEAR_DUPLICATE):
-    """Finds images that stand in other sets too, taken a moment later, cropped or compressed a little differently.
+    """Finds near-duplicates of images in other sets: taken a moment later, or cropped or compressed differently.
 
-    Two images are near-copies if the correlation of their values, less each channel's mean, is above `limit` (at 32×32
-    if they are larger). The default was set by eye: above it BreastMNIST's official parts share ultrasound frames of
-    the same lesion, while no two of 1,675 mammogram masses and of 2,200 phantoms come so near. Images that are aligned,
-    such as chest films, may be more alike than that without being of one patient: look at some pairs.
+    Two images are near-duplicates if the correlation of their values, after each channel's mean is subtracted, is above
+    `limit`; larger images are reduced to 32×32. The default was chosen by eye: above it, BreastMNIST's official splits
+    share ultrasound frames of the same lesion, while no two of 1,675 mammogram masses or of 2,200 phantoms are as
+    similar. Aligned images, such as chest films, may be more similar than that without being of one patient, so look at
+    some pairs.
 
     Args:
         imageset: ImageSet.
@@ -176,17 +174,18 @@ def near_duplicates(imageset, *others, limit=NEAR_DUPLICATE):
         bool `(n,)`.
     """
     near = np.zeros(len(imageset), bool)
-    for start, own in _blocks(imageset, 4096):
+    for start, vectors in _blocks(imageset, 4096):
         for other in others:
-            for _, known in _blocks(other, 1024):
-                near[start : start + len(own)] |= (own @ known.T).max(1) > limit
+            for _, other_vectors in _blocks(other, 1024):
+                near[start : start + len(vectors)] |= (vectors @ other_vectors.T).max(1) > limit
     return near
 
 
 def without_near_duplicates(splits, limit=NEAR_DUPLICATE):
-    """Leaves images out of the validation and test part that are near-copies of images in an earlier part.
+    """Removes near-duplicates: from the validation set those of training images, from the test set those of either.
 
-    The training part stays as it is, and so do generators that were fitted on it. Warns with the numbers left out.
+    The training set is not changed, so generators that were fitted on it can still be used. Warns with the numbers of
+    images that are left out.
 
     Args:
         splits: Splits.
@@ -196,28 +195,31 @@ def without_near_duplicates(splits, limit=NEAR_DUPLICATE):
         Splits.
 
     Raises:
-        ValueError: if a class has no other image.
+        ValueError: if a class has no images left in a split.
     """
     near = {
         "validation": near_duplicates(splits.validation, splits.train, limit=limit),
         "test": near_duplicates(splits.test, splits.train, splits.validation, limit=limit),
     }
-    if any(places.any() for places in near.values()):
-        told = " and ".join(f"{places.sum()} of {len(places)} {part} images" for part, places in near.items())
-        warnings.warn(f"{splits.train.name}: {told} are nearly copies of others, and were left out", stacklevel=2)
-    return Splits(splits.train, *(getattr(splits, part)[np.flatnonzero(~places)] for part, places in near.items()))
+    if any(flags.any() for flags in near.values()):
+        counts = " and ".join(f"{flags.sum()} of {len(flags)} {role} images" for role, flags in near.items())
+        warnings.warn(
+            f"{splits.train.name}: {counts} are near-duplicates of images in earlier splits and were left out",
+            stacklevel=2,
+        )
+    return Splits(splits.train, *(getattr(splits, role)[np.flatnonzero(~flags)] for role, flags in near.items()))
 
 
 def _blocks(imageset, size):
-    """Yields places and images, so many at a time, as vectors whose products are correlations."""
+    """Yields `size` images at a time, as the index of the first and vectors whose dot products are correlations."""
     for start in range(0, len(imageset), size):
         yield start, _standardized(imageset[np.arange(start, min(start + size, len(imageset)))])
 
 
 def _standardized(imageset):
-    """Returns images as float32 vectors `(n, values)` of mean 0 and length 1; an even image as zeros."""
+    """Returns images as float32 vectors `(n, values)` of mean 0 and length 1; uniform images as zeros."""
     small = resize(imageset, 32) if max(imageset.image_shape[:2]) > 32 else imageset
     vectors = small.images.reshape(len(small), -1, small.image_shape[-1]).astype("float32")
-    vectors -= vectors.mean(1, keepdims=True)  # of each channel: skin is not alike for being brown
+    vectors -= vectors.mean(1, keepdims=True)  # of each channel, so that a common skin colour does not count
     vectors = vectors.reshape(len(small), -1)
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)

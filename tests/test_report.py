@@ -1,30 +1,33 @@
 import dataclasses
+import html
 import html.parser
 import re
 import shutil
 import subprocess
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
-from synthkit import report
+from synthkit import catalogue, report
 from synthkit.imageset import ImageSet
+from synthkit.statistics import verdicts
 from synthkit.study.results import COLUMNS, Results
 from tests.conftest import make_imageset
 
 HOSTILE = '<script>alert("x")</script>'
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def results():
     rng = np.random.default_rng(0)
     labels = np.arange(40) % 2
     arms = ["real", "dense_cvae", HOSTILE]
     scores = {}
     for i, arm in enumerate(arms):
-        one = 1 / (1 + np.exp(-(labels * (1 + i) + rng.normal(size=(3, 40)))))
-        scores[arm] = np.stack([1 - one, one], axis=2).astype("float32")
+        positive = 1 / (1 + np.exp(-(labels * (1 + i) + rng.normal(size=(3, 40)))))
+        scores[arm] = np.stack([1 - positive, positive], axis=2).astype("float32")
     rows = [
         dict(zip(COLUMNS, [arm, seed, 20, 20, 6, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7, 0.2, 1.5, "done"], strict=True))
         for seed in range(3)
@@ -45,7 +48,7 @@ def results():
         settings={
             "class_names": ["malignant", HOSTILE],
             "positive": "malignant",
-            "steps": 7,  # asked for; the trials' checks come every third
+            "steps": 7,  # requested; a multiple of the steps between two checks is run
             "classifier": "skin_cnn",
             "train_per_class": None,
             "data": {HOSTILE: "0123"},
@@ -66,9 +69,16 @@ class Page(html.parser.HTMLParser):
         self.links += [value for name, value in attributes if name in ("src", "href")]
 
 
+@pytest.fixture(scope="module")
+def page(results, tmp_path_factory):
+    return report.write(results, tmp_path_factory.mktemp("page") / "report.html")
+
+
 @pytest.fixture
-def page(results, tmp_path):
-    return report.write(results, tmp_path / "report.html")
+def write(tmp_path, monkeypatch):
+    """Returns a function that returns the page's text; its figures are drawn but not embedded, which takes longest."""
+    monkeypatch.setattr(report, "_embed", lambda figure, *_, **__: plt.close(figure) or "data:,")
+    return lambda results, **options: report.write(results, tmp_path / "a.html", **options).read_text("utf-8")
 
 
 def test_is_self_contained(page):
@@ -85,88 +95,88 @@ def test_names_from_files_are_escaped(page):
     assert text.count("&lt;script&gt;") > 5
 
 
-def test_says_the_verdicts_and_what_failed(page, results):
-    text = page.read_text(encoding="utf-8")
-    for row in results.summary().query("metric == 'auc'").to_dict("records"):
+def test_reports_verdicts_and_failed_trials(page, results):
+    text, summary = page.read_text(encoding="utf-8"), results.summary()
+    for row in summary.query("metric == 'auc'").to_dict("records"):
         assert f"{row['mean']:.3f}" in text
-    assert "every arm with 6 gradient steps of" in text
-    assert "1 trial failed" in text
+        assert (
+            html.escape(verdicts.sentence(row).replace(" %", "\N{NO-BREAK SPACE}%")).replace("&#x27;", "&#39;") in text
+        )
+    assert "Every trial trains the classifier\n  skin_cnn for 6 gradient steps" in text
+    assert "1 trial failed</b> and is left out of all results" in text
     assert "Forest plot" in text
-    assert "counts as a patient of its own" in text
+    assert "counts as a separate patient" in text
     assert text.count("<img") == 7
-    further = results.summary().query("metric == 'brier' and arm == 'cvae'").iloc[0]
-    assert f"{further['mean']:.3f}<br><small>{further['difference']:+.3f}<br>".replace("-", "−") in text
+    brier = summary.query("metric == 'brier' and arm == 'dense_cvae'").iloc[0]
+    assert f"{brier['mean']:.3f}<br><small>{brier['difference']:+.3f}<br>".replace("-", "−") in text
 
 
-def test_controls_speak_up_when_they_fail():
-    def says(margin=0.05, **verdicts):
-        rows = [{"metric": "auc", "arm": arm, "verdict": verdict} for arm, verdict in verdicts.items()]
-        return " ".join(report.controls(pd.DataFrame(rows), margin))
-
-    assert "positive control works" in says(oracle="helps")
-    assert "positive control fails" in says(oracle="inconclusive")
-    assert "positive control fails" in says(oracle="hurts")
-    assert "move the AUC by less than 0.02. The study is precise enough" in says(0.02, oracle="equivalent")
-    assert "negative control fails" in says(shuffled="helps")
-    assert "negative control works" in says(shuffled="hurts")
-    assert says(cvae="helps") == ""
-
-
-def test_power_names_what_could_be_found_and_what_it_would_take():
-    def says(**detectable):
-        needed = {"dense_cvae": 12, "gan": np.inf}
-        rows = [
-            {"arm": a, "metric": "auc", "detectable": d, "seeds_needed": needed[a], "verdict": "inconclusive"}
-            for a, d in detectable.items()
-        ]
-        return " ".join(report.power(pd.DataFrame(rows), margin=0.05))
-
-    assert "80 % chance to find a true difference in AUC of 0.060 to 0.120," in says(cvae=0.06, gan=0.12)
-    assert "a difference of 0.05 as surely: cvae 12." in says(cvae=0.06, gan=0.12)
-    assert "No number of seeds would do for gan" in says(cvae=0.06, gan=0.12)
-    assert "Seeds" not in says(cvae=0.04)
+def test_says_what_every_arm_is(write, results):
+    arms = {"real": {"ratio": 1.0}, "dense_cvae filtered x2": {"ratio": 2.0, "epochs": 9}, "mine": {"counts": {"a": 1}}}
+    trials = results.trials.replace({"arm": {"dense_cvae": "dense_cvae filtered x2"}, "n_synthetic": {20: 40}})
+    text = write(dataclasses.replace(results, settings=results.settings | {"arms": arms}, trials=trials))
+    rows = dict(re.findall(r"<tr><td>([^<]+)</td><td class=.text long.>([^<]*)</td><td>20</td><td>40</td></tr>", text))
+    assert html.unescape(rows["real"]) == catalogue.texts()["real"]
+    assert html.unescape(rows["dense_cvae filtered x2"]) == (
+        f"{catalogue.texts()['dense_cvae']}; {catalogue.ENDINGS['filtered']}"
+    )
+    assert '<td>mine</td><td class="text long"></td><td></td><td></td>' in text
+    assert '<td>arm dense_cvae filtered x2</td><td class="text long">epochs 9</td>' in text
+    assert '<td>arm mine</td><td class="text long">counts {&#39;a&#39;: 1}</td>' in text
 
 
-def test_the_margin_stands_on_the_page(results, tmp_path):
-    text = report.write(results, tmp_path / "a.html", margin=0.3).read_text(encoding="utf-8")
-    assert "differences below the margin of 0.3" in text
+def test_the_margin_is_on_the_page(write, results):
+    assert "differences below the margin of 0.3" in write(results, margin=0.3)
 
 
-def test_counts_stand_in_the_place_of_a_ratio(results, tmp_path):
-    arms = {"real": {"ratio": 1.0}, "dense_cgan": {"counts": {"malignant": 250, "benign": 300}}}
-    counted = dataclasses.replace(results, settings=results.settings | {"arms": arms})
-    assert "real 1.0, cgan (250 malignant, 300 benign)" in report.write(counted, tmp_path / "c.html").read_text()
+def near(results, number):
+    return dataclasses.replace(results, settings=results.settings | {"near_duplicates": list(range(number))})
 
 
-def test_near_copies_in_the_test_part_are_told(results, tmp_path):
-    results.settings["near_duplicates"] = list(range(10))
-    text = report.write(results, tmp_path / "near.html").read_text(encoding="utf-8")
+def test_near_duplicates_in_the_test_set_are_reported(write, results):
+    text = write(near(results, 10))
     assert "10 of 40 test images look like copies of training or validation images" in text
-    apart = results.without_near_duplicates()
-    assert len(apart.labels) == len(apart.patients) == 30
-    for arm, scores in results.scores.items():
-        np.testing.assert_array_equal(apart.scores[arm], scores[:, 10:])
-    for row in apart.summary().query("metric == 'auc'").itertuples():
-        assert f"{row.mean:.3f} ({row.low:.3f} to {row.high:.3f})" in text
-    results.settings["near_duplicates"] = list(range(37))
-    assert results.without_near_duplicates() is None
-    text = report.write(results, tmp_path / "near.html").read_text(encoding="utf-8")
+    summary = near(results, 10).without_near_duplicates().summary().query("metric == 'auc'")
+    for row in summary.to_dict("records"):
+        assert f"{row['mean']:.3f} ({row['low']:.3f} to {row['high']:.3f})" in text
+        assert f">{verdicts.label(row)}</td>" in text
+    text = write(near(results, 37))
     assert "37 of 40 test images" in text
-    assert "Too few others are left to score." in text
+    assert "Too few other test images are left to score." in text
 
 
-def test_known_patients_need_no_warning(results, tmp_path):
-    known = dataclasses.replace(results, patients=np.repeat(np.arange(20), 2).astype(str))
-    text = report.write(known, tmp_path / "a.html").read_text(encoding="utf-8")
-    assert "counts as a patient of its own" not in text
+def test_known_patients_need_no_warning(write, results):
+    text = write(dataclasses.replace(results, patients=np.repeat(np.arange(20), 2).astype(str)))
+    assert "counts as a separate patient" not in text
     assert "40 test images of 20 patients" in text
 
 
-def test_one_seed_and_one_arm(results, tmp_path):
+def test_one_seed_and_one_arm(write, results):
     one = dataclasses.replace(results, scores={a: s[:1] for a, s in results.scores.items()}, seeds=[0])
-    assert "Run at least three" in report.write(one, tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "Run at least three seeds" in write(one)
     alone = dataclasses.replace(results, scores={"real": results.scores["real"]})
-    assert "Forest plot" not in report.write(alone, tmp_path / "b.html").read_text(encoding="utf-8")
+    assert "Forest plot" not in write(alone)
+
+
+class TestText:
+    def test_long_names_keep_the_columns_aligned(self):
+        row = {"metric": "auc", "mean": 0.75, "low": 0.7, "high": 0.8, "difference": 0.01, "difference_low": 0.0}
+        row |= {"difference_high": 0.02, "p_holm": 0.5, "verdict": "inconclusive", "detectable": 0.06}
+        names = ["real", "diffusion filtered x2 augmented"]
+        head, *lines = report._table(pd.DataFrame([{"arm": name} | row for name in names])).splitlines()
+        columns = {head.index("AUC"), *(line.index("0.750") for line in lines)}
+        assert columns == {len(names[1]) + 4, len(names[1]) + 2}
+
+    def test_verdicts_power_and_near_duplicates(self, results):
+        summary = results.summary()
+        text = report.text(near(results, 10), summary)
+        lines = text.splitlines()
+        for row in summary.query("metric == 'auc'").to_dict("records"):
+            assert any(line.startswith(row["arm"]) and line.endswith(verdicts.label(row)) for line in lines)
+        assert "Power: after correction" in text
+        assert text.count("baseline") == 2
+        assert max(map(len, lines)) <= 130
+        assert "look like copies" not in report.text(results, summary)
 
 
 @pytest.mark.parametrize("width", [1280, 500])
@@ -191,7 +201,7 @@ def test_opens_in_a_browser(page, tmp_path, width):
     assert "<title>true true</title>" in done.stdout, "wider than the window, or an image did not load"
 
 
-def test_names_with_dollars_are_no_formulas(results, tmp_path):
+def test_names_with_dollars_are_not_formulas(results, tmp_path):
     names = ["cost $\\foo$", "bösartig"]
     settings = results.settings | {"class_names": names, "positive": names[0]}
     samples = {arm: dataclasses.replace(one, class_names=tuple(names)) for arm, one in results.samples.items()}

@@ -10,7 +10,7 @@ import numpy as np
 FILL_MODES = {"nearest": cv2.BORDER_REPLICATE, "reflect": cv2.BORDER_REFLECT, "wrap": cv2.BORDER_WRAP}
 FILL_MODES["constant"] = cv2.BORDER_CONSTANT
 # Images of up to this many pixels are stacked. The benchmark's pipeline then makes 1.3 times as many 28×28 images per
-# second as with cv2.warpAffine (1.5 times in colour), whose pixels also differ, because it rounds coordinates otherwise.
+# second as with cv2.warpAffine (1.5 times in colour), whose pixels also differ, since it rounds coordinates otherwise.
 SMALL = 64 * 64
 LONGEST = 2**15 - 1  # rows or columns that cv2.remap accepts
 PLACES = np.float32(32)  # cv2.INTER_TAB_SIZE

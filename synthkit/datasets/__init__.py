@@ -1,10 +1,10 @@
-"""Where images come from: `load` takes whatever `--data` takes; each module returns ImageSets or Splits.
+"""Data sets: `load` loads any of them, as the option `--data` does; each module returns ImageSets or Splits.
 
 - `phantom`: simulated masses whose best possible classifier is known.
-- `medmnist`: the 2D sets of MedMNIST v2, and npz files in its format.
-- `folders`: a folder for each class.
+- `medmnist`: the 2D sets of MedMNIST v2, and npz files in their format.
+- `folders`: folders of images, one per class, or with a table of labels.
 - `cbis_ddsm`: the mammograms of CBIS-DDSM, from tables and DICOM files to small images.
-- `reading`, `dicom`: the readers of image files.
+- `reading`, `dicom`: readers of image files.
 """
 
 from pathlib import Path
@@ -17,9 +17,9 @@ def load(source, image_size=None, *, train=1000, progress=False, **options):
 
     Args:
         source: "phantom"; the name of a MedMNIST set, which is downloaded; the path of an npz file in MedMNIST's
-            format; a folder with a folder of images for each class; or a folder that `cbis_ddsm.prepare` wrote.
-        image_size: pixels a side; None keeps an npz file's and a prepared folder's own, and takes 28 for others.
-        train: phantoms in the training set.
+            format; a folder with one folder of images per class; or a folder that `cbis_ddsm.prepare` wrote.
+        image_size: pixels a side; None keeps the size of npz files and prepared folders, and means 28 for all others.
+        train: number of phantoms in the training set.
         progress: whether to show a bar.
         options: for folders of images, arguments of `folders.load`, such as `patients` and `labels`.
 
@@ -27,7 +27,7 @@ def load(source, image_size=None, *, train=1000, progress=False, **options):
         Splits.
 
     Raises:
-        ValueError: if there is no such source, or it cannot be used; names the file.
+        ValueError: for an unknown source, or one that cannot be used; names the file.
     """
     from synthkit.datasets import cbis_ddsm, folders, medmnist, phantom
 

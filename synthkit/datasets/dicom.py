@@ -94,8 +94,8 @@ def open_pixels(path, header=None):
         header: result of `read_header` for the file; None reads it.
 
     Returns:
-        `(rows, columns)`, uint8 for images of up to 8 bits and uint16 for others, from 0 for black to the type's largest
-        value for white: the stored values after the modality LUT and the VOI LUT or window if the header has them, else
+        `(rows, columns)`, uint8 for images of up to 8 bits and uint16 for others, 0 black and the type's largest value
+        white: the stored values after the modality LUT and the VOI LUT or window if the header has them, else
         scaled by the whole range of the stored bits; MONOCHROME1 is inverted. An array, or `Rows` if the pixels need no
         decoding.
 

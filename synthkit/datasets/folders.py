@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from synthkit.datasets import labels as tables
 from synthkit.datasets.layout import Entry, arrange, few, files_below
-from synthkit.datasets.reading import SUFFIXES, is_image, read_stored
+from synthkit.datasets.reading import SUFFIXES, has_two_levels, is_image, read_stored
 from synthkit.imageset import ImageSet, Splits, resize_image, without_copies
 from synthkit.splitting import partition, split
 
@@ -117,7 +117,7 @@ def read_images(root, entries, image_size, keep_aspect=False, progress=False):
         for entry in entries:
             try:
                 image = read_stored(entry.file)
-                two_levels.append(image.ndim == 2 and _has_two_levels(image))
+                two_levels.append(image.ndim == 2 and has_two_levels(image))
                 stretched += image.shape[0] != image.shape[1]
                 images.append(resize_image(image, image_size, keep_aspect=keep_aspect))
             except ValueError as error:
@@ -134,11 +134,6 @@ def read_images(root, entries, image_size, keep_aspect=False, progress=False):
             stacklevel=4,
         )
     return _to_8_bits(root, images), entries
-
-
-def _has_two_levels(image):
-    low, high = image.min(), image.max()
-    return bool(((image == low) | (image == high)).all())
 
 
 def _without_masks(root, images, entries, two_levels):

@@ -18,19 +18,9 @@ SPLITS = {
     "validation": {"validation", "validationset", "valid", "val", "valset", "dev", "devset"},
     "test": {"test", "testing", "testset", "testingset"},
 }
-MASK_FOLDERS = {
-    "mask",
-    "masks",
-    "segmentation",
-    "segmentations",
-    "seg",
-    "gt",
-    "groundtruth",
-    "annotation",
-    "annotations",
-}
-MASK_FOLDERS |= {"contour", "contours", "roi", "rois"}
-IMAGE_FOLDERS = {"image", "images", "img", "imgs", "jpg", "jpeg", "png", "original", "originals", "raw", "data"}
+MASK_FOLDERS = set("mask masks segmentation segmentations seg gt groundtruth annotation annotations".split())
+MASK_FOLDERS |= set("contour contours roi rois".split())
+IMAGE_FOLDERS = set("image images img imgs jpg jpeg png original originals raw data".split())
 MASK_NAME = re.compile(
     r"(.+?)[ _.-]?(?:mask|segmentation|seg|gt|groundtruth|annotation|contour|roi)s?(?:[ _.-]?\d+)?", re.I
 )
@@ -40,28 +30,10 @@ PARTS = re.compile(
 GRADES = re.compile(
     r"(?:.*[\s_.-])?(?:class|label|grade|stage|type|level|category|score|degree|b[i1]-?rads|kl|isup|phase)", re.I
 )
-DOCUMENTS = {
-    ".txt",
-    ".csv",
-    ".tsv",
-    ".xml",
-    ".json",
-    ".md",
-    ".html",
-    ".htm",
-    ".pdf",
-    ".yaml",
-    ".yml",
-    ".xls",
-    ".xlsx",
-    ".ini",
-}
-DOCUMENTS |= {".db", ".log", ".rtf", ".doc", ".docx", ".py", ".ipynb"}
-JUNK_FOLDERS = {"__macosx", "@eadir", "$recycle.bin", "__pycache__"}
-CARD_PICTURES = {
-    ("contact_sheet.png",),
-    ("nearest_pairs.png",),
-}  # of a folder that generate wrote; no images of the set
+DOCUMENTS = set(".txt .csv .tsv .xml .json .md .html .htm .pdf .yaml .yml .xls .xlsx .ini .db .log .rtf .doc".split())
+DOCUMENTS |= set(".docx .py .ipynb".split())
+JUNK_FOLDERS = set("__macosx @eadir $recycle.bin __pycache__".split())
+CARD_PICTURES = {("contact_sheet.png",), ("nearest_pairs.png",)}  # written by `generate`; not images of the set
 HOW = "Expected ROOT/CLASS/image, or ROOT/train/CLASS/image and ROOT/test/CLASS/image"
 
 
@@ -190,8 +162,8 @@ def _with_splits(root, images, splits):
     strangers = [name for name, split in splits.items() if split is None]
     if strangers:
         raise ValueError(
-            f"{root} holds {', '.join(sorted(set(splits) - set(strangers)))} beside {', '.join(strangers)}, which is not "
-            f"a training, validation or test set. Move it out, or give a folder that holds only classes. {HOW}"
+            f"{root} holds {', '.join(sorted(set(splits) - set(strangers)))} beside {', '.join(strangers)}, which is "
+            f"not a training, validation or test set. Move it out, or give a folder that holds only classes. {HOW}"
         )
     twice = [name for name, split in splits.items() if list(splits.values()).count(split) > 1]
     if twice:

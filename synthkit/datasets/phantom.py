@@ -1,14 +1,14 @@
 """Simulated crops of breast masses whose best possible classifier is known.
 
-Every image is drawn in two steps. `draw_malignancy` gives it a malignancy score: normal with unit
-variance, around 0 for benign and around d' for malignant masses. `render` draws the picture from the
-score alone: smooth, oval, sharp-edged masses at the low end, irregular, blurred and spiculated ones at
-the high end, on a background with the power-law spectrum of mammograms (1/f^beta with beta about 3:
-Burgess, Jacobson and Judy, "Human observer detection experiments with mammograms and power-law noise",
-Medical Physics 28(4), 2001), with film grain and the contrast stretch that crops are usually given.
+Every image is drawn in two steps. `draw_malignancy` draws a malignancy score: normally distributed with unit variance,
+with mean 0 for benign and mean d' for malignant masses. `render` draws the image from the score alone: low scores give
+smooth, oval masses with sharp edges, high scores irregular, blurred and spiculated ones. The background has the
+power-law spectrum of mammograms (1/f^beta with beta about 3: Burgess, Jacobson and Judy, "Human observer detection
+experiments with mammograms and power-law noise", Medical Physics 28(4), 2001). Film grain is added, and the contrast is
+stretched, as is usual for crops.
 
-The picture knows the class through the score only. So no classifier of single images can beat the
-score's own AUC, Phi(d' / sqrt 2), whatever it looks at. `best_auc` sets that ceiling.
+The image depends on the class only through the score. So no classifier of single images can have a higher AUC than the
+score itself, Phi(d' / sqrt 2), which is set by `best_auc`.
 """
 
 import numpy as np
@@ -17,15 +17,15 @@ from scipy import ndimage, stats
 from synthkit.imageset import ImageSet, Splits
 
 CLASS_NAMES = ("malignant", "benign")
-BEST_AUC = 0.90  # the best AUC that any classifier of single images can reach, unless told otherwise
-CHUNK = 256  # images rendered at once; part of the random stream, so not a tuning knob
-PATIENT_SHARE = 0.6  # share of the score's variance that images of one patient have in common
+BEST_AUC = 0.90  # default of the best AUC that a classifier of single images can reach
+CHUNK = 256  # images rendered at a time; another value would change the random stream, and so the images
+PATIENT_SHARE = 0.6  # fraction of the score's variance that images of one patient have in common
 
 
 def separation(best_auc):
-    """Distance d' between the two classes' mean scores that makes `best_auc` the best reachable AUC."""
+    """Returns d', the difference between the two classes' mean scores for which `best_auc` is the AUC of the score."""
     if not 0.5 < best_auc < 1:
-        raise ValueError(f"best_auc must lie between 0.5 and 1, both excluded. Received: best_auc={best_auc}")
+        raise ValueError(f"best_auc must be above 0.5 and below 1. Received: best_auc={best_auc}")
     return float(np.sqrt(2) * stats.norm.ppf(best_auc))
 
 
@@ -34,8 +34,9 @@ def draw_malignancy(labels, patients=None, *, best_auc=BEST_AUC, seed=0):
 
     Args:
         labels: int array `(n,)`, 0 malignant, 1 benign.
-        patients: array `(n,)`; images of one patient share part of their score. One patient an image if None.
-        best_auc: AUC of the scores themselves, hence the best that any classifier of single images can reach.
+        patients: array `(n,)`; the scores of one patient's images are correlated. None gives every image a patient of
+            its own.
+        best_auc: AUC of the scores, which is the best that a classifier of single images can reach.
         seed: int.
 
     Returns:
@@ -43,12 +44,12 @@ def draw_malignancy(labels, patients=None, *, best_auc=BEST_AUC, seed=0):
     """
     labels = np.asarray(labels)
     rng = np.random.default_rng(seed)
-    own = rng.standard_normal(len(labels))
+    individual = rng.standard_normal(len(labels))
     if patients is None:
         patients = np.arange(len(labels))
     _, patient = np.unique(np.asarray(patients), return_inverse=True)
     shared = rng.standard_normal(patient.max(initial=-1) + 1)[patient]
-    score = np.sqrt(PATIENT_SHARE) * shared + np.sqrt(1 - PATIENT_SHARE) * own
+    score = np.sqrt(PATIENT_SHARE) * shared + np.sqrt(1 - PATIENT_SHARE) * individual
     return score + separation(best_auc) * (labels == 0)
 
 
@@ -56,9 +57,9 @@ def render(malignancy, image_size=32, *, seed=0):
     """Draws one crop for every malignancy score.
 
     Args:
-        malignancy: float array `(n,)`, as `draw_malignancy` gives it.
+        malignancy: float array `(n,)`, as `draw_malignancy` returns it.
         image_size: height and width in pixels.
-        seed: int; everything about an image that is not its malignancy.
+        seed: int; determines everything else in the images.
 
     Returns:
         uint8 array `(n, image_size, image_size, 1)`.
@@ -69,8 +70,7 @@ def render(malignancy, image_size=32, *, seed=0):
     rng = np.random.default_rng(seed)
     images = np.empty((len(malignancy), image_size, image_size, 1), "uint8")
     for start in range(0, len(malignancy), CHUNK):
-        part = malignancy[start : start + CHUNK]
-        images[start : start + CHUNK, ..., 0] = _render_chunk(part, image_size, rng)
+        images[start : start + CHUNK, ..., 0] = _render_chunk(malignancy[start : start + CHUNK], image_size, rng)
     return images
 
 
@@ -90,7 +90,7 @@ def _render_chunk(malignancy, size, rng):
 
 
 def background(n, size, rng, beta=3.0):
-    """Draws textures of unit variance whose power spectrum falls as 1/f^beta, streaky along a random direction.
+    """Draws textures of unit variance with the power spectrum 1/f^beta, stretched along a random direction.
 
     Returns:
         float32 array `(n, size, size)`.
@@ -106,14 +106,14 @@ def background(n, size, rng, beta=3.0):
     spectrum = f2 ** (-beta / 4)
     noise = rng.standard_normal((2, n, 2 * size, size + 1), "float32")
     field = np.fft.irfft2(spectrum * (noise[0] + 1j * noise[1]), s=(2 * size, 2 * size))
-    # Periodic by construction: a quarter of the period shows no seam.
+    # The field is periodic; a quarter of it has no visible seam.
     field = field[:, :size, :size].astype("float32")
     field -= field.mean((1, 2), keepdims=True)
     return field / field.std((1, 2), keepdims=True)
 
 
 def mass(malignancy, x, y, tissue, rng):
-    """Draws the lesions alone: 0 outside, about 1 in the middle, spicules between.
+    """Draws the lesions alone: 0 outside, about 1 in the middle, spicules in between.
 
     Args:
         malignancy: float array `(n,)`.
@@ -125,7 +125,7 @@ def mass(malignancy, x, y, tissue, rng):
         float32 array `(n, height, width)`.
     """
     n, bins = len(malignancy), 720
-    # A squashed score: the middle of the scale, where the classes overlap, spans most of the shapes.
+    # A sigmoid of the score, so that most of the range of shapes is in the middle, where the classes overlap.
     level = (1 / (1 + np.exp(-1.1 * (malignancy - 0.9)))).astype("float32")[:, None]
 
     def draw(low, high, shape=(n, 1, 1)):
@@ -168,7 +168,7 @@ def mass(malignancy, x, y, tissue, rng):
 
 
 def _stretch(density, rng):
-    """Film response: percentiles to black and white, with a little of the equalisation that crops are given."""
+    """Converts film density to grey levels: percentiles become black and white, and gamma varies."""
     n = len(density)
     low, high = np.percentile(density, [3, 96], axis=(1, 2), keepdims=True)
     scaled = np.clip((density - low) / (high - low), 0, 1)
@@ -177,20 +177,20 @@ def _stretch(density, rng):
 
 
 def simulate(images, image_size=32, *, best_auc=BEST_AUC, seed=0, name="phantom"):
-    """Simulates patients of one to four images each, half of them malignant.
+    """Simulates patients with one to four images each, half of them malignant.
 
     Args:
-        images: int, how many.
+        images: int, number of images.
         image_size: height and width in pixels.
-        best_auc: the best AUC that any classifier of single images can reach.
-        seed: int; everything follows from it.
-        name: the ImageSet's name; patients are called after it.
+        best_auc: the best AUC that a classifier of single images can reach.
+        seed: int; determines everything.
+        name: name of the ImageSet; patients' names begin with it.
 
     Returns:
         ImageSet of classes malignant (0) and benign (1).
     """
     rng = np.random.default_rng(seed)
-    # Patients of the two classes take turns, so that the classes come out about even.
+    # Every second patient is malignant, so the classes are about equally large.
     patient = np.repeat(np.arange(images), rng.integers(1, 5, images))[:images]
     labels = patient % 2
     patients = np.array([f"{name}-P{p:05d}" for p in patient])
@@ -203,38 +203,37 @@ def draw(labels, image_size=32, *, patients=None, best_auc=BEST_AUC, seed=0, nam
     Returns:
         ImageSet.
     """
-    scores, pictures = np.random.SeedSequence(seed).generate_state(2).tolist()
-    malignancy = draw_malignancy(labels, patients, best_auc=best_auc, seed=scores)
-    return ImageSet(render(malignancy, image_size, seed=pictures), labels, CLASS_NAMES, patients, name)
+    score_seed, image_seed = np.random.SeedSequence(seed).generate_state(2).tolist()
+    malignancy = draw_malignancy(labels, patients, best_auc=best_auc, seed=score_seed)
+    return ImageSet(render(malignancy, image_size, seed=image_seed), labels, CLASS_NAMES, patients, name)
 
 
 def load(image_size=32, *, train=1000, validation=200, test=1000, best_auc=BEST_AUC, seed=0):
-    """Simulates a whole data set: three parts of different patients.
+    """Simulates a training, a validation and a test set of different patients.
 
     Args:
         image_size: height and width in pixels.
-        train, validation, test: images in each part.
-        best_auc: the best AUC that any classifier of single images can reach.
+        train, validation, test: number of images in each split.
+        best_auc: the best AUC that a classifier of single images can reach.
         seed: int.
 
     Returns:
         Splits.
     """
     seeds = np.random.SeedSequence(seed).generate_state(3).tolist()
+    counts = {"train": train, "validation": validation, "test": test}
     return Splits(
         *(
-            simulate(count, image_size, best_auc=best_auc, seed=part_seed, name=f"phantom {name}")
-            for name, count, part_seed in zip(
-                ("train", "validation", "test"), (train, validation, test), seeds, strict=True
-            )
+            simulate(count, image_size, best_auc=best_auc, seed=split_seed, name=f"phantom {role}")
+            for (role, count), split_seed in zip(counts.items(), seeds, strict=True)
         )
     )
 
 
 def oracle(best_auc=BEST_AUC):
-    """Makes the synthesizer of the "oracle" control: fresh patients from the simulator that made the data.
+    """Returns the synthesizer of the control arm "oracle": new patients from the simulator that drew the data.
 
-    No generator can do better than this on phantoms.
+    No generator of phantoms can be better.
     """
 
     def synthesize(train, labels, seed):

@@ -10,48 +10,47 @@ from PIL import Image, ImageOps
 from synthkit.datasets import dicom
 from synthkit.datasets.dicom import MAX_PIXELS
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".pgm", ".ppm", ".webp")
 DICOM_SUFFIXES = (".dcm", ".dicom")
-SUFFIXES += DICOM_SUFFIXES
-FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "PPM", "WEBP")  # Pillow reads some others by starting programs
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".pgm", ".ppm", ".webp", *DICOM_SUFFIXES)
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "PPM", "WEBP")  # for some others, Pillow starts external programs
 MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\0", b"MM\0*", b"P2", b"P3", b"P5", b"P6")
 
 
 def is_image(file):
-    """Returns whether a file begins as one of the formats that `read_image` reads."""
+    """Returns whether the first bytes of a file are those of a format that `read_image` reads."""
     with open(file, "rb") as stream:
         head = stream.read(132)
     return head.startswith(MAGIC) or head[128:] == b"DICM" or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
 def read_image(file):
-    """Reads an image file as 8 bits.
+    """Reads an image file, scaled to 8 bits.
 
     Args:
         file: path of an image file.
 
     Returns:
-        uint8 `(height, width)` or `(height, width, 3)`, RGB; 16 bits are scaled to 8, transparency is dropped.
+        uint8 `(height, width)` or `(height, width, 3)`, RGB; transparency is dropped.
 
     Raises:
-        ValueError: if the file is damaged, too large or not an image; names it.
+        ValueError: if the file is damaged, too large or not an image; names the file.
     """
     image = read_stored(file)
     return image if image.dtype == np.uint8 else (image // 257).astype("uint8")
 
 
 def read_stored(file):
-    """Reads an image file with the bits that it stores; errors as `read_image`.
+    """Reads an image file without scaling 16 bits to 8; errors as `read_image`.
 
     Returns:
-        uint8 `(height, width)` or `(height, width, 3)`, RGB, or uint16 `(height, width)`. DICOM files go through their
-        own look-up tables and windows (`dicom.read_pixels`).
+        uint8 `(height, width)` or `(height, width, 3)`, RGB, or uint16 `(height, width)`. For DICOM files, look-up
+        tables and windows are applied (`dicom.read_pixels`).
     """
     if is_dicom(file):
         return dicom.read_pixels(file)
     with _opened(file) as image:
         if getattr(image, "n_frames", 1) > 1:
-            raise ValueError(f"it holds {image.n_frames} images; give each a file of its own")
+            raise ValueError(f"it contains {image.n_frames} images; save each in its own file")
         image = ImageOps.exif_transpose(image)
         if image.mode.startswith(("I", "F")):
             pixels = np.asarray(image)
@@ -64,13 +63,19 @@ def read_stored(file):
 
 
 def read_size(file):
-    """Returns `(height, width)` of an image file other than DICOM without decoding it; errors as `read_image`."""
+    """Returns `(height, width)` of an image file, not of a DICOM file, without decoding it; errors as `read_image`."""
     with _opened(file) as image:
         return image.size[::-1]
 
 
+def has_two_levels(image):
+    """Returns whether an image has at most two grey levels, as masks have."""
+    low, high = image.min(), image.max()
+    return bool(((image == low) | (image == high)).all())
+
+
 def is_dicom(file):
-    """Returns whether a file has the DICOM prefix (PS3.10, 7.1), or a name that promises it."""
+    """Returns whether a file has the DICOM prefix (PS3.10, 7.1), or the suffix of a DICOM file."""
     if Path(file).suffix.lower() in DICOM_SUFFIXES:
         return True
     try:
@@ -84,7 +89,7 @@ def is_dicom(file):
 def _opened(file):
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's notes on odd metadata
+            warnings.simplefilter("ignore")  # Pillow warns of unusual metadata
             with Image.open(file, formats=FORMATS) as image:
                 width, height = image.size
                 if width * height > MAX_PIXELS:

@@ -1,8 +1,8 @@
 """Training speed against PyTorch on the same processor: `python -m tests.benchmarks.classifiers`.
 
-Both train the same network with Adam on the same uint8 images in memory, shuffled anew every epoch, from the bytes to
-the updated weights: ours as a study does (`training.Trainer`), PyTorch in a loop of its own, in channels-last layout,
-without a DataLoader, whose processes would only cost it time here. Runs alternate. PyTorch is needed for this only:
+Both train the same network with Adam on the same uint8 images in memory, shuffled in every epoch, from the bytes to the
+updated weights: ours as in a study (`training.Trainer`), PyTorch in a plain loop, in channels-last layout, without a
+DataLoader, whose processes would only slow it down here. Runs alternate. PyTorch is needed for the benchmarks only:
 `pip install torch`.
 """
 
@@ -30,12 +30,12 @@ from synthkit.training import Trainer
 
 ROUNDS = 3
 IMAGES = 512
-# Network, image size and channels, images a step, steps of a run.
+# Network, image size, channels, images per step, steps of a run.
 CASES = [("resnet18", 28, 1, 128, 6), ("skin_cnn", 32, 3, 32, 300)]
 
 
 def ours(name, size, channels, batch_size, steps):
-    """Yields the seconds from a run's beginning to the end of each step; the first run includes all building."""
+    """Yields, for each run, the seconds from its beginning to the end of each step; the first includes building."""
     grey = phantom.simulate(IMAGES, size)
     imageset = ImageSet(np.repeat(grey.images, channels, axis=-1), grey.labels, grey.class_names)
     builder, trainer = getattr(classifiers, name), None
@@ -48,7 +48,7 @@ def ours(name, size, channels, batch_size, steps):
 
 
 def pytorch(name, size, channels, batch_size, steps):
-    """The same of PyTorch, in a process of its own: loaded into one, it and TensorFlow abort."""
+    """Yields the same for PyTorch, in another process: in one process, it and TensorFlow abort."""
     command = [sys.executable, "-m", "tests.benchmarks.torch_training", name]
     command += [str(value) for value in (IMAGES, size, channels, batch_size, steps)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
@@ -65,7 +65,7 @@ def pytorch(name, size, channels, batch_size, steps):
 
 
 def measure(peers, case):
-    """Returns each peer's median images a second and its seconds to the first step."""
+    """Returns each peer's median images per second, and its seconds to the first step."""
     runs = {peer: peer(*case) for peer in peers}
     seconds, firsts = {peer: [] for peer in peers}, {}
     for _, peer in itertools.product(range(ROUNDS), peers):
@@ -84,7 +84,7 @@ def main():
         peers.append(pytorch)
         print(f"PyTorch {importlib.metadata.version('torch')}")
     else:
-        print("torch is not installed; its figures are left out")
+        print("PyTorch is not installed: the figures that compare with it are left out")
     print(f"{os.cpu_count()} processors, TensorFlow {tf.__version__}, Keras {keras.__version__}")
     figures = {}
     for case in CASES:
@@ -92,7 +92,7 @@ def main():
         speeds, firsts = measure(peers, case)
         print(f"{name}, {size}×{size}×{channels}, batches of {batch_size}:")
         for peer in peers:
-            print(f"  {peer.__name__}: {speeds[peer]:,.0f} images a second, first step after {firsts[peer]:.1f} s")
+            print(f"  {peer.__name__}: {speeds[peer]:,.0f} images per second, first step after {firsts[peer]:.1f} s")
         if pytorch in peers:
             figures[f"{name}_training_vs_pytorch"] = speeds[ours] / speeds[pytorch]
     for name, value in figures.items():

@@ -1,11 +1,11 @@
 """How real the generators' images are: `python -m tests.benchmarks.generator_quality breastmnist.npz OUT`.
 
-Every generator is fitted on the training part and asked for as many images of each class as that has. KID is measured
-against the training and the validation part in two spaces, the same for all: pixels after a PCA fitted on the training
-part, which sees shapes and shades, and the last features of a classifier trained on it, which see texture too.
-`label_auc` is that classifier's, looking for the class that was asked for. The test part is not used; with `phantom`
-for the data it says how well the classifier tells real images apart.
-One row a generator and seed goes to OUT/generator_quality.csv; rows that are there are not made again.
+Every generator is fitted on the training set and draws as many images of each class as that has. The kernel inception
+distance (KID) to the training set and to the validation set is computed in two feature spaces: pixels after a PCA
+fitted on the training set, which represent shape and brightness, and the last features of a classifier trained on it,
+which represent texture too. `label_auc` is the AUC of that classifier on the synthetic images. The test set is used
+with `phantom` only, to report how well the classifier does on real images.
+OUT/generator_quality.csv has a row for each generator and seed; rows that exist already are not computed again.
 """
 
 import argparse
@@ -16,47 +16,37 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from synthkit import classifiers, fidelity, generators, plots
-from synthkit.catalogue import GENERATORS
+from synthkit import catalogue, classifiers, fidelity, generators, plots
 from synthkit.datasets import medmnist, phantom
-from synthkit.generators.conv_cgan import conv_cgan
-from synthkit.generators.conv_cvae import conv_cvae
-from synthkit.generators.diffusion import diffusion
-from synthkit.generators.medmnist_cgan import dense_cgan
-from synthkit.generators.medmnist_cvae import dense_cvae
 from synthkit.statistics import auc
 from synthkit.training import Trainer
 
-BUILDERS = {
-    "dense_cvae": dense_cvae,
-    "dense_cgan": dense_cgan,
-    "conv_cvae": conv_cvae,
-    "conv_cgan": conv_cgan,
-    "diffusion": diffusion,
-}
+GENERATORS = ("dense_cvae", "dense_cgan", "conv_cvae", "conv_cgan", "diffusion")
 
 
 def measure(splits, name, seed, spaces, classifier, out):
-    """Fits a generator, keeps its images in OUT and returns the row."""
-    build, (epochs, batch_size) = BUILDERS[name], GENERATORS[name]
-    began, used = time.perf_counter(), time.process_time()
-    synthesize = generators.synthesizer(build, epochs=epochs, batch_size=batch_size)
+    """Fits a generator, writes its images to OUT and returns the row."""
+    settings = catalogue.GENERATORS[name]
+    began, cpu_began = time.perf_counter(), time.process_time()
+    synthesize = generators.synthesizer(
+        catalogue.build(settings), epochs=settings.epochs, batch_size=settings.batch_size
+    )
     synthetic = synthesize(splits.train, splits.train.labels, seed)
-    seconds, cpu = time.perf_counter() - began, time.process_time() - used
+    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
     np.savez_compressed(out / f"{name}_{seed}.npz", images=synthetic.images, labels=synthetic.labels)
-    row = {"generator": name, "seed": seed, "epochs": epochs}
+    row = {"generator": name, "seed": seed, "epochs": settings.epochs}
     for kind, space in spaces.items():
-        made = space(synthetic.images)
-        for part in (splits.train, splits.validation):
-            row[f"{kind}_kid_{part.name.split()[-1]}"] = fidelity.kid(space(part.images), made).value
-    near = fidelity.neighbourhoods(spaces["classifier"](splits.train.images), made)
-    row |= {"precision": near.precision, "coverage": near.coverage}
+        features = space(synthetic.images)
+        for imageset in (splits.train, splits.validation):
+            row[f"{kind}_kid_{imageset.name.split()[-1]}"] = fidelity.kid(space(imageset.images), features).value
+    neighbourhoods = fidelity.neighbourhoods(spaces["classifier"](splits.train.images), features)
+    row |= {"precision": neighbourhoods.precision, "coverage": neighbourhoods.coverage}
     row["label_auc"] = auc(synthetic.labels, classifier.predict(synthetic.images))
-    return row | {"seconds": round(seconds), "cpu_seconds": round(cpu)}
+    return row | {"seconds": round(seconds), "cpu_seconds": round(cpu_seconds)}
 
 
 def compare(splits, rows, out):
-    """Draws the real images and every generator's side by side."""
+    """Draws real images and those of every generator, one below the other."""
     names = ["real", *dict.fromkeys(row["generator"] for row in rows)]
     fig, axes = plt.subplots(len(names), 1, figsize=(9, 1.55 * len(names)), layout="constrained", squeeze=False)
     for name, ax in zip(names, axes.flat, strict=True):
@@ -64,10 +54,10 @@ def compare(splits, rows, out):
             images, labels = splits.train.images, splits.train.labels
         else:
             seed = min(row["seed"] for row in rows if row["generator"] == name)
-            with np.load(out / f"{name}_{seed}.npz") as kept:
-                images, labels = kept["images"], kept["labels"]
-        shown = np.concatenate([images[labels == label][:16] for label in range(2)])
-        plots.image_grid(shown, 16, ax)
+            with np.load(out / f"{name}_{seed}.npz") as file:
+                images, labels = file["images"], file["labels"]
+        examples = np.concatenate([images[labels == label][:16] for label in range(2)])
+        plots.image_grid(examples, 16, ax)
         ax.set_title(f"{name}: {splits.train.class_names[0]} above, {splits.train.class_names[1]} below", loc="left")
     fig.savefig(out / "generator_quality.png", dpi=130)
     plt.close(fig)
@@ -78,7 +68,7 @@ def main():
     parser.add_argument("data")
     parser.add_argument("out", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--generators", default=",".join(BUILDERS))
+    parser.add_argument("--generators", default=",".join(GENERATORS))
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     simulated = arguments.data == "phantom"
@@ -87,13 +77,16 @@ def main():
     classifier.train(splits.train, splits.validation, seed=0)
     validation = auc(splits.validation.labels, classifier.predict(splits.validation.images))
     spaces = {"pixel": fidelity.pixels(splits.train.images), "classifier": fidelity.penultimate(classifier.model)}
-    print(f"the classifier's validation AUC: {validation:.3f}", flush=True)
+    print(f"validation AUC of the classifier: {validation:.3f}", flush=True)
     if simulated:
-        print(f"its test AUC: {auc(splits.test.labels, classifier.predict(splits.test.images)):.3f}", flush=True)
+        print(
+            f"test AUC of the classifier: {auc(splits.test.labels, classifier.predict(splits.test.images)):.3f}",
+            flush=True,
+        )
     for kind, space in spaces.items():
         real = fidelity.kid(space(splits.train.images), space(splits.validation.images))
         print(
-            f"{kind}: {space.name}; KID of training and validation part {real.value:.4f} ± {real.error:.4f}", flush=True
+            f"{kind}: {space.name}; KID of training and validation set {real.value:.4f} ± {real.error:.4f}", flush=True
         )
     file = arguments.out / "generator_quality.csv"
     rows = pd.read_csv(file).to_dict("records") if file.exists() else []
@@ -106,8 +99,8 @@ def main():
                 compare(splits, rows, arguments.out)
     means = pd.DataFrame(rows).drop(columns="seed").groupby("generator").mean()
     for name, row in means.iterrows():
-        for figure, value in row.items():
-            print(f"{name}_{figure} = {value:.4f}")
+        for metric, value in row.items():
+            print(f"{name}_{metric} = {value:.4f}")
 
 
 if __name__ == "__main__":

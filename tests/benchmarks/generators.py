@@ -1,9 +1,9 @@
-"""How fast the studies' GANs train, beside the same work elsewhere: `python -m tests.benchmarks.generators`.
+"""How fast the studies' GANs train, compared with the same work elsewhere: `python -m tests.benchmarks.generators`.
 
 `dcgan_training_vs_pytorch` and `cgan_training_vs_pytorch` need PyTorch, installed by hand; without it they are left
-out. Its networks are the same layer by layer, channels-last, and its step is that of its own DCGAN tutorial, which
-makes the fake batch once too. `cgan_training_vs_train_on_batch` compares with the loop that most Keras tutorials show:
-frozen discriminator, combined model, three calls of `train_on_batch` and one of `predict` a batch.
+out. PyTorch's networks are the same layer by layer, in channels-last layout, and its step is that of its own DCGAN
+tutorial, which generates one batch per step, too. `cgan_training_vs_train_on_batch` compares with the loop of most
+Keras tutorials: frozen discriminator, combined model, three calls of `train_on_batch` and one of `predict` per batch.
 """
 
 import importlib.util
@@ -29,15 +29,15 @@ ROUNDS = 5
 
 
 def measure(name, contestants, steps):
-    """Prints images per second of contestants that take turns; returns the first's over the second's.
+    """Prints the images per second of contestants that take turns, and returns their ratio.
 
     Args:
-        name: what is trained.
-        contestants: dict of callables `(steps)` that train for so many steps, by name.
+        name: of what is trained.
+        contestants: dict from a name to a callable `(steps)` that trains for that many steps.
         steps: of one turn.
 
     Returns:
-        ratio of medians, or None with one contestant.
+        the first's median over the second's, or None with one contestant.
     """
     for train in contestants.values():
         train(2)
@@ -59,12 +59,12 @@ def batch(image_shape):
 
 
 def with_fit(model):
-    """Returns a callable that trains by the model's own `fit`, the look at the data left out."""
+    """Returns a callable that trains with Keras's `fit`, without the checks of the data."""
     images, labels = batch(model.image_shape)
     labels = labels % model.num_classes
     data = tf.data.Dataset.from_tensors((images, labels)).repeat()
     options = tf.data.Options()
-    options.autotune.enabled = False  # its thread keeps every iterator open for seconds, as in `pipeline.to_dataset`
+    options.autotune.enabled = False  # as in `pipeline.to_dataset`: its thread keeps every iterator open for seconds
     data = data.with_options(options)
 
     def train(steps):
@@ -74,14 +74,14 @@ def with_fit(model):
 
 
 def with_train_on_batch(model):
-    """Returns a callable that trains the same networks by the usual loop."""
+    """Returns a callable that trains the same networks with the usual loop."""
     generator, critic = (keras.models.clone_model(part) for part in (model.generator, model.discriminator))
     loss = keras.losses.BinaryCrossentropy(from_logits=True)
     images, labels = batch(model.image_shape)
     onehot = np.eye(2, dtype="float32")[labels]
     ones, zeros = np.ones((BATCH, 1), "float32"), np.zeros((BATCH, 1), "float32")
     critic.compile(keras.optimizers.Adam(1e-4), loss, jit_compile=False)
-    # Traced before it is frozen, or it would never learn: Keras 3 asks what is trainable when it traces.
+    # Traced before it is frozen, or it would never be trained: Keras 3 fixes what is trainable when it traces.
     critic.train_on_batch([images, onehot], ones)
     critic.trainable = False
     noise, label = (keras.Input(part.shape[1:]) for part in generator.inputs)
@@ -90,16 +90,16 @@ def with_train_on_batch(model):
 
     def train(steps):
         for _ in range(steps):
-            made = np.random.standard_normal((BATCH, noise.shape[1]))  # noqa: NPY002 as the tutorials do
+            values = np.random.standard_normal((BATCH, noise.shape[1]))  # noqa: NPY002 as the tutorials do
             critic.train_on_batch([images, onehot], ones)
-            critic.train_on_batch([generator.predict([made, onehot], BATCH, verbose=0), onehot], zeros)
-            combined.train_on_batch([made, onehot], ones)
+            critic.train_on_batch([generator.predict([values, onehot], BATCH, verbose=0), onehot], zeros)
+            combined.train_on_batch([values, onehot], ones)
 
     return train
 
 
 def with_pytorch(model):
-    """Returns a callable that trains the same networks in PyTorch, in another process that waits meanwhile."""
+    """Returns a callable that trains the same networks in PyTorch, in another process, which waits between turns."""
     plan = {
         "generator": torch_table(model.generator),
         "discriminator": torch_table(model.discriminator),
@@ -123,7 +123,7 @@ def with_pytorch(model):
 
 
 def torch_table(network):
-    """Translates a Keras network layer by layer, for `torch_gan`; its inputs and their scaling are left out."""
+    """Translates a Keras network layer by layer for `torch_gan`, without inputs and their scaling."""
     rows = []
     for layer in network.layers:
         kind = type(layer).__name__
@@ -155,7 +155,7 @@ def _convolution(layer):
 
 
 def samples_per_second(model, count=1024):
-    """Returns images a second of `sample`, after a first call."""
+    """Returns the images per second of `sample`, after a first call."""
     model.steps.assign(1)
     labels = np.arange(count) % model.num_classes
     model.sample(labels, 0)

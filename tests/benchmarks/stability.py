@@ -1,9 +1,10 @@
 """Whether the convolutional GAN collapses or diverges: `python -m tests.benchmarks.stability mass_crops_224 OUT`.
 
-Fits it once a seed on the training part of a folder of images and looks every few epochs at the diversity of its images
-of each class, as a share of the real ones', and at their kernel inception distance (KID) to the validation part, in
-pixels after a PCA that was fitted on the training part. One row a look goes to OUT/stability.csv, the curves to
-OUT/stability.png, the samples to OUT/SEED; a killed fit goes on at its last look. The test part is not used.
+Fits it once per seed on the training set of a folder of images. Every few epochs it computes the diversity of the
+images of each class, as a fraction of that of the real ones, and their kernel inception distance (KID) to the
+validation set, in pixels after a PCA fitted on the training set. OUT/stability.csv has a row for each of these checks,
+OUT/stability.png the curves, and OUT/SEED the samples. A fit that was killed resumes after its last check. The test set
+is not used.
 """
 
 import argparse
@@ -14,7 +15,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from synthkit import fidelity, plots
+from synthkit import fidelity
+from synthkit.catalogue import COLORS
 from synthkit.datasets import folders
 from synthkit.generators import callbacks
 from synthkit.generators.conv_cgan import conv_cgan
@@ -23,8 +25,8 @@ from synthkit.pipeline import to_dataset
 BATCH_SIZE = 32
 
 
-class Look(keras.callbacks.Callback):
-    """Writes down what the other callbacks have seen, so that a run that goes on keeps its curve."""
+class Table(keras.callbacks.Callback):
+    """Writes what the other callbacks computed to the file, so that a run that resumes keeps its curve."""
 
     def __init__(self, seed, watch, best, names, file):
         super().__init__()
@@ -32,31 +34,32 @@ class Look(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch + 1 in self.watch.history:
-            share = dict(zip(self.names, self.watch.history[epoch + 1], strict=True))
-            row = {"seed": self.seed, "epoch": epoch + 1, "kid": self.best.history[epoch + 1], **share, **logs}
+            diversity = dict(zip(self.names, self.watch.history[epoch + 1], strict=True))
+            row = {"seed": self.seed, "epoch": epoch + 1, "kid": self.best.history[epoch + 1], **diversity, **logs}
             row["stopped"] = self.watch.reason
             write(pd.concat([read(self.file), pd.DataFrame([row])]), self.file)
             print(*(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()), flush=True)
 
 
 def read(file):
-    """Returns the rows of earlier looks."""
+    """Returns the rows of earlier checks."""
     return pd.read_csv(file) if file.exists() else pd.DataFrame()
 
 
 def write(rows, file):
-    """Writes the looks, one a seed and epoch."""
+    """Writes the rows, one for each seed and epoch."""
     rows.drop_duplicates(["seed", "epoch"], keep="last").round(4).to_csv(file, index=False)
 
 
 def draw(rows, names, out):
-    """Draws diversity of each class and KID against the epoch, a line a seed."""
+    """Draws the diversity of each class and the KID against the epoch, one line per seed."""
     fig, axes = plt.subplots(1, len(names) + 1, figsize=(11, 3), layout="constrained")
-    for seed, own in rows.groupby("seed"):
+    for seed, group in rows.groupby("seed"):
         for ax, column in zip(axes, [*names, "kid"], strict=True):
-            ax.plot(own["epoch"], own[column], "o-", markersize=3, color=plots.COLORS[seed % 8], label=f"seed {seed}")
-    for ax, column in zip(axes, [*(f"diversity of {name}, share of the real" for name in names), "KID to validation"]):
-        ax.set(xlabel="epoch", ylabel=column)
+            ax.plot(group["epoch"], group[column], "o-", markersize=3, color=COLORS[seed % 8], label=f"seed {seed}")
+    labels = [*(f"diversity of {name}, synthetic / real" for name in names), "KID to the validation set"]
+    for ax, label in zip(axes, labels, strict=True):
+        ax.set(xlabel="epoch", ylabel=label)
         ax.set_ylim(bottom=0)
         ax.spines[["top", "right"]].set_visible(False)
     axes[-1].legend(frameon=False)
@@ -79,7 +82,7 @@ def main():
     train, validation, _ = folders.load(arguments.data, arguments.image_size, patients=arguments.patients)
     space = fidelity.pixels(train.images)
     real = space(validation.images)
-    print(train, f"KID of training and validation part {fidelity.kid(real, space(train.images)).value:.4f}", flush=True)
+    print(train, f"KID of training and validation set {fidelity.kid(real, space(train.images)).value:.4f}", flush=True)
     for seed in range(1, arguments.seeds + 1):
         if read(file).query("seed == @seed")["epoch"].max() == arguments.epochs if file.exists() else False:
             continue
@@ -101,7 +104,7 @@ def main():
                 callbacks.SampleGrid(np.repeat([0, 1], 16), out / str(seed), every=arguments.every, columns=16),
                 watch,
                 best,
-                Look(seed, watch, best, train.class_names, file),
+                Table(seed, watch, best, train.class_names, file),
                 callbacks.Checkpoint(out / f"checkpoint_{seed}.npz", every=arguments.every),
             ],
         )

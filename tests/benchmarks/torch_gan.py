@@ -1,8 +1,8 @@
-"""A GAN's training step in PyTorch, in a process of its own: TensorFlow and PyTorch do not always live in one.
+"""A GAN's training step in PyTorch, in another process: TensorFlow and PyTorch do not always work in the same one.
 
-`python -m tests.benchmarks.torch_gan` reads a line of JSON, the networks as lists of `[layer, arguments]`, then numbers
-of steps, one a line, and answers each with the seconds that they took. Labels are planes for the discriminator and
-numbers beside the noise for the generator; `classes` is 0 without labels.
+`python -m tests.benchmarks.torch_gan` reads a line of JSON, the networks as lists of `[layer, arguments]`, then lines
+with numbers of steps. It answers each with the seconds that these steps took. The discriminator is given labels as
+planes, the generator as a vector with the noise; `classes` is 0 without labels.
 """
 
 import json
@@ -20,7 +20,7 @@ def network(table):
 
 
 def stepper(generator, discriminator, noise_size, image_shape, classes, batch_size):
-    """Returns a callable that takes one step, as PyTorch's DCGAN tutorial does it: the fake batch is made once."""
+    """Returns a callable that takes one step of PyTorch's DCGAN tutorial, which generates one batch per step."""
     optimizers = [torch.optim.Adam(part.parameters(), 2e-4, (0.5, 0.999)) for part in (generator, discriminator)]
     loss = torch.nn.BCEWithLogitsLoss()
     height, width, channels = image_shape

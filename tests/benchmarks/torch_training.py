@@ -1,7 +1,8 @@
 """The benchmarked classifiers in PyTorch and their training, for `tests.benchmarks.classifiers`.
 
-`python -m tests.benchmarks.torch_training NAME IMAGES SIZE CHANNELS BATCH STEPS` prints the number of parameters, then,
-for every line it reads, the seconds from there to the end of each step, as JSON; the first run includes all building.
+`python -m tests.benchmarks.torch_training NAME IMAGES SIZE CHANNELS BATCH STEPS` prints the number of parameters. For
+every line that it then reads it runs the steps and prints the seconds to the end of each, as JSON; the first run
+includes building.
 """
 
 import json
@@ -62,14 +63,14 @@ def skin_cnn(channels):
 
 
 def loss(outputs, labels):
-    """Cross-entropy of one logit or of one a class."""
+    """Returns the cross-entropy of one logit, or of one logit per class."""
     if outputs.shape[1] == 1:
         return F.binary_cross_entropy_with_logits(outputs[:, 0], labels.to(torch.float32))
     return F.cross_entropy(outputs, labels)
 
 
 def run(state, images, labels, batch_size, steps):
-    """Trains on; returns the seconds at which each step ends."""
+    """Continues training. Returns the seconds from the beginning to the end of each step."""
     began, ends = time.perf_counter(), []
     network, optimizer, rng = state
     epochs = -(-steps * batch_size // len(images))

@@ -14,7 +14,7 @@ from synthkit.generators import callbacks
 from synthkit.generators.contract import Generator
 from synthkit.generators.skin_dcgan import PerClass
 from tests.conftest import ROOT, make_imageset
-from tests.generators.toy import toy_gan
+from tests.generators.toy import toy, toy_gan
 
 REAL = make_imageset(40, 1, size=8)
 
@@ -127,8 +127,8 @@ class Recorder(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-def averaged_gan(num_classes=2):
-    return toy_gan(num_classes=num_classes, decay=0.9, flips=None)
+def averaged_gan():
+    return toy_gan(decay=0.9, flips=None)
 
 
 def train(build, path, **stop):
@@ -153,7 +153,6 @@ class TestCheckpoint:
         assert not path.exists()
         epochs, uninterrupted = train(build, path)
         assert epochs == list(range(6))
-        assert len(uninterrupted) > 20
         for one, other in zip(resumed, uninterrupted, strict=True):
             np.testing.assert_array_equal(one, other)
 
@@ -171,7 +170,7 @@ class TestCheckpoint:
 
     def test_interrupted_training_of_a_network_per_class_resumes_with_the_same_result(self, tmp_path):
         def build():
-            model = PerClass([averaged_gan(1), averaged_gan(1)])
+            model = PerClass([toy(num_classes=1), toy(num_classes=1)])
             model.compile()
             return model
 

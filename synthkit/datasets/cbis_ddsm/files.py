@@ -18,7 +18,7 @@ from synthkit import _workers
 from synthkit._files import read_csv
 from synthkit.datasets import dicom
 from synthkit.datasets.layout import files_below
-from synthkit.datasets.reading import SUFFIXES, is_dicom, read_image, read_size
+from synthkit.datasets.reading import SUFFIXES, has_two_levels, is_dicom, read_image, read_size
 
 CASE = re.compile(r"(?:Mass|Calc)-(?:Training|Test)_P_\d{5}_(?:LEFT|RIGHT)_(?:CC|MLO)(?:_\d{1,2})?")
 SERIES = re.compile(r"\d+(?:\.\d+){5,}")
@@ -87,7 +87,7 @@ def describe(root, path, listed=None):
             rows, columns = dicom.size(header)
             if not _is_mammogram(case, path):
                 sample = dicom.open_pixels(Path(root) / path, header)[:: max(1, rows // SAMPLES)]
-                two_levels = bool(((sample == sample.min()) | (sample == sample.max())).all())
+                two_levels = has_two_levels(sample)
         else:
             case, description = listed or ("", "")
             rows, columns = read_size(Path(root) / path)

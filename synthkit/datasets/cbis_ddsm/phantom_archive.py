@@ -126,12 +126,8 @@ def _finding(kind, malignant, number, rng):
         features = {"calc type": rng.choice(types)}
         features["calc distribution"] = rng.choice(["CLUSTERED", "SEGMENTAL", None], p=[0.6, 0.2, 0.2])
         radius = rng.uniform(0.03, 0.06)
-    return {
-        "pathology": pathology,
-        "assessment": assessment,
-        "subtlety": rng.integers(1, 6),
-        "radius": radius,
-    } | features
+    features |= {"pathology": pathology, "assessment": assessment}
+    return features | {"subtlety": rng.integers(1, 6), "radius": radius}
 
 
 def _roi_series(kind, rng):

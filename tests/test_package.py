@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "catalogue": {
         *("augmentation", "classifiers", "datasets", "fidelity", "generators", "selection", "study", "training"),
     },
-    "plots": {"catalogue"},
+    "plots": {"catalogue", "statistics"},
     "report": {"_files", "catalogue", "plots", "splitting", "statistics"},
     "tuning": {"_files", "classifiers", "training"},
     "explain": set(),

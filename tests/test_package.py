@@ -26,6 +26,8 @@ MAY_IMPORT = {
     "statistics": set(),
     "fidelity": set(),
     "classifiers": set(),
+    "backbones": set(),
+    "frozen": {"backbones", "imageset", "pipeline", "statistics"},
     "training": {"_reusable", "pipeline", "splitting", "statistics"},
     "selection": set(),
     "study": {

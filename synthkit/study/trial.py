@@ -34,7 +34,9 @@ class Trials:
         from synthkit.training import Trainer
 
         self.splits, self.train_per_class, self.positive = splits, train_per_class, positive
-        self.trainer = Trainer(classifier, splits.train.image_shape, len(splits.train.class_names), **recipe)
+        kind = splits.train.image_shape, len(splits.train.class_names)
+        make = getattr(classifier, "trainer", None)  # `frozen.Frozen` has one of its own
+        self.trainer = make(*kind, **recipe) if make else Trainer(classifier, *kind, **recipe)
         self.held_out = set(image_digests(splits.validation)) | set(image_digests(splits.test))
 
     def run(self, arm, seed, on_stage=None, on_step=None):

@@ -302,7 +302,7 @@ def test_what_is_left_over_is_counted_and_named(archive, tmp_path):
     problems = files[files["problem"] != ""].set_index("file")["problem"]
     assert set(problems.index) == {"zzz.dcm", broken, "scan.dcm"}
     assert "already" in problems["zzz.dcm"]
-    assert "does not begin as a DICOM file" in problems[broken]
+    assert "does not begin with the prefix of a DICOM file" in problems[broken]
 
 
 def test_table_errors(tmp_path, archive):

@@ -209,7 +209,7 @@ def test_missing_attributes(tmp_path, pixels, name):
 
 def test_files_that_are_no_images(tmp_path):
     (tmp_path / "text.dcm").write_text("no image")
-    with pytest.raises(ValueError, match=r"text\.dcm does not begin as a DICOM file"):
+    with pytest.raises(ValueError, match=r"text\.dcm does not begin with the prefix of a DICOM file"):
         dicom.read_pixels(tmp_path / "text.dcm")
     with pytest.raises(FileNotFoundError, match="nothing"):
         dicom.read_pixels(tmp_path / "nothing.dcm")

@@ -139,7 +139,7 @@ def test_broken_files_are_listed_and_tried_again(archive, tmp_path):
     reasons = dict(zip(skipped["name"], skipped["reason"], strict=True))
     cases = [path.parts[-4] for path in full[:3]]
     assert "pixels need" in reasons[cases[0]]
-    assert "does not begin as a DICOM file" in reasons[cases[1]]
+    assert "does not begin with the prefix of a DICOM file" in reasons[cases[1]]
     assert reasons[cases[2]] == "the collection has no full image of it"
     listed = pd.read_csv(tmp_path / "out" / "skipped.csv")
     assert listed["reason"].tolist() == skipped["reason"].tolist()
@@ -252,5 +252,5 @@ def test_a_decoder_that_crashes_costs_its_file(archive, tmp_path, monkeypatch, w
         warnings.simplefilter("ignore", UserWarning)
         others, skipped = prepared.prepare(archive, tmp_path / "out", image_size=16, jobs=2)
     reasons = skipped.set_index("file")["reason"]
-    assert reasons[bad] == f"{bad}: its decoder crashed or ran out of memory, twice. Replace it or take it out"
+    assert reasons[bad] == f"{bad}: its decoder crashed or ran out of memory, twice. Replace or remove it"
     assert len(others) == len(index) - 1

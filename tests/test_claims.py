@@ -5,25 +5,26 @@ from scipy import stats
 from synthkit import claims, statistics
 
 
-def test_counts_give_back_the_published_figures():
+def test_counts_reproduce_the_published_accuracies():
     published = {
         ("InceptionResNetV2, with cGAN", "after"): 0.7067448496818542,
         ("InceptionResNetV2, cGAN, best trial", "before"): 0.7067448496818542,
     }
     table = claims.reread().set_index("claim")
-    for (claim, side), figure in published.items():
-        assert table.loc[claim, side] == pytest.approx(figure, abs=5e-8)  # the slides' float32
+    for (claim, side), accuracy in published.items():
+        assert table.loc[claim, side] == pytest.approx(accuracy, abs=5e-8)  # float32 on the slides
     assert round(table.loc["InceptionResNetV2, cGAN, best trial", "after"], 2) == 0.86
 
 
-def test_two_of_the_medmnist_accuracies_are_no_share_of_their_test_images():
+def test_two_of_the_medmnist_accuracies_are_not_a_proportion_of_their_test_images():
     impossible = []
-    for name, (total, *figures) in claims.MEDMNIST.items():
-        shares = np.arange(total + 1) / total
-        for figure in figures:
-            # Rounded or cut after the third digit.
-            if figure is not None and not np.any((shares >= figure - 5e-4) & (shares < figure + 1e-3)):
-                impossible.append((name, figure))
+    for name, (total, *accuracies) in claims.MEDMNIST.items():
+        proportions = np.arange(total + 1) / total
+        for accuracy in accuracies:
+            # Rounded to, or cut after, the third digit.
+            possible = accuracy is None or np.any((proportions >= accuracy - 5e-4) & (proportions < accuracy + 1e-3))
+            if not possible:
+                impossible.append((name, accuracy))
     assert impossible == [("BreastMNIST", 0.864), ("BreastMNIST", 0.796)]
 
 
@@ -36,7 +37,7 @@ def test_two_of_the_medmnist_accuracies_are_no_share_of_their_test_images():
         ("480 a class", (0.80, 0.88), (0.86, 0.82), (0.83, 0.84), 0.84),
     ],
 )
-def test_skin_matrices_give_back_the_classification_reports(arm, precision, recall, f1, accuracy):
+def test_skin_matrices_reproduce_the_classification_reports(arm, precision, recall, f1, accuracy):
     matrix = np.array(claims.SKIN[arm])
     assert matrix.sum(1).tolist() == [300, 360]
     right = np.diag(matrix)
@@ -47,9 +48,9 @@ def test_skin_matrices_give_back_the_classification_reports(arm, precision, reca
 
 
 class TestReread:
-    def test_every_comparison_of_the_reports_is_there(self):
+    def test_every_comparison_of_the_reports_is_included(self):
         table = claims.reread()
-        # 2 of the slides; 8 sets with AE and cVAE, 6 with cGAN; 2 arms with three figures.
+        # 2 of the slides; 8 data sets with AE and cVAE, 6 with cGAN; 2 arms with three metrics.
         assert table["study"].value_counts().to_dict() == {"MedMNIST": 22, "skin lesions": 6, "mammography": 2}
 
     def test_the_same_accuracy_twice_is_no_difference(self):
@@ -72,7 +73,7 @@ class TestReread:
         assert skin["p_holm"].min() == pytest.approx(6 * skin["p"].min())
 
 
-def test_areas_say_what_correlation_would_make_them_significant():
+def test_areas_report_the_correlation_at_which_they_are_significant():
     table = claims.areas().set_index("claim")
     assert len(table) == 8
     row = table.loc["BreastMNIST, cVAE"]
@@ -84,22 +85,22 @@ def test_areas_say_what_correlation_would_make_them_significant():
 
 
 class TestSelectionGain:
-    def test_one_look_gains_nothing(self):
+    def test_one_result_gains_nothing(self):
         gains = claims.selection_gain(156, 0.8, looks=1)
         assert gains.mean() == pytest.approx(0, abs=0.004)
         assert gains.std() == pytest.approx(np.sqrt(0.8 * 0.2 / 156), rel=0.06)
 
-    def test_independent_looks_gain_the_maximum_of_binomials(self):
+    def test_independent_results_gain_the_maximum_of_binomials(self):
         gains = claims.selection_gain(100, 0.7, looks=20, correlation=0.0)
         right = np.arange(101)
         below = stats.binom.cdf(right, 100, 0.7) ** 20
         expected = np.sum(right * np.diff(below, prepend=0)) / 100 - 0.7
         assert gains.mean() == pytest.approx(expected, abs=0.003)
 
-    def test_looks_that_agree_gain_less(self):
+    def test_correlated_results_gain_less(self):
         gains = [claims.selection_gain(100, 0.7, 20, c, studies=300).mean() for c in (0.0, 0.9, 0.99)]
         assert gains[0] > gains[1] > gains[2] > 0
 
-    def test_trials_that_differ_in_skill_gain_more(self):
-        alike = claims.selection_gain(341, 0.7067, 10, 0.5, studies=300).mean()
-        assert claims.selection_gain(341, 0.7067, 10, 0.5, seed_deviation=0.03, studies=300).mean() > alike + 0.01
+    def test_trials_that_differ_in_accuracy_gain_more(self):
+        equal = claims.selection_gain(341, 0.7067, 10, 0.5, studies=300).mean()
+        assert claims.selection_gain(341, 0.7067, 10, 0.5, seed_deviation=0.03, studies=300).mean() > equal + 0.01

@@ -1,4 +1,4 @@
-"""joblib's workers, real ones: what they finish, and what is left of a task that kills them."""
+"""joblib's workers: every task is run once, and the death of a worker affects no task but its own."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from synthkit import _workers
 
 
 class NoGenerator(joblib.parallel.LokyBackend):
-    """As Ray's back end is: nothing comes back before the last task of a call has ended."""
+    """Like Ray's back end, returns no result before all tasks of a call have ended."""
 
     supports_return_generator = False
 
@@ -36,27 +36,27 @@ def deadly_once(name, number, died):
     return 2 * number
 
 
-def test_one_process_is_this_one():
-    found = dict(_workers.run(twice, TASKS, 1))
-    assert {pid for pid, _ in found.values()} == {os.getpid()}
-    assert list(found) == list(TASKS)
+def test_one_job_is_run_in_this_process():
+    results = dict(_workers.run(twice, TASKS, 1))
+    assert {pid for pid, _ in results.values()} == {os.getpid()}
+    assert list(results) == list(TASKS)
 
 
 @pytest.mark.parametrize("backend", ["loky", "no generator"])
-def test_every_task_is_done_once(backend):
+def test_every_task_is_run_once(backend):
     with joblib.parallel_config(backend=backend):
-        found = list(_workers.run(twice, TASKS, 2))
-    assert sorted((key, result) for key, (_, result) in found) == [(name, 2 * i) for name, i in TASKS.values()]
-    assert os.getpid() not in {pid for _, (pid, _) in found}
+        results = list(_workers.run(twice, TASKS, 2))
+    assert sorted((key, result) for key, (_, result) in results) == [(name, 2 * i) for name, i in TASKS.values()]
+    assert os.getpid() not in {pid for _, (pid, _) in results}
 
 
 @pytest.mark.parametrize("batch_size", [1, "auto"])
-def test_a_death_costs_the_task_that_died_twice(batch_size):
-    found = dict(_workers.run(deadly, TASKS, 2, batch_size=batch_size))
-    assert found == {name: None if name == "f" else 2 * i for name, i in TASKS.values()}
+def test_only_a_task_that_kills_its_worker_twice_has_no_result(batch_size):
+    results = dict(_workers.run(deadly, TASKS, 2, batch_size=batch_size))
+    assert results == {name: None if name == "f" else 2 * i for name, i in TASKS.values()}
 
 
-def test_a_death_costs_nothing_where_the_task_lives_the_second_time(tmp_path):
+def test_a_task_that_kills_its_worker_once_is_run_again(tmp_path):
     tasks = {name: (*task, str(tmp_path / "died")) for name, task in TASKS.items()}
     assert dict(_workers.run(deadly_once, tasks, 2)) == {name: 2 * i for name, i in TASKS.values()}
 
@@ -72,7 +72,7 @@ def test_a_cluster_of_one_is_not_this_process():
         assert not _workers.here(None)
 
 
-def test_ray_runs_tasks_in_its_own_processes_and_survives_a_death(tmp_path):
+def test_ray_runs_tasks_in_its_own_processes_and_after_a_death(tmp_path):
     ray = pytest.importorskip("ray")
     from ray.util.joblib import register_ray
 
@@ -80,8 +80,8 @@ def test_ray_runs_tasks_in_its_own_processes_and_survives_a_death(tmp_path):
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
         with joblib.parallel_config(backend="ray"):
-            found = dict(_workers.run(twice, TASKS, None))
-            assert os.getpid() not in {pid for pid, _ in found.values()}
+            results = dict(_workers.run(twice, TASKS, None))
+            assert os.getpid() not in {pid for pid, _ in results.values()}
             tasks = {name: (*task, str(tmp_path / "died")) for name, task in TASKS.items()}
             assert dict(_workers.run(deadly_once, tasks, None)) == {name: 2 * i for name, i in TASKS.values()}
     finally:

@@ -209,7 +209,7 @@ def broken(tmp_path):
         (["--data", "{}/none.npz"], "none.npz does not exist"),
         (["--data", "{}/none"], "is neither a file, a folder nor the name of a data set"),
         (["--data", "{}/other.npz"], "is not a MedMNIST file: it lacks val_labels"),
-        (["--data", "{}/pickled.npz"], "holds pickled objects"),
+        (["--data", "{}/pickled.npz"], "pickled objects"),
         (["--data", "{}/cut.npz"], "is damaged or not an npz file"),
         (["--data", "{}/few.npz"], "too few images, 1 of class 0"),
         (["--data", "{}/one"], "holds one folder with images, a"),

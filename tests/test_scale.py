@@ -4,14 +4,26 @@ import pytest
 
 from tests.benchmarks import scale
 
+pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from Linux's /proc")
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from Linux's /proc")
-@pytest.mark.parametrize("work", ["pipeline", "study setup"])
-def test_memory_stays_while_images_become_more(work, tmp_path):
-    most = []
-    for count in (5_000, 50_000):
-        path = tmp_path / f"{count}.npy"
-        scale.make(path, count, 28)
-        most.append(scale.run(work, path, count)[1])
-    # 45,000 images hold 35 MB as bytes and 141 MB as floats; beside them are labels, patients and digests.
-    assert most[1] < most[0] + 60
+
+def test_work_on_images_takes_less_memory_than_a_copy_of_them(tmp_path):
+    scale.write(tmp_path / "images.npy", 10_000, 100)  # 95 MB as bytes, four times as much as float32
+    for (_, memory), work in zip(scale.run(tmp_path / "images.npy", "pipeline", "study setup"), "ps", strict=True):
+        assert memory < 95, work
+
+
+def test_fidelity_takes_less_memory_than_all_distances(tmp_path):
+    scale.write_features(tmp_path / "features.npy", 4000)  # a matrix of their distances takes 122 MB
+    ((_, memory),) = scale.run(tmp_path / "features.npy", "fidelity")
+    assert memory < 80
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("work", ["pipeline", "fidelity"])
+def test_memory_does_not_grow_with_the_number_of_images(work):
+    if work == "fidelity":
+        _, growth = scale.growth(work, scale.write_features, scale.FIDELITY, work)
+    else:
+        _, growth = scale.growth(work, lambda path, count: scale.write(path, count, 224), scale.SIZES[224], work)
+    assert growth <= 1.3

@@ -1,11 +1,15 @@
 """Time and memory against the number of images: `python -m tests.benchmarks.scale`.
 
-Generated images lie in a memory-mapped file, as `prepare` leaves them, and go through the data set's checks, the
-pipeline, fidelity and a study's setup. Every measurement is a process of its own; memory is the most that it held
-beyond the file's pages and what it held before (Linux only).
+Generated images are in a memory-mapped file, as `prepare` writes them. The data set's checks, the pipeline, a study's
+setup and the fidelity metrics are measured, each in a new process. Memory is the highest anonymous memory of the
+process beyond what it had before the work, so it leaves out the images in the file and the features (Linux only).
+
+The pipeline's growth is measured at 224×224, where a batch of images takes more memory than the order of all images. At
+28×28 it is the order that grows: tf.data's shuffle buffer takes some 300 bytes for each image, of 784 pixels.
 """
 
 import itertools
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -15,37 +19,38 @@ from pathlib import Path
 
 import numpy as np
 
-SIZES = {28: (10_000, 30_000, 100_000), 224: (1_000, 3_000, 10_000)}
-FIDELITY = (2_500, 5_000, 10_000)  # images on either side
+SIZES = {28: (10_000, 30_000, 100_000), 224: (2_000, 5_000, 10_000)}
+FIDELITY = (2_500, 5_000, 10_000)  # real, and as many synthetic, images
+RUNS = 3  # of which the median is reported
 
 
 class Memory:
-    """The most anonymous memory that this process holds meanwhile, in MB, beyond what it holds at the start."""
+    """The highest anonymous memory of this process within the context, in MB, beyond that at its start."""
 
-    def held(self):
+    def current(self):
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024
 
     def __enter__(self):
-        self.start = self.most = self.held()
-        self.going = True
+        self.start = self.highest = self.current()
+        self.active = True
         self.thread = threading.Thread(target=self.watch)
         self.thread.start()
         return self
 
     def watch(self):
-        while self.going:
-            self.most = max(self.most, self.held())
-            time.sleep(0.01)
+        while self.active:
+            self.highest = max(self.highest, self.current())
+            time.sleep(0.002)
 
     def __exit__(self, *_):
-        self.going = False
+        self.active = False
         self.thread.join()
-        self.most = max(self.most, self.held()) - self.start
+        self.highest = max(self.highest, self.current()) - self.start
 
 
-def make(path, count, size):
-    """Writes generated images to a file, a thousand at a time."""
+def write(path, count, size):
+    """Writes random images to a file, a thousand at a time."""
     images = np.lib.format.open_memmap(path, "w+", "uint8", (count, size, size, 1))
     rng = np.random.default_rng(0)
     for start in range(0, count, 1000):
@@ -53,81 +58,102 @@ def make(path, count, size):
     images.flush()
 
 
-def measure(what, path, count):
-    """Prints seconds and MB of one kind of work on the images of a file."""
-    from synthkit._environment import import_tensorflow
+def data_set(images):
+    """The checks and the fingerprint of an ImageSet."""
+    assert len(_imageset(images).fingerprint()) == 16
 
-    import_tensorflow()
-    from synthkit import fidelity
-    from synthkit.imageset import ImageSet, Splits, image_digests
+
+def pipeline(images):
+    """One epoch of the pipeline in batches of 32."""
     from synthkit.pipeline import to_dataset
+
+    assert sum(len(labels) for _, labels in to_dataset(_imageset(images), 32, shuffle_seed=0)) == len(images)
+
+
+def study_setup(images):
+    """What a study does before its first trial: splits, digests of the test images, a subset, near-duplicates."""
+    from synthkit.imageset import Splits, image_digests
     from synthkit.splitting import near_duplicates, subsample
 
-    images = np.load(path, mmap_mode="r")
-    whole = ImageSet(images, np.arange(count) % 2, ("a", "b"))
-    if what == "pipeline":  # traced before it is measured
-        next(iter(to_dataset(whole[:512], 256, shuffle_seed=0)))
+    edges = [0, int(0.7 * len(images)), int(0.8 * len(images)), len(images)]
+    splits = Splits(*(_imageset(images[start:end], f"part {start}") for start, end in itertools.pairwise(edges)))
+    assert len(set(image_digests(splits.test))) == len(splits.test)
+    assert len(subsample(splits.train, 100)) == 200
+    assert not near_duplicates(splits.test, splits.train, splits.validation).any()
+
+
+def fidelity(features):
+    """KID, precision, recall, density and coverage of features `(2, n, dimensions)`."""
+    from synthkit import fidelity
+
+    fidelity.kid(*features)
+    fidelity.neighbourhoods(*features)
+
+
+def _imageset(images, name="images"):
+    from synthkit.imageset import ImageSet
+
+    return ImageSet(images, np.arange(len(images)) % 2, ("a", "b"), name=name)
+
+
+WORK = {"data set": data_set, "pipeline": pipeline, "study setup": study_setup, "fidelity": fidelity}
+
+
+def measure(work, path):
+    """Returns seconds and MB of one kind of work on the images, or features, in a file."""
+    data = np.load(path, mmap_mode="r")
+    if work == "fidelity":
+        data = np.array(data)
+    else:
+        WORK[work](data[:400])  # imports and traces what is not to be measured
     with Memory() as memory:
         began = time.perf_counter()
-        if what == "dataset":
-            assert len(ImageSet(images, whole.labels, ("a", "b"), whole.patients).fingerprint()) == 16
-        elif what == "pipeline":
-            assert sum(len(labels) for _, labels in to_dataset(whole, 256, shuffle_seed=0)) == count
-        elif what == "study setup":
-            cut = [0, int(0.7 * count), int(0.8 * count), count]
-            parts = [
-                ImageSet(images[a:b], whole.labels[a:b], ("a", "b"), whole.patients[a:b])
-                for a, b in itertools.pairwise(cut)
-            ]
-            splits = Splits(*parts)
-            assert len(set(image_digests(splits.test))) == len(splits.test)
-            assert len(subsample(splits.train, 150)) == 300
-            assert not near_duplicates(splits.test, splits.train, splits.validation).any()
-        else:
-            features = np.random.default_rng(1).standard_normal((2, count, 64)).astype("float32")
-            fidelity.kid(*features)
-            fidelity.neighbourhoods(*features)
+        WORK[work](data)
         seconds = time.perf_counter() - began
-    print(f"{seconds:.4f} {memory.most:.1f}")
+    return seconds, memory.highest
 
 
-def run(what, path, count):
-    command = [sys.executable, "-m", "tests.benchmarks.scale", what, str(path), str(count)]
-    done = subprocess.run(command, capture_output=True, text=True)
+def run(path, *work):
+    """Measures kinds of work one after the other in a new process. Returns a list of (seconds, MB)."""
+    code = "from synthkit._environment import import_tensorflow; import_tensorflow(); import sys\n"
+    code += "from tests.benchmarks.scale import measure\nfor work in sys.argv[2:]: print(*measure(work, sys.argv[1]))"
+    done = subprocess.run([sys.executable, "-c", code, str(path), *work], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    return tuple(map(float, done.stdout.split()))
+    return [tuple(map(float, line.split())) for line in done.stdout.splitlines()]
+
+
+def growth(work, write_data, counts, label):
+    """Prints a row for each number of images. Returns how time and memory grow from the first to the last."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for count in counts:
+            path = Path(folder) / f"{count}.npy"
+            write_data(path, count)
+            runs = [run(path, work)[0] for _ in range(RUNS)]
+            rows.append([statistics.median(values) for values in zip(*runs, strict=True)])
+            seconds, memory = rows[-1]
+            print(f"{label:24}{count:9,}{seconds:10.2f}{1000 * seconds / count:13.3f}{memory:9.1f}", flush=True)
+    return [last / first for first, last in zip(rows[0], rows[-1], strict=True)]
 
 
 def main():
-    figures = {}
     print(f"{'work':24}{'images':>9}{'seconds':>10}{'ms an image':>13}{'MB':>9}")
-    with tempfile.TemporaryDirectory() as folder:
-        for size, counts in SIZES.items():
-            for count in counts:
-                path = Path(folder) / f"{size}-{count}.npy"
-                make(path, count, size)
-                for what in ("dataset", "pipeline", "study setup"):
-                    found = run(what, path, count)
-                    figures[what, size, count] = found
-                    name = f"{what}, {size}×{size}"
-                    each = 1000 * found[0] / count
-                    print(f"{name:24}{count:9,}{found[0]:10.2f}{each:13.3f}{found[1]:9.0f}", flush=True)
-        for count in FIDELITY:
-            path = Path(folder) / f"fidelity-{count}.npy"
-            make(path, count, 28)
-            found = run("fidelity", path, count)
-            figures["fidelity", 64, count] = found
-            print(f"{'fidelity, 64 features':24}{count:9,}{found[0]:10.2f}{'':13}{found[1]:9.0f}", flush=True)
+    pipeline_memory = {}
     for size, counts in SIZES.items():
-        small, large = (figures["pipeline", size, count][1] for count in (counts[0], counts[-1]))
-        print(f"pipeline_{size}_memory_growth = {large / small:.3f}")
-    small, large = (figures["fidelity", 64, count] for count in (FIDELITY[0], FIDELITY[-1]))
-    print(f"fidelity_time_growth = {large[0] / small[0]:.2f}")
-    print(f"fidelity_memory_growth = {large[1] / small[1]:.3f}")
+        for work in ("data set", "pipeline", "study setup"):
+            label = f"{work}, {size}×{size}"
+            _, memory = growth(work, lambda path, count, size=size: write(path, count, size), counts, label)
+            if work == "pipeline":
+                pipeline_memory[size] = memory
+    time_growth, memory_growth = growth("fidelity", write_features, FIDELITY, "fidelity, 64 features")
+    print(f"fidelity_time_growth = {time_growth:.2f}")
+    print(f"pipeline_memory_growth = {pipeline_memory[224]:.3f}")
+    print(f"fidelity_memory_growth = {memory_growth:.3f}")
+
+
+def write_features(path, count):
+    np.save(path, np.random.default_rng(1).standard_normal((2, count, 64)))
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        measure(sys.argv[1], sys.argv[2], int(sys.argv[3]))
-    else:
-        main()
+    main()

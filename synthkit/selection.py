@@ -36,15 +36,15 @@ def filtered(synthesizer, *rules, most=8):
         ratio = 1
         while True:
             synthetic = synthesizer(train, np.tile(labels, ratio), seed)
-            verdicts = [judge(synthetic) for judge in judges]
-            rows = np.flatnonzero(np.all(verdicts, axis=0))
+            masks = [judge(synthetic) for judge in judges]
+            rows = np.flatnonzero(np.all(masks, axis=0))
             requested = np.bincount(labels, minlength=len(train.class_names))
             available = np.bincount(synthetic.labels[rows], minlength=len(train.class_names))
             if (available >= requested).all():
                 break
             if 2 * ratio > most:
                 counts = zip(train.class_names, requested, available, strict=True)
-                raise ValueError(_shortage(len(synthetic), counts, rules, verdicts))
+                raise ValueError(_shortage(len(synthetic), counts, rules, masks))
             ratio *= 2
         chosen = np.empty(len(labels), int)
         for label in np.unique(labels):
@@ -54,12 +54,12 @@ def filtered(synthesizer, *rules, most=8):
     return synthesize
 
 
-def _shortage(drawn, counts, rules, verdicts):
+def _shortage(drawn, counts, rules, masks):
     """Returns the message for too few images: `counts` has class name, number requested and number available."""
     short = ", ".join(
         f"{available} of {requested} {name}" for name, requested, available in counts if available < requested
     )
-    kept = ", ".join(f"{rule.__name__} keeps {keep.mean():.0%}" for rule, keep in zip(rules, verdicts, strict=True))
+    kept = ", ".join(f"{rule.__name__} keeps {keep.mean():.0%}" for rule, keep in zip(rules, masks, strict=True))
     return (
         f"the rules keep too few of {drawn} synthetic images: {short} ({kept}); relax a rule or train the generator "
         "longer (--epochs)"

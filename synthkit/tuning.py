@@ -34,7 +34,7 @@ SPACE = {
     "dropout": (0.0, 0.6),
     "learning_rate": (1e-4, 1e-2),
 }
-USUAL = {"steps": 300, "batch_size": 32}  # of every training, unless the recipe says otherwise
+DEFAULTS = {"steps": 300, "batch_size": 32}  # of every training, unless the recipe says otherwise
 OBJECTIVE = keras_tuner.Objective("val_auc", "max")
 DISTRIBUTED = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
 
@@ -69,7 +69,7 @@ def search(train, validation, *, out, trials=30, random_trials=10, space=SPACE, 
         BlockingIOError: if another process is running the search in `out`.
     """
     _check(space, train.image_shape)
-    recipe, out = USUAL | recipe, Path(out)
+    recipe, out = DEFAULTS | recipe, Path(out)
     out.mkdir(parents=True, exist_ok=True)
     with locked(out, "a search"):
         claim(out / "search.json", _identity(train, validation, space, seed, random_trials, recipe, together=False))
@@ -115,7 +115,7 @@ def search_together(
             "help(tuning.search_together)"
         )
     _check(space, train.image_shape)
-    recipe, out = USUAL | recipe, Path(out)
+    recipe, out = DEFAULTS | recipe, Path(out)
     out.mkdir(parents=True, exist_ok=True)
     if os.environ["KERASTUNER_TUNER_ID"].startswith("chief"):
         claim(out / "search.json", _identity(train, validation, space, seed, random_trials, recipe, together=True))

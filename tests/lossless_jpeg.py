@@ -1,4 +1,4 @@
-"""The smallest encoder of lossless JPEG (ITU-T T.81, annex H), which pydicom reads but does not write."""
+"""A minimal encoder of lossless JPEG (ITU-T T.81, annex H), which pydicom can read but not write."""
 
 import struct
 
@@ -6,17 +6,17 @@ import numpy as np
 
 
 def encode(pixels):
-    """Encodes uint16 `(rows, columns)` as process 14, selection value 1: each pixel as its difference from the last.
+    """Encodes uint16 `(rows, columns)` as process 14, selection value 1: each pixel minus the one before.
 
-    The Huffman table gives each of the 17 categories of differences a code of 5 bits.
+    In the Huffman table, each of the 17 categories of differences has a code of 5 bits.
     """
     rows, columns = pixels.shape
     values = pixels.astype(int)
-    before = np.empty_like(values)
-    before[:, 1:] = values[:, :-1]
-    before[1:, 0] = values[:-1, 0]
-    before[0, 0] = 1 << 15
-    differences = (values - before + 32768) % 65536 - 32768
+    previous = np.empty_like(values)
+    previous[:, 1:] = values[:, :-1]
+    previous[1:, 0] = values[:-1, 0]
+    previous[0, 0] = 1 << 15
+    differences = (values - previous + 32768) % 65536 - 32768
     bits = []
     for difference in differences.ravel().tolist():
         category = 16 if difference == -32768 else abs(difference).bit_length()

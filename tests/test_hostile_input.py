@@ -1,4 +1,4 @@
-"""Files from strangers: none runs code, swells in memory, reaches outside its folder or breaks a page."""
+"""Files from untrusted sources: none runs code, fills the memory, reads other folders or damages a page or table."""
 
 import io
 import json
@@ -25,7 +25,7 @@ from tests.tools.fuzzing import trial_files
 
 
 def rewrite(path, member, content):
-    """Puts other bytes in the place of a zip file's member."""
+    """Replaces a member of a zip file, or adds one."""
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()} | {member: content}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -40,7 +40,7 @@ def npy_header(shape):
 
 
 def png(width, height):
-    """Returns a PNG file of some bytes that claims to be that large: one grey level, deflated."""
+    """Returns a short PNG file whose header claims this size."""
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)), (b"IDAT", zlib.compress(b"\0" * 999))]
     data = b"\x89PNG\r\n\x1a\n"
     for kind, body in [*chunks, (b"IEND", b"")]:
@@ -48,7 +48,7 @@ def png(width, height):
     return data
 
 
-def test_npz_whose_header_lies_is_not_believed(tmp_path):
+def test_npz_with_a_false_header_is_not_allocated(tmp_path):
     path = write(tmp_path / "odd.npz")
     rewrite(path, "test_images.npy", npy_header((10**7, 1000, 1000)) + bytes(100))
     with pytest.raises(ValueError, match=r"odd.npz is damaged.*test_images.npy says that it is 10,000,000,000,\d+"):
@@ -65,12 +65,12 @@ def test_zip_bomb_is_not_unpacked(tmp_path, monkeypatch):
 
 def test_npz_with_a_billion_classes(tmp_path):
     path = write(tmp_path / "odd.npz", val_labels=np.full((12, 1), 10**9))
-    with pytest.raises(ValueError, match="odd.npz: labels must lie between 0 and 999. Received: 0 to 1000000000"):
+    with pytest.raises(ValueError, match="odd.npz: labels must be from 0 to 999. Received: 0 to 1000000000"):
         medmnist.load(path)
 
 
 @pytest.mark.parametrize("side", [60_000, 9000])
-def test_image_bombs_are_not_unpacked(tmp_path, side):
+def test_image_bombs_are_not_decoded(tmp_path, side):
     path = tmp_path / "bomb.png"
     path.write_bytes(png(side, side))
     for read in (reading.read_image, files.read_grey):
@@ -84,8 +84,8 @@ def archive(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:.*rows have no|.*belong to no row")
-def test_paths_in_case_tables_lead_nowhere(archive, tmp_path):
-    """They are searched for the series' identifiers and never opened."""
+def test_paths_in_case_tables_are_not_opened(archive, tmp_path):
+    """They are only searched for the identifiers of series."""
     uid = "1.2.3.4.5.6.789"
     (tmp_path / uid).mkdir()
     (tmp_path / uid / "secret.dcm").write_bytes(next(archive.rglob("*.dcm")).read_bytes())
@@ -99,23 +99,24 @@ def test_paths_in_case_tables_lead_nowhere(archive, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:.*rows have no|.*belong to no row")
-def test_tables_that_are_written_hold_no_formula(archive, tmp_path):
+def test_written_tables_contain_no_formula(archive, tmp_path):
     table = next((archive / "csv").glob("mass*train*.csv"))
     rows = pd.read_csv(table, dtype=str)
     rows["mass shape"] = '=HYPERLINK("http://example.com")'
     rows.to_csv(table, index=False)
     (archive / "@SUM(A1).dcm").write_bytes(b"nothing")
-    prepared.prepare(archive, tmp_path / "out", image_size=16, jobs=1)
+    index, _ = prepared.prepare(archive, tmp_path / "out", image_size=16, jobs=1)
     for name in ("index.csv", "skipped.csv"):
         written = pd.read_csv(tmp_path / "out" / name, dtype=str).fillna("")
         risky = written.map(lambda cell: cell[:1] in tuple("=+-@")).to_numpy()
         quoted = written.map(lambda cell: cell[:2] in ("'=", "'@")).to_numpy()
         assert quoted.any()
         assert not risky.any()
-    assert prepared.open_images(tmp_path / "out").class_counts()
+    again, _ = prepared.prepare(archive, tmp_path / "out", image_size=16, jobs=1)
+    assert again["name"].tolist() == index["name"].tolist()
 
 
-def test_harmless_leaves_numbers_and_gaps_alone():
+def test_harmless_does_not_change_numbers_and_missing_values():
     table = pd.DataFrame({"a": [-1.5, np.nan], "b": ["-1+1", None], "c": ["fine", "a=b"]})
     assert harmless(table).astype(object).where(lambda t: t.notna(), None).to_numpy().tolist() == [
         [-1.5, "'-1+1", "fine"],
@@ -136,15 +137,15 @@ def test_keras_files_run_no_code(tmp_path):
         keras.models.load_model(tmp_path / "model.keras")
 
 
-def test_a_member_that_hides_another_is_not_read(tmp_path):
-    """NumPy gives a member that is called just `test_images` for `file["test_images"]`."""
+def test_a_member_that_shadows_another_is_not_read(tmp_path):
+    """For `file["test_images"]`, NumPy prefers a member named `test_images` to `test_images.npy`."""
     path = write(tmp_path / "odd.npz")
     rewrite(path, "test_images", b"no array")
     assert medmnist.load(path).test.images.shape == medmnist.load(write(tmp_path / "fine.npz")).test.images.shape
 
 
-def test_deflated_data_set_is_refused_however_late_its_syntax_stands(tmp_path):
-    """A long value of the header pushes it out of the first bytes; opening the file would inflate it."""
+def test_deflated_data_set_is_refused_wherever_its_syntax_is(tmp_path):
+    """A long value precedes the transfer syntax; opening the file would inflate the data set."""
     ds = pydicom.dcmread(get_testdata_file("image_dfl.dcm"))
     ds.file_meta.FileMetaInformationVersion = bytes(4000)
     path = tmp_path / "odd.dcm"
@@ -155,7 +156,7 @@ def test_deflated_data_set_is_refused_however_late_its_syntax_stands(tmp_path):
 
 
 @pytest.mark.parametrize("read", [reading.read_image, files.read_grey])
-def test_other_formats_called_png_start_no_program(tmp_path, monkeypatch, read):
+def test_other_formats_named_png_start_no_program(tmp_path, monkeypatch, read):
     from PIL import EpsImagePlugin
 
     started = []
@@ -167,7 +168,7 @@ def test_other_formats_called_png_start_no_program(tmp_path, monkeypatch, read):
     assert not started
 
 
-def test_names_that_are_not_utf8_are_told(tmp_path):
+def test_names_that_are_not_utf8_are_reported(tmp_path):
     odd = os.fsdecode(b"fr\xfchst\xfcck.png")
     (tmp_path / "benign").mkdir()
     (tmp_path / "benign" / odd).write_bytes(png(2, 2))
@@ -187,12 +188,12 @@ def test_names_that_are_not_utf8_are_told(tmp_path):
         ({"history": {"step": [1], "loss": ["x"], "val_auc": [0.5]}}, "its history is not made of numbers"),
     ],
 )
-def test_trials_of_strangers_are_of_the_kinds_that_a_study_writes(tmp_path, change, message):
+def test_untrusted_trials_must_have_the_types_that_a_study_writes(tmp_path, change, message):
     files = dict(trial_files())
     path = tmp_path / "trials" / "real-0.npz"
     path.parent.mkdir()
-    with np.load(io.BytesIO(files["trials/real-0.npz"])) as held:
-        members = dict(held)
+    with np.load(io.BytesIO(files["trials/real-0.npz"])) as trial:
+        members = dict(trial)
     for name, new in change.items():
         members[name] = json.dumps(json.loads(str(members[name])) | new if new else new)
     np.savez(path, **members)
@@ -201,21 +202,21 @@ def test_trials_of_strangers_are_of_the_kinds_that_a_study_writes(tmp_path, chan
         results.load(tmp_path)
 
 
-def test_settings_of_strangers(tmp_path):
-    held = json.loads(dict(trial_files())["study.json"])
-    held["arms"]["real"]["counts"] = [1]
-    (tmp_path / "study.json").write_text(json.dumps(held))
+def test_untrusted_settings(tmp_path):
+    settings = json.loads(dict(trial_files())["study.json"])
+    settings["arms"]["real"]["counts"] = [1]
+    (tmp_path / "study.json").write_text(json.dumps(settings))
     with pytest.raises(ValueError, match=r"study.json is damaged \(counts must be objects"):
         results.load(tmp_path)
 
 
-def test_what_a_strangers_trial_says_is_no_formula(splits, tmp_path):
-    """Of an arm that is not run again, whose row goes into the table as it is."""
+def test_untrusted_trials_put_no_formula_into_tables(splits, tmp_path):
+    """The row of an arm that is not run again is copied into the table."""
     options = OPTIONS | {"seeds": 1}
     study.run(splits, [Arm("real"), Arm("other")], out=tmp_path, **options)
     path = tmp_path / "trials" / "other-0.npz"
-    with np.load(path) as held:
-        members = dict(held)
+    with np.load(path) as trial:
+        members = dict(trial)
     members["row"] = json.dumps(json.loads(str(members["row"])) | {"status": "=HYPERLINK(1)"})
     np.savez(path, **members)
     study.run(splits, [Arm("real")], out=tmp_path, **options | {"seeds": 2})

@@ -112,6 +112,7 @@ def test_precision_recall_is_the_best_that_a_threshold_reaches():
     rng = np.random.default_rng(3)
     labels = rng.integers(0, 2, 60)
     scores = (labels + rng.normal(size=60)).round(1)
+    labels[np.argmax(scores)] = 0  # so that no threshold has a precision of 1
     ax = plots.precision_recall(labels, np.stack([-scores, scores], axis=1)[None], ax=plt.figure().add_subplot())
     thresholds = np.unique(scores)
     recall = np.array([np.mean(scores[labels == 1] >= threshold) for threshold in thresholds])

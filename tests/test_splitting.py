@@ -6,42 +6,118 @@ import pytest
 
 from synthkit.datasets import medmnist, phantom
 from synthkit.imageset import ImageSet, Splits
-from synthkit.splitting import near_duplicates, without_near_duplicates
+from synthkit.splitting import fold, near_duplicates, partition, split, subsample, without_near_duplicates
 from tests.conftest import make_imageset
+from tests.test_imageset import numbered
 
 
-def parts():
+class TestSplit:
+    def test_patients_stay_together_and_fractions_are_met(self):
+        rng = np.random.default_rng(0)
+        patients = np.repeat(np.arange(400), rng.integers(1, 5, 400))
+        images = numbered(len(patients), patients, labels=patients % 2)
+        splits = split(images, validation=0.1, test=0.2, seed=3)
+        n = len(images)
+        assert sum(map(len, splits)) == n
+        assert len(splits.validation) == pytest.approx(0.1 * n, abs=3)
+        assert len(splits.test) == pytest.approx(0.2 * n, abs=3)
+        for imageset in splits:
+            assert imageset.labels.mean() == pytest.approx(images.labels.mean(), abs=0.02)
+
+    def test_counts(self):
+        assert [len(images) for images in split(numbered(100), validation=10, test=30)] == [60, 10, 30]
+
+    def test_seed_decides(self):
+        images = numbered(50)
+        assert split(images, seed=1).test.fingerprint() == split(images, seed=1).test.fingerprint()
+        assert split(images, seed=1).test.fingerprint() != split(images, seed=2).test.fingerprint()
+
+    def test_class_of_three_images_raises(self):
+        images = numbered(40, labels=np.array([0] * 37 + [1] * 3))
+        with pytest.raises(ValueError, match="class b has 3 images of 3 patients, too few for the validation set"):
+            split(images)
+
+    def test_sizes_that_leave_no_training_set_raise(self):
+        with pytest.raises(ValueError, match="leave some of the 10 images"):
+            split(numbered(10), validation=0.5, test=0.5)
+        with pytest.raises(ValueError, match="leave some"):
+            split(numbered(10), validation=2, test=8)
+
+    def test_partition(self):
+        assert [len(part) for part in partition(numbered(40), [10])] == [30, 10]
+
+
+class TestSubsample:
+    def test_per_class_without_replacement(self):
+        drawn = subsample(numbered(40), 7, seed=1)
+        assert list(drawn.class_counts().values()) == [7, 7]
+        assert len(np.unique(drawn.images[:, 0, 0, 0])) == 14
+        assert drawn.fingerprint() != subsample(numbered(40), 7, seed=2).fingerprint()
+
+    def test_small_class_is_used_completely(self):
+        images = numbered(20, labels=np.array([0] * 3 + [1] * 17))
+        assert list(subsample(images, 7).class_counts().values()) == [3, 7]
+
+    def test_total_is_reached_with_other_classes(self):
+        images = numbered(30, labels=np.array([0] * 3 + [1] * 27))
+        assert list(subsample(images, 7, total=14).class_counts().values()) == [3, 11]
+
+    def test_total_below_the_sum(self):
+        assert len(subsample(numbered(30), 7, total=13)) == 13
+
+
+class TestFold:
+    def test_patients_stay_together_and_classes_are_balanced(self):
+        patients = np.repeat(np.arange(60), 3)
+        images = numbered(180, patients, labels=patients % 2)
+        folds = fold(images, 4, seed=1)
+        assert np.array_equal(folds, np.repeat(folds[::3], 3))
+        assert set(folds) == {0, 1, 2, 3}
+        for i in range(4):
+            assert images.labels[folds == i].mean() == pytest.approx(0.5, abs=0.1)
+
+    @pytest.mark.parametrize("folds", [1, 6])
+    def test_number_of_folds(self, folds):
+        with pytest.raises(ValueError, match=f"at most the 5 patients of class a. Received: folds={folds}"):
+            fold(numbered(10), folds)
+
+
+@pytest.fixture
+def splits():
+    """Some images of the validation and test set are training or validation images, with other brightness and noise."""
     rng = np.random.default_rng(0)
     pictures = cv2.resize(rng.integers(0, 256, (40, 6, 6), "uint8").transpose(1, 2, 0), (40, 40)).transpose(2, 0, 1)
     noise = rng.integers(-4, 5, pictures.shape)
-    again = np.clip(pictures * 0.9 + 10 + noise, 0, 255).astype("uint8")  # brighter, paler, noisier
+    changed = np.clip(pictures * 0.9 + 10 + noise, 0, 255).astype("uint8")
 
-    def part(images, name):
+    def imageset(images, name):
         return ImageSet(images[..., None], np.arange(len(images)) % 2, ("a", "b"), name=name)
 
-    test = part(np.concatenate([again[:4], pictures[30:]]), "test")
-    return Splits(part(pictures[:20], "train"), part(np.concatenate([again[20:22], again[9:11]]), "validation"), test)
+    return Splits(
+        imageset(pictures[:20], "train"),
+        imageset(np.concatenate([changed[20:22], changed[9:11]]), "validation"),
+        imageset(np.concatenate([changed[:4], pictures[30:]]), "test"),
+    )
 
 
-def test_near_copies_are_found_by_correlation():
-    splits = parts()
+def test_near_duplicates_are_found_by_correlation(splits):
     near = near_duplicates(splits.test, splits.train)
     assert np.flatnonzero(near).tolist() == [0, 1, 2, 3]
     vectors = [
-        np.stack([cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA).ravel() for image in part.images])
-        for part in (splits.test, splits.train)
+        np.stack([cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA).ravel() for image in images.images])
+        for images in (splits.test, splits.train)
     ]
     highest = np.corrcoef(*vectors)[: len(splits.test), len(splits.test) :].max(1)
     for limit in (highest.min() - 1e-4, np.median(highest), highest.max() + 1e-4):
         np.testing.assert_array_equal(near_duplicates(splits.test, splits.train, limit=limit), highest > limit)
 
 
-def test_even_images_are_copies_of_nothing():
-    even = ImageSet(np.full((4, 8, 8, 1), 7, "uint8"), np.arange(4) % 2, ("a", "b"))
-    assert not near_duplicates(even, even).any()
+def test_uniform_images_have_no_near_duplicates():
+    uniform = ImageSet(np.full((4, 8, 8, 1), 7, "uint8"), np.arange(4) % 2, ("a", "b"))
+    assert not near_duplicates(uniform, uniform).any()
 
 
-def test_a_common_colour_makes_no_copies():
+def test_a_common_colour_is_no_similarity():
     rng = np.random.default_rng(0)
 
     def brown(count):
@@ -51,24 +127,23 @@ def test_a_common_colour_makes_no_copies():
     assert not near_duplicates(brown(50), brown(50)).any()
 
 
-def test_blocks_do_not_matter():
+def test_sets_larger_than_a_block():
     many = make_imageset(2100)
     assert np.flatnonzero(near_duplicates(many[[7, 2098, 1023, 1024]], many[np.arange(8, 2100)])).tolist() == [1, 2, 3]
 
 
-def test_near_copies_are_left_out_of_what_is_scored():
-    splits = parts()
-    with pytest.warns(UserWarning, match="2 of 4 validation images and 4 of 14 test images are nearly copies"):
-        apart = without_near_duplicates(splits)
-    assert [len(part) for part in apart] == [20, 2, 10]
-    assert apart.train.fingerprint() == splits.train.fingerprint()
-    assert apart.test.held_out
+def test_near_duplicates_are_removed_from_validation_and_test_sets(splits):
+    with pytest.warns(UserWarning, match="2 of 4 validation images and 4 of 14 test images are near-duplicates"):
+        unique = without_near_duplicates(splits)
+    assert [len(images) for images in unique] == [20, 2, 10]
+    assert unique.train.fingerprint() == splits.train.fingerprint()
+    assert unique.test.held_out
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert [len(part) for part in without_near_duplicates(apart)] == [20, 2, 10]
+        assert [len(images) for images in without_near_duplicates(unique)] == [20, 2, 10]
 
 
-def test_breastmnist_has_them(real_data):
+def test_near_duplicates_in_breastmnist(real_data):
     path = real_data("breastmnist.npz")
     with pytest.warns(UserWarning, match="byte for byte"):
         splits = medmnist.load(path)
@@ -77,6 +152,6 @@ def test_breastmnist_has_them(real_data):
     assert near_duplicates(splits.test, splits.train, splits.validation).sum() == 58
 
 
-def test_phantoms_have_none():
+def test_phantoms_have_no_near_duplicates():
     splits = phantom.load(28, train=600, test=400)
     assert not near_duplicates(splits.test, splits.train, splits.validation).any()

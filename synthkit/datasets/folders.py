@@ -44,7 +44,7 @@ def load(
         class_names: the classes in the order of their labels; None takes the folders' names in alphabetical order.
         patients: how to know a file's patient. A CSV file's path with the columns `file` (relative to `root`) and
             `patient`; or a regular expression, whose groups, searched for in that relative path, together name the
-            patient. None takes every file for a patient of its own, with a warning.
+            patient. None gives every image a patient of its own, with a warning.
         labels: path of a CSV file with the classes, and maybe patients and splits (`labels.read_labels`), or None.
         validation, test: as in `splitting.split`, of all the images.
         keep_aspect: whether to pad images that are not square instead of stretching them.
@@ -205,8 +205,8 @@ def _patients(root, names, patients):
     """Returns a dict from a file's relative path to its patient."""
     if patients is None:
         warnings.warn(
-            f"{root}: no patients are given, so every image counts as a patient of its own. If patients have several "
-            f"images, splits may share them and the scores are too good",
+            f"{root}: no patients are given, so every image gets a patient of its own. If patients have several "
+            f"images, splits may share patients, and then the scores are too good",
             stacklevel=3,
         )
         return {name: name for name in names}

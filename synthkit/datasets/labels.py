@@ -80,7 +80,7 @@ def read_any_csv(path):
         table = pd.read_csv(path, sep=separator, dtype=str, encoding="utf-8-sig", quoting=csv.QUOTE_MINIMAL)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path} does not exist") from error
-    except Exception as error:  # pandas raises many kinds for bytes that are no table
+    except Exception as error:  # pandas raises many kinds of errors on damaged data
         raise ValueError(f"{path} cannot be read as a CSV table ({' '.join(str(error).split())[:200]})") from error
     table.columns = [str(name).strip() for name in table.columns]
     return table

@@ -99,7 +99,7 @@ def arrange(root):
         `(entries, notes)`: list of Entry in the order of their paths, and sentences about what was left out.
 
     Raises:
-        ValueError: if the folders mean something else, or cannot be told; says how to arrange them.
+        ValueError: if the folders mean something else or are ambiguous; says how to arrange them.
     """
     root = Path(root)
     paths, notes = files_below(root)

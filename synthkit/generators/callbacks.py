@@ -68,9 +68,9 @@ def tile(images, columns=8):
 class Watch(keras.callbacks.Callback):
     """Stops a training that has collapsed or diverged, and warns with the reason.
 
-    A generator has collapsed if its images of some class have less than a fraction of the diversity of the real ones,
-    and less than half of their own highest diversity so far. A generator that starts from grey images and learns has
-    not collapsed.
+    A generator has collapsed if its images of some class have less than the fraction `least` of the diversity of the
+    real ones, and less than half of their own highest diversity so far. A generator that starts from grey images and
+    learns has not collapsed.
 
     Args:
         real: ImageSet, the training set.

@@ -1,7 +1,7 @@
-"""Images per second of `Augmenter` against the ways it replaces: `python -m tests.benchmarks.augmentation`.
+"""Images per second of `Augmenter` and of its alternatives: `python -m tests.benchmarks.augmentation`.
 
-All eight transformations of the mammography study, from uint8 arrays in memory to float32 batches in [0, 1]. The bare
-OpenCV warp, on as many threads and with matrices made beforehand, is the limit that one warp an image sets.
+All eight transformations of the mammography study, from uint8 arrays in memory to float32 batches in [0, 1]. OpenCV's
+warp alone, on as many threads and with precomputed matrices, is the limit for one warp per image.
 """
 
 import os
@@ -27,12 +27,12 @@ SECONDS = 1.0  # of each peer in each round
 
 
 def augmenter(imageset, batch_size):
-    """Our pipeline."""
+    """synthkit's pipeline."""
     return iter(to_dataset(imageset, batch_size, shuffle_seed=0, augment=Augmenter(), repeat=True))
 
 
 def image_data_generator(imageset, batch_size):
-    """Keras 2's class with the study's arguments, in one thread, which is how `fit` ran it."""
+    """Keras 2's class with the study's arguments, in one thread, as `fit` ran it."""
     generator = tf.keras.preprocessing.image.ImageDataGenerator(
         rotation_range=30,
         width_shift_range=0.1,
@@ -50,7 +50,7 @@ def image_data_generator(imageset, batch_size):
 
 
 def keras_layers(imageset, batch_size):
-    """Keras's layers of the same ranges, in parallel; RandomBrightness adds, so it does for channel shift too."""
+    """Keras's layers with the same ranges, in parallel; RandomBrightness adds, so it replaces channel shift as well."""
     options = {"fill_mode": "nearest"}
     chain = [
         keras.layers.RandomRotation(30 / 360, **options),
@@ -76,7 +76,7 @@ def keras_layers(imageset, batch_size):
 
 
 def bare_warp(imageset, batch_size):
-    """One `cv2.warpAffine` an image into memory that is there already, and nothing else, a batch a thread."""
+    """One `cv2.warpAffine` per image into allocated memory and nothing else, with one batch per thread."""
     rng = np.random.default_rng(0)
     height, width, _ = imageset.image_shape
     matrices = [cv2.getRotationMatrix2D((width / 2, height / 2), rng.uniform(-30, 30), 1) for _ in range(batch_size)]
@@ -95,7 +95,7 @@ def bare_warp(imageset, batch_size):
 
 
 def albumentations(imageset, batch_size):
-    """The albumentations package, where it is installed, its threads and ours as in `augmenter`."""
+    """The albumentations package, if it is installed, in a pipeline like that of `augmenter`."""
     import albumentations as A
 
     shift = {"x": (-0.1, 0.1), "y": (-0.1, 0.1)}
@@ -119,30 +119,29 @@ def albumentations(imageset, batch_size):
 
 
 def speed(batches, batch_size):
-    """Returns images per second over about `SECONDS`, after what prefetching had ready is used up."""
+    """Returns images per second over about `SECONDS`, without the first batches, which were prefetched."""
     for _ in range(4):
         next(batches)
-    began, images = time.perf_counter(), 0
-    while (spent := time.perf_counter() - began) < SECONDS:
+    start, images = time.perf_counter(), 0
+    while (elapsed := time.perf_counter() - start) < SECONDS:
         next(batches)
         images += batch_size
-    return images / spent
+    return images / elapsed
 
 
 def rest():
-    """Waits until this process computes nothing, for ten seconds at most."""
+    """Waits until this process is idle, for ten seconds at most."""
     for _ in range(50):
-        began = time.process_time()
+        start = time.process_time()
         time.sleep(0.2)
-        if time.process_time() - began < 0.02:
+        if time.process_time() - start < 0.02:
             return
 
 
 def measure(imageset, peers, batch_size):
-    """Returns every peer's median speed; their runs alternate, so that a busy moment hits all alike.
+    """Returns the median speed of every peer. Their runs alternate, so that other load affects all of them equally.
 
-    Every run starts a pipeline of its own and ends only when that has come to rest, so that none works on while
-    another is measured.
+    Every run starts a new pipeline and waits at the end until it is idle, so that it does not slow down the next run.
     """
     speeds = {peer.__name__: [] for peer in peers}
     for _, peer in itertools.product(range(ROUNDS), peers):
@@ -161,7 +160,7 @@ def main():
         peers.append(albumentations)
         print(f"albumentations {package.__version__}")
     except ImportError:
-        print("albumentations is not installed; its figure is left out")
+        print("albumentations is not installed, so it is not compared")
     print(f"{os.cpu_count()} processors, OpenCV {cv2.__version__}, TensorFlow {tf.__version__}, images per second:")
     figures = {}
     for size, channels, batch_size in ((224, 3, 32), (28, 1, 128)):
@@ -169,8 +168,8 @@ def main():
         images = np.repeat(imageset.images, channels, axis=-1)
         imageset = type(imageset)(images, imageset.labels, imageset.class_names)
         speeds = measure(imageset, peers, batch_size)
-        found = ", ".join(f"{name} {value:,.0f}" for name, value in speeds.items())
-        print(f"{size}×{size}×{channels}, batches of {batch_size}: {found}")
+        listed = ", ".join(f"{name} {value:,.0f}" for name, value in speeds.items())
+        print(f"{size}×{size}×{channels}, batches of {batch_size}: {listed}")
         for name in list(speeds)[1:]:
             figures[f"augmentation_{size}_vs_{name}"] = speeds["augmenter"] / speeds[name]
     for name, value in figures.items():

@@ -1,15 +1,15 @@
-"""Prepares full-size mammograms three ways: `python -m tests.benchmarks.preparation`.
+"""How fast full-size mammograms are prepared: `python -m tests.benchmarks.preparation`.
 
-Twelve simulated films of 12 million pixels of 16 bits stand for 1,000: they are linked under as many cases' names, so
-that all of them are in the page cache and reading is as fast as it can be, which is the hardest case. Rounds alternate
-between
+Twelve simulated films of 11 million pixels of 16 bits represent 1,000: each is linked to the names of many cases, so
+that all of them fit in the page cache and are read as fast as possible, which is the hardest comparison. The rounds
+alternate between
 
 - the plain loop: `pydicom.dcmread(path).pixel_array`, conversion to float, blur, resize, one file at a time;
-- reading the same files into memory, one at a time, and doing nothing with them;
-- `prepared.prepare` as the command runs it: index, preprocessing and writing.
+- reading the same files into memory, one at a time, and nothing else;
+- `prepared.prepare` as the command runs it: joining tables and files, preprocessing and writing.
 
-Processes that a first, unmeasured round started are kept, as joblib does. Peaks of memory are those of processes of
-their own and their workers, added up. Drawing the films and the rounds take about three minutes on two cores.
+Worker processes are started in a first round that is not measured, and reused. Peak memory is the sum over a separate
+process and its workers. Drawing the films and all rounds take about three minutes on two cores.
 """
 
 import os
@@ -32,8 +32,8 @@ from synthkit.datasets.cbis_ddsm import phantom_archive, phantom_mammogram, prep
 FILMS, IMAGES, LOOPED, ROUNDS, HEIGHT = 12, 1000, 40, 5, 4400
 
 
-def plant(root, films, count):
-    """Links `count` cases to the films and writes their table."""
+def write_collection(root, films, count):
+    """Links the files of `count` cases to the films and writes their case table."""
     rows = []
     for number in range(count):
         view = ("CC", "MLO")[number % 2]
@@ -55,7 +55,7 @@ def plant(root, films, count):
 
 
 def draw(folder):
-    """Writes the films. They name no case, so that the folders they are linked to do."""
+    """Writes the films. Their headers name no case, so they belong to the cases that folders are named after."""
     files = []
     for number in range(FILMS):
         rng = np.random.default_rng(number)
@@ -69,12 +69,12 @@ def draw(folder):
 
 
 def plain_loop(files):
-    made = []
+    images = []
     for file in files:
         image = pydicom.dcmread(file).pixel_array.astype("float64")
         image = cv2.GaussianBlur(image, (5, 5), 0)
-        made.append(cv2.resize(image, (224, 224), interpolation=cv2.INTER_AREA))
-    return np.stack(made)
+        images.append(cv2.resize(image, (224, 224), interpolation=cv2.INTER_AREA))
+    return np.stack(images)
 
 
 def read(files):
@@ -94,7 +94,7 @@ def seconds(function, *arguments):
 
 
 def peak(root):
-    """Returns the peak memory of preparing `root` in MB, all processes together."""
+    """Returns the peak memory of preparing `root` in MB, summed over all processes."""
     code = (
         "import sys, glob, warnings; warnings.simplefilter('ignore')\n"
         "from tests.benchmarks import preparation; preparation.ours(sys.argv[1])\n"
@@ -108,13 +108,13 @@ def peak(root):
 
 
 def main():
-    warnings.simplefilter("ignore")  # the collection has no crops and no masks, and says so each time
+    warnings.simplefilter("ignore")  # of cases without crops and masks
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         films = draw(folder)
         roots = {count: folder / f"{count}" for count in (IMAGES, IMAGES // 10)}
         for count, root in roots.items():
-            plant(root, films, count)
+            write_collection(root, films, count)
         index, skipped, images = ours(roots[IMAGES])
         assert len(index) == IMAGES
         assert not len(skipped)

@@ -1,4 +1,4 @@
-"""What a study costs beside its real work: `python -m tests.benchmarks.study`."""
+"""The overhead of a study, and of importing synthkit: `python -m tests.benchmarks.study`."""
 
 import statistics
 import subprocess
@@ -10,7 +10,7 @@ from synthkit.study import results
 
 
 def import_seconds(repeats=7):
-    """Median seconds to import synthkit in a new process, less those of a process that imports nothing."""
+    """Returns the median seconds to import synthkit in a new process, minus those of one that imports nothing."""
 
     def seconds(code):
         began = time.perf_counter()
@@ -18,11 +18,11 @@ def import_seconds(repeats=7):
         return time.perf_counter() - began
 
     pairs = [(seconds("import synthkit"), seconds("pass")) for _ in range(repeats)]
-    return statistics.median(ours for ours, _ in pairs) - statistics.median(bare for _, bare in pairs)
+    return statistics.median(ours for ours, _ in pairs) - statistics.median(empty for _, empty in pairs)
 
 
 def overhead_share():
-    """Share of the default study's wall time that is not gradient steps, sampling or scoring."""
+    """Returns the fraction of the default study's wall time that is not gradient steps, sampling or scoring."""
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         subprocess.run([sys.executable, "-m", "synthkit", "study", "--out", folder], check=True)
@@ -31,7 +31,7 @@ def overhead_share():
     work = sum(history["step_seconds"] + history["scoring_seconds"] for history in histories.values())
     for arm in {arm for arm, _ in histories}:
         seconds = [history["synthesis_seconds"] for (name, _), history in histories.items() if name == arm]
-        # The first includes building and tracing the generator, which is not sampling: count it as another's.
+        # The first seed's time includes building and tracing the generator. That is overhead: the median leaves it out.
         work += statistics.median(seconds) * len(seconds)
     print(f"default study: {wall:.1f} s, of which {work:.1f} s in gradient steps, sampling and scoring")
     return 1 - work / wall

@@ -5,7 +5,7 @@ from pydicom import uid
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
 
-from synthkit.datasets import dicom
+from synthkit.datasets import codestream, dicom
 from synthkit.datasets.cbis_ddsm.phantom_archive import header
 from tests.lossless_jpeg import encode
 
@@ -13,7 +13,7 @@ CASE = "Mass-Training_P_00001_LEFT_CC"
 
 
 def dataset(pixels, **changes):
-    """A data set as the collection has them, with attributes changed."""
+    """Returns a data set like those of the collection, with some attributes changed."""
     ds = header(CASE, "1.2.3", "1.2.3.4", 1, "full mammogram images", pixels)
     for name, value in changes.items():
         setattr(ds, name, value)
@@ -31,14 +31,14 @@ def pixels():
 
 
 def windowed(values, center, width):
-    """PS3.3 C.11.2.1.2.1, written down again, over 16 bits."""
+    """Applies a window as defined in PS3.3 C.11.2.1.2.1, to 16 bits."""
     return np.round(65535 * np.clip((values - (center - 0.5)) / (width - 1) + 0.5, 0, 1))
 
 
 @pytest.mark.parametrize("syntax", ["ImplicitVRLittleEndian", "ExplicitVRLittleEndian", "RLELossless"])
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 @pytest.mark.parametrize("inverted", [False, True])
-def test_reads_back_what_pydicom_writes(tmp_path, pixels, syntax, dtype, inverted):
+def test_reads_files_that_pydicom_wrote(tmp_path, pixels, syntax, dtype, inverted):
     pixels = pixels.astype(dtype)
     first = uid.ExplicitVRLittleEndian if syntax == "RLELossless" else getattr(uid, syntax)
     ds = header(CASE, "1.2.3", "1.2.3.4", 1, "", pixels, inverted, first)
@@ -57,12 +57,12 @@ def test_reads_back_what_pydicom_writes(tmp_path, pixels, syntax, dtype, inverte
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 @pytest.mark.parametrize("window", [None, 300])
 @pytest.mark.parametrize("inverted", [False, True])
-def test_rows_are_read_as_they_are_asked_for(tmp_path, pixels, dtype, window, inverted):
+def test_rows_are_read_in_bands(tmp_path, pixels, dtype, window, inverted):
     ds = header(CASE, "1.2.3", "1.2.3.4", 1, "", pixels.astype(dtype), inverted, uid.ExplicitVRLittleEndian)
     if window:
         ds.WindowCenter, ds.WindowWidth = 100, window
     path = saved(ds, tmp_path / "a.dcm")
-    whole, rows = dicom.read_pixels(path), dicom.open_pixels(path, decode=False)
+    whole, rows = dicom.read_pixels(path), dicom.open_pixels(path)
     assert isinstance(rows, dicom.Rows)
     assert (rows.shape, rows.dtype) == (whole.shape, dtype)
     bands = [band.copy() for band in rows.bands([(0, 5), (3, 20), (36, 37)])]
@@ -71,7 +71,7 @@ def test_rows_are_read_as_they_are_asked_for(tmp_path, pixels, dtype, window, in
     np.testing.assert_array_equal(rows[::7], whole[::7])
 
 
-def test_a_file_cut_off_while_its_rows_are_read(tmp_path, pixels):
+def test_file_that_is_cut_off_after_it_was_opened(tmp_path, pixels):
     path = saved(dataset(pixels), tmp_path / "a.dcm")
     rows = dicom.open_pixels(path)
     with open(path, "r+b") as file:
@@ -102,7 +102,7 @@ def test_jpeg_lossless(tmp_path, pixels):
 
 def test_jpeg_2000_lossless(tmp_path, pixels):
     pytest.importorskip("openjpeg", reason="pylibjpeg-openjpeg, of the extra jpeg, is not installed")
-    pixels = np.tile(pixels, (3, 4))  # the encoder halves five times
+    pixels = np.tile(pixels, (3, 4))  # the encoder halves the image five times
     ds = header(CASE, "1.2.3", "1.2.3.4", 1, "", pixels, syntax=uid.ExplicitVRLittleEndian)
     ds.compress(uid.JPEG2000Lossless, generate_instance_uid=False)
     np.testing.assert_array_equal(dicom.read_pixels(saved(ds, tmp_path / "j2k.dcm")), pixels)
@@ -127,24 +127,24 @@ def test_shipped_magnetic_resonance_image_through_its_window(name, module):
     reference = pydicom.dcmread(get_testdata_file("MR_small.dcm")).pixel_array
     ds = pydicom.dcmread(path, stop_before_pixels=True)
     expected = windowed(reference.astype(float), float(ds.WindowCenter), float(ds.WindowWidth))
-    # The window's output range is the signed type's, so one level of 65,535 may round otherwise.
+    # pydicom rounds the window's output, so grey levels may differ by 1 of 65,535.
     assert np.abs(dicom.read_pixels(path).astype(int) - expected).max() <= 1
 
 
-def test_shipped_computed_tomogram_through_its_modality_lut():
+def test_shipped_computed_tomography_image_through_its_modality_lut():
     path = get_testdata_file("CT_small.dcm")
     ds = pydicom.dcmread(path)
     assert (ds.RescaleSlope, ds.RescaleIntercept) == (1, -1024)
-    # No window: the whole range that 16 signed bits can have, whatever the intercept.
+    # Without a window, grey levels are scaled by the range of 16 signed bits, so the intercept has no effect.
     expected = np.round((ds.pixel_array.astype(float) + 32768) / 65535 * 65535)
     np.testing.assert_array_equal(dicom.read_pixels(path), expected)
 
 
-def test_fewer_stored_bits_are_spread_over_the_type(tmp_path, pixels):
+def test_12_stored_bits_are_scaled_to_16(tmp_path, pixels):
     ds = dataset(pixels >> 4, BitsStored=12, HighBit=11)
     read = dicom.read_pixels(saved(ds, tmp_path / "12.dcm"))
     np.testing.assert_array_equal(read, np.round((pixels >> 4) * (65535 / 4095)))
-    # What stands above the stored bits, overlays in old files, is no part of the image (PS3.5, 8.1.1).
+    # Bits above the stored ones, overlays in old files, do not belong to the image (PS3.5, 8.1.1).
     ds.PixelData = ((pixels >> 4) | 0x8000).astype("<u2").tobytes()
     np.testing.assert_array_equal(dicom.read_pixels(saved(ds, tmp_path / "overlay.dcm")), read)
 
@@ -175,7 +175,7 @@ def test_voi_lut(tmp_path):
     ds = dataset(np.array([[0, 1, 2, 3, 4, 500]], "uint16"), VOILUTSequence=[lut])
     ds["VOILUTSequence"][0]["LUTDescriptor"].VR = ds["VOILUTSequence"][0]["LUTData"].VR = "US"
     read = dicom.read_pixels(saved(ds, tmp_path / "lut.dcm"))
-    assert read.tolist() == [[0, 0, 10000, 60000, 65535, 65535]]  # values outside take the first and the last entry
+    assert read.tolist() == [[0, 0, 10000, 60000, 65535, 65535]]  # values outside map to the first and last entry
 
 
 @pytest.mark.parametrize(
@@ -187,12 +187,12 @@ def test_voi_lut(tmp_path):
         ({"NumberOfFrames": 2}, "one frame, received 2"),
         ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, "received 3 of RGB"),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "received 1 of PALETTE COLOR"),
-        ({"BitsAllocated": 32, "BitsStored": 32, "HighBit": 31}, "received 32 allocated"),
-        ({"HighBit": 3}, "highest 3"),
+        ({"BitsAllocated": 32, "BitsStored": 32, "HighBit": 31}, "received 32 bits allocated"),
+        ({"HighBit": 3}, "high bit 3"),
         ({"WindowCenter": 3, "WindowWidth": 0}, "Window Width"),
     ],
 )
-def test_refuses_with_a_sentence_that_names_the_file(tmp_path, pixels, changes, message):
+def test_invalid_headers_raise_and_the_file_is_named(tmp_path, pixels, changes, message):
     path = saved(dataset(pixels, **changes), tmp_path / "odd.dcm")
     with pytest.raises(ValueError, match=message) as error:
         dicom.read_pixels(path)
@@ -207,7 +207,7 @@ def test_missing_attributes(tmp_path, pixels, name):
         dicom.read_pixels(saved(ds, tmp_path / "m.dcm"))
 
 
-def test_files_that_are_no_images(tmp_path):
+def test_files_that_are_not_images(tmp_path):
     (tmp_path / "text.dcm").write_text("no image")
     with pytest.raises(ValueError, match=r"text\.dcm does not begin with the prefix of a DICOM file"):
         dicom.read_pixels(tmp_path / "text.dcm")
@@ -217,16 +217,16 @@ def test_files_that_are_no_images(tmp_path):
         dicom.read_pixels(get_testdata_file("image_dfl.dcm"))
 
 
-def test_codestream_of_another_size_is_refused_before_it_is_decoded(tmp_path, pixels):
+def test_codestream_of_another_size_is_not_decoded(tmp_path, pixels):
     ds = dataset(pixels)
     stream = bytearray(encode(pixels))
-    place = stream.find(b"\xff\xc3") + 5
-    stream[place : place + 4] = b"\xff\xff\xff\xff"
+    start = stream.find(b"\xff\xc3") + 5
+    stream[start : start + 4] = b"\xff\xff\xff\xff"
     ds.PixelData = encapsulate([bytes(stream)])
     ds["PixelData"].VR = "OB"
     ds["PixelData"].is_undefined_length = True
     ds.file_meta.TransferSyntaxUID = uid.JPEGLosslessSV1
-    with pytest.raises(ValueError, match="compressed data 65535×65535"):
+    with pytest.raises(ValueError, match="compressed data are 65535×65535"):
         dicom.read_pixels(saved(ds, tmp_path / "bomb.dcm"))
 
 
@@ -239,8 +239,8 @@ def test_codestream_size_of_shipped_files(name, size):
 
     ds = pydicom.dcmread(get_testdata_file(name))
     assert (ds.Rows, ds.Columns) == size
-    assert dicom.codestream_size(get_frame(ds.PixelData, 0, number_of_frames=1)) == size
-    assert dicom.codestream_size(b"nothing of the kind") is None
+    assert codestream.size(get_frame(ds.PixelData, 0, number_of_frames=1)) == size
+    assert codestream.size(b"other data") is None
 
 
 def test_real_crops(real_data):

@@ -29,43 +29,43 @@ def load(root, **options):
 
 class TestSplitting:
     def test_class_folders(self, root):
-        parts = load(root)
-        assert [len(part) for part in parts] == [28, 4, 8]
-        assert parts.train.class_names == ("benign", "malignant")
-        assert parts.train.image_shape == (24, 24, 1)
-        assert set(parts.train.patients) <= {f"{label}-{i:02}" for label in ("benign", "malignant") for i in range(10)}
+        splits = load(root)
+        assert [len(images) for images in splits] == [28, 4, 8]
+        assert splits.train.class_names == ("benign", "malignant")
+        assert splits.train.image_shape == (24, 24, 1)
+        assert set(splits.train.patients) <= {f"{label}-{i:02}" for label in ("benign", "malignant") for i in range(10)}
 
     def test_train_and_test_folders(self, root, tmp_path):
         for label in ("benign", "malignant"):
             picture(tmp_path / "two" / "test" / label / "p99_x.jpg", len(label))
         (tmp_path / "two" / "train").parent.mkdir(exist_ok=True)
         root.rename(tmp_path / "two" / "train")
-        parts = load(tmp_path / "two", patients=r"(\w+)/(\w+)/p(\d+)_")
-        assert len(parts.test) == 2
-        assert len(parts.train) + len(parts.validation) == 40
-        assert 2 <= len(parts.validation) <= 6
+        splits = load(tmp_path / "two", patients=r"(\w+)/(\w+)/p(\d+)_")
+        assert len(splits.test) == 2
+        assert len(splits.train) + len(splits.validation) == 40
+        assert 2 <= len(splits.validation) <= 6
 
-    def test_copies_are_left_out_of_the_earlier_part(self, root, tmp_path):
+    def test_copies_are_left_out_of_the_earlier_split(self, root, tmp_path):
         picture(tmp_path / "two" / "test" / "malignant" / "p99_x.png", 1)
         (tmp_path / "two" / "test" / "benign").mkdir()
         copied = next(iter(sorted((root / "benign").iterdir())))
         (tmp_path / "two" / "test" / "benign" / "p98_y.png").write_bytes(copied.read_bytes())
         root.rename(tmp_path / "two" / "train")
-        with pytest.warns(UserWarning, match="1 of 40 images stand in two test too"):
-            parts = load(tmp_path / "two", patients=r"(\w+)/(\w+)/p(\d+)_")
-        assert len(parts.train) + len(parts.validation) == 39
+        with pytest.warns(UserWarning, match="1 of 40 images are also in two test"):
+            splits = load(tmp_path / "two", patients=r"(\w+)/(\w+)/p(\d+)_")
+        assert len(splits.train) + len(splits.validation) == 39
 
     def test_without_patients_it_warns(self, root):
         with pytest.warns(UserWarning, match="no patients are given"):
-            parts = folders.load(root, 24)
-        assert len(np.unique(parts.train.patients)) == len(parts.train)
+            splits = folders.load(root, 24)
+        assert len(np.unique(splits.train.patients)) == len(splits.train)
 
     def test_patients_from_a_table(self, root, tmp_path):
         files = sorted(file.relative_to(root).as_posix() for file in root.rglob("*.png"))
         rows = "\n".join(f"{file},{i % 7}{file[0]}" for i, file in enumerate(files))
         (tmp_path / "patients.csv").write_text(f"file,patient\n{rows}\n")
-        parts = load(root, patients=tmp_path / "patients.csv")
-        assert len(set(np.concatenate([part.patients for part in parts]))) == 14
+        splits = load(root, patients=tmp_path / "patients.csv")
+        assert len(set(np.concatenate([images.patients for images in splits]))) == 14
         (tmp_path / "patients.csv").write_text(f"file,patient\n{files[0]},1\n")
         with pytest.raises(ValueError, match=f"gives no patient for 39 files, for example {files[1]}"):
             load(root, patients=tmp_path / "patients.csv")
@@ -80,7 +80,7 @@ class TestSplitting:
         ):
             load(root, patients=pattern)
 
-    def test_pattern_that_is_none(self, root):
+    def test_invalid_pattern(self, root):
         with pytest.raises(ValueError, match="not a regular expression"):
             load(root, patients="(")
 
@@ -95,7 +95,7 @@ class TestReading:
         picture(tmp_path / "a.png", 1, (24, 24), "I;16")
         assert (reading.read_image(tmp_path / "a.png") == np.random.default_rng(1).integers(0, 256, (24, 24))).all()
 
-    def test_colour_is_found(self, root):
+    def test_colour_is_detected(self, root):
         for i, file in enumerate(sorted(root.rglob("*.png"))):
             picture(file, i, mode="RGB")
         assert load(root).train.image_shape == (24, 24, 3)
@@ -126,7 +126,7 @@ class TestReading:
 
     def test_real_crops(self, real_data):
         crops = real_data("cbis_ddsm/mass_crops_224")
-        # Blocks of ten consecutive files stand in for patients, who did not come with these crops.
-        parts = folders.load(crops, 32, patients=r"(\w+)/(\d*)\d\.jpg")
-        assert sum(map(len, parts)) == 1675
-        assert sum(part.class_counts()["malignant"] for part in parts) == 772
+        # These crops come without patients, so ten consecutive files count as one.
+        splits = folders.load(crops, 32, patients=r"(\w+)/(\d*)\d\.jpg")
+        assert sum(map(len, splits)) == 1675
+        assert sum(images.class_counts()["malignant"] for images in splits) == 772

@@ -1,4 +1,4 @@
-"""Folders as people have them: splits, parts, patients, masks, odd files; on inputs made here."""
+"""Folders as users have them: splits, parts of downloads, patients, masks, other files."""
 
 import unicodedata
 

@@ -5,17 +5,19 @@ import numpy as np
 import pytest
 
 from synthkit.datasets import medmnist
+from synthkit.datasets.medmnist_info import LARGER, Info
 from synthkit.imageset import ImageSet, Splits
 
 
 def arrays(sizes=(30, 12, 20), classes=2, channels=1, seed=0):
+    """Returns the arrays of a file in MedMNIST's format."""
     rng = np.random.default_rng(seed)
-    made = {}
-    for part, size in zip(("train", "val", "test"), sizes, strict=True):
+    contents = {}
+    for key, size in zip(("train", "val", "test"), sizes, strict=True):
         shape = (size, 28, 28) if channels == 1 else (size, 28, 28, channels)
-        made[f"{part}_images"] = rng.integers(0, 256, shape, "uint8")
-        made[f"{part}_labels"] = (np.arange(size) % classes).astype("uint8")[:, None]
-    return made
+        contents[f"{key}_images"] = rng.integers(0, 256, shape, "uint8")
+        contents[f"{key}_labels"] = (np.arange(size) % classes).astype("uint8")[:, None]
+    return contents
 
 
 def write(path, **changes):
@@ -23,29 +25,32 @@ def write(path, **changes):
     return path
 
 
-class TestTable:
-    def test_of_twelve_sets(self):
+class TestInfo:
+    def test_twelve_sets(self):
         assert len(medmnist.INFO) == 12
-        assert all(len(info.md5) == 32 for info in medmnist.INFO.values())
+        assert LARGER.keys() == medmnist.INFO.keys()
+        checksums = [info.md5 for info in medmnist.INFO.values()] + [md5 for s in LARGER.values() for md5 in s.values()]
+        assert len(set(checksums)) == 48
+        assert {len(md5) for md5 in checksums} == {32}
         assert medmnist.INFO["dermamnist"].licence == "CC BY-NC 4.0"
 
     def test_breastmnist_is_the_official_file(self, real_data):
         path = real_data("breastmnist.npz")
         assert hashlib.md5(path.read_bytes()).hexdigest() == medmnist.INFO["breastmnist"].md5
-        with pytest.warns(UserWarning, match="1 of 546 images stand in breastmnist validation or breastmnist test"):
-            parts = medmnist.load(path)
-        assert [len(part) for part in parts] == [545, 78, 156]
-        assert parts.test.class_counts() == {"malignant": 42, "normal, benign": 114}
+        with pytest.warns(UserWarning, match="1 of 546 images are also in breastmnist validation or breastmnist test"):
+            splits = medmnist.load(path)
+        assert [len(images) for images in splits] == [545, 78, 156]
+        assert splits.test.class_counts() == {"malignant": 42, "normal, benign": 114}
 
 
 class TestLoad:
     def test_grey_and_colour(self, tmp_path):
-        parts = medmnist.load(write(tmp_path / "mine.npz"))
-        assert parts.train.image_shape == (28, 28, 1)
-        assert parts.train.class_names == ("class 0", "class 1")
-        parts = medmnist.load(write(tmp_path / "mine.npz", **arrays(classes=3, channels=3)))
-        assert parts.test.image_shape == (28, 28, 3)
-        assert len(parts.test.class_names) == 3
+        splits = medmnist.load(write(tmp_path / "mine.npz"))
+        assert splits.train.image_shape == (28, 28, 1)
+        assert splits.train.class_names == ("class 0", "class 1")
+        splits = medmnist.load(write(tmp_path / "mine.npz", **arrays(classes=3, channels=3)))
+        assert splits.test.image_shape == (28, 28, 3)
+        assert len(splits.test.class_names) == 3
 
     def test_class_names_by_file_name(self, tmp_path):
         assert medmnist.load(write(tmp_path / "pneumoniamnist.npz")).train.class_names == ("normal", "pneumonia")
@@ -54,13 +59,13 @@ class TestLoad:
         ("changes", "message"),
         [
             ({"val_labels": None}, r"odd.npz is not a MedMNIST file: it lacks val_labels"),
-            ({"test_images": np.array([{}, 1], object)}, "odd.npz holds pickled objects"),
+            ({"test_images": np.array([{}, 1], object)}, "odd.npz contains pickled objects"),
             ({"train_images": np.zeros((30, 28, 28))}, r"train_images must be uint8 .*Received: float64"),
-            ({"test_labels": np.zeros((20, 14), "uint8")}, "holds 14 labels for each image"),
+            ({"test_labels": np.zeros((20, 14), "uint8")}, "contains 14 labels per image"),
             ({"test_labels": np.zeros((19, 1), "uint8")}, "one integer for each of the 20 images"),
         ],
     )
-    def test_what_is_no_medmnist_file(self, tmp_path, changes, message):
+    def test_files_of_another_format(self, tmp_path, changes, message):
         with pytest.raises(ValueError, match=message):
             medmnist.load(write(tmp_path / "odd.npz", **changes))
 
@@ -70,7 +75,7 @@ class TestLoad:
         with pytest.raises(ValueError, match=r"cut.npz is damaged or not an npz file"):
             medmnist.load(path)
         (tmp_path / "text.npz").write_text("not a zip")
-        with pytest.raises(ValueError, match=r"text.npz (is damaged|holds pickled)"):
+        with pytest.raises(ValueError, match=r"text.npz (is damaged|contains pickled)"):
             medmnist.load(tmp_path / "text.npz")
         with pytest.raises(FileNotFoundError, match=r"none.npz does not exist"):
             medmnist.load(tmp_path / "none.npz")
@@ -87,29 +92,29 @@ class TestLoad:
         ):
             medmnist.load("octmnist", cache_dir=tmp_path / "cache")
         monkeypatch.setattr(medmnist, "URL", source.as_uri())
-        with pytest.raises(OSError, match="could not be downloaded"):  # the md5 is another's
+        with pytest.raises(OSError, match="could not be downloaded"):  # another md5 is expected
             medmnist.load("octmnist", cache_dir=tmp_path / "cache")
         md5 = hashlib.md5(source.read_bytes()).hexdigest()
-        info = medmnist.Info("a; b", (30, 12, 20), 1, md5)
+        info = Info("a; b", (30, 12, 20), 1, md5)
         monkeypatch.setitem(medmnist.INFO, "octmnist", info)
         assert len(medmnist.load("octmnist", cache_dir=tmp_path / "cache").train) == 30
 
 
 def official(name):
-    """Splits of the official sizes and the official class counts where a class is small, in images of one pixel."""
+    """Returns splits of the official sizes, with the official class counts where classes are small, of 2×2 images."""
     info = medmnist.INFO[name]
     counts = {"dermamnist": [(228, 359, 769, 80, 779, 4693, 99), (33, 52, 110, 12, 111, 671, 14)]}.get(name)
-    parts = []
+    splits = []
     for i, size in enumerate(info.sizes):
         labels = np.arange(size) % len(info.class_names)
         if counts and i < 2:
             labels = np.repeat(np.arange(len(counts[i])), counts[i])
         images = (i * 10**6 + np.arange(size, dtype="uint32")).view("uint8").reshape(size, 2, 2, 1)
-        parts.append(ImageSet(images, labels, info.class_names, name=f"{name} {i}"))
-    return Splits(*parts)
+        splits.append(ImageSet(images, labels, info.class_names, name=f"{name} {i}"))
+    return Splits(*splits)
 
 
-# The MedMNIST study's Table 1. The last two rows state the first release's test sizes: today's files hold fewer.
+# The MedMNIST study's Table 1, but for the test sizes of the last two rows, which are larger in the first release.
 TABLE_1 = {
     "pathmnist": (1350, 150, 7180),
     "dermamnist": (1050, 117, 2005),
@@ -124,22 +129,22 @@ TABLE_1 = {
 class TestStudySubset:
     @pytest.mark.parametrize("name", TABLE_1)
     def test_sizes_of_table_1(self, name):
-        parts = medmnist.study_subset(official(name), name)
-        assert tuple(len(part) for part in parts) == TABLE_1[name]
+        splits = medmnist.study_subset(official(name), name)
+        assert tuple(map(len, splits)) == TABLE_1[name]
 
-    def test_about_150_images_a_class(self):
+    def test_about_150_images_per_class(self):
         assert set(medmnist.study_subset(official("octmnist"), "octmnist").train.class_counts().values()) == {150}
         counts = medmnist.study_subset(official("dermamnist"), "dermamnist").train.class_counts()
         assert counts["dermatofibroma"] == 80
         assert counts["vascular lesions"] == 99
         assert set(list(counts.values())[:3]) <= {174, 175}
 
-    def test_breastmnist_is_used_whole(self, real_data):
+    def test_breastmnist_is_used_completely(self, real_data):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the image that stands in both parts, tested above
-            parts = medmnist.load(real_data("breastmnist.npz"))
-        assert medmnist.study_subset(parts, "breastmnist") is parts
+            warnings.simplefilter("ignore")  # of the image that is in two sets, see above
+            splits = medmnist.load(real_data("breastmnist.npz"))
+        assert medmnist.study_subset(splits, "breastmnist") is splits
 
-    def test_sets_the_study_left_out(self):
+    def test_sets_that_the_study_did_not_use(self):
         with pytest.raises(ValueError, match="did not use 'bloodmnist'; it used pathmnist"):
             medmnist.study_subset(None, "bloodmnist")

@@ -32,6 +32,8 @@ def test_variance_agrees_with_proc():
     assert wfns.error**2 == pytest.approx(0.00146991470882363, abs=1e-12)
     assert s100b.value == pytest.approx(0.731368563685637, abs=1e-12)
     assert s100b.error**2 == pytest.approx(0.00266868245717244, abs=1e-12)
+    z = (0.731368563685637 - 0.5) / np.sqrt(0.00266868245717244)
+    assert s100b.p == pytest.approx(2 * (1 - stats.norm.cdf(z)))
 
 
 def test_delong_agrees_with_the_bootstrap():

@@ -1,9 +1,9 @@
-"""Faults, tried for real on a small study: `python -m tests.tools.faults [TIMES]` prints a table of what each one cost.
+"""Fault injection on a small study: `python -m tests.tools.faults [TIMES]` prints a table of what each fault cost.
 
-A study that nothing disturbs comes first. Every fault then hits the same command, in a folder of its own, and the
-command is given again until it ends; what is lost is a finished trial that had to be run again, and what is wrong is a
-number that differs from the undisturbed study's. The full disk and the read-only folder are small file systems of their
-own, which takes Linux and root; without them they are "not tried".
+An undisturbed study is run first. Then the same command is run in a new folder with every fault, and run again until it
+ends. "lost" counts finished trials that had to be run again, "wrong" counts numbers that differ from the undisturbed
+study's; both must be 0. A kill costs no more than the trials that are running. The full disk and the read-only folder
+are small file systems, which takes Linux and root; without these they are "not tried".
 """
 
 import contextlib
@@ -43,7 +43,8 @@ def wild(image_shape, num_classes):
 
 diverging = generators.synthesizer(wild, epochs=2, batch_size=32)
 
-def hit(train, labels, seed):
+
+def faulty(train, labels, seed):
     import os
     first = not os.path.exists(once)
     if fault == "raise" and first:
@@ -56,13 +57,13 @@ def hit(train, labels, seed):
 if fault == "clock":
     started, real = time.time(), time.time
     time.time = lambda: real() - 1e6 * ((real() - started) // 2 % 2)
-arms = [study.Arm("real"), study.Arm("shuffled", study.shuffled(cvae)), study.Arm("dense_cvae", hit)]
-found = study.run(
+arms = [study.Arm("real"), study.Arm("shuffled", study.shuffled(cvae)), study.Arm("dense_cvae", faulty)]
+results = study.run(
     phantom.load(20, train=80, validation=60, test=80), arms, out=out, classifier=classifiers.skin_cnn, seeds=3,
     steps=60, batch_size=16, n_jobs=jobs,
 )
 open(once, "w").close()
-sys.exit(0 if (found.trials["status"] == "done").all() else 3)
+sys.exit(0 if (results.trials["status"] == "done").all() else 3)
 """
 
 
@@ -72,18 +73,19 @@ def begin(fault, out, jobs=1):
 
 
 def finished(out):
-    """Returns the trials that are on the disk, and when each was written."""
+    """Returns the files of finished trials, as a dict from name to the time when it was written."""
     return {path.name: path.stat().st_mtime_ns for path in (out / "trials").glob("*.npz")}
 
 
 def children(pid):
-    """Returns the processes below one that hold TensorFlow: joblib's workers."""
-    found = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True).stdout
-    return [int(line.split()[0]) for line in found.splitlines() if "loky" in line and "resource_tracker" not in line]
+    """Returns the process ids of joblib's workers below a process."""
+    processes = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True).stdout
+    lines = [line for line in processes.splitlines() if "loky" in line and "resource_tracker" not in line]
+    return [int(line.split()[0]) for line in lines]
 
 
 class Faults:
-    """Runs the faults below `folder` and keeps a row for each."""
+    """Runs the faults in folders below `folder`, and collects a row for each."""
 
     def __init__(self, folder, times):
         self.folder, self.times, self.rows = Path(folder), times, []
@@ -94,51 +96,52 @@ class Faults:
         self.seconds, self.expected = time.monotonic() - began, load(out)
 
     def wrong(self, out):
-        """Returns how many numbers of a study that has ended differ from those of the undisturbed one."""
-        found = load(out)
-        columns = found.trials.columns.drop("seconds")
-        pairs = ((found.scores[arm], scores) for arm, scores in self.expected.scores.items())
+        """Returns how many numbers of a finished study differ from those of the undisturbed one."""
+        results = load(out)
+        columns = results.trials.columns.drop("seconds")
+        pairs = ((results.scores[arm], scores) for arm, scores in self.expected.scores.items())
         differ = sum(int((a != b).sum()) if a.shape == b.shape else a.size + b.size for a, b in pairs)
-        return differ + int(not found.trials[columns].equals(self.expected.trials[columns]))
+        return differ + int(not results.trials[columns].equals(self.expected.trials[columns]))
 
-    def add(self, fault, tried, lost, wrong, said=""):
-        self.rows.append({"fault": fault, "tried": tried, "lost": lost, "wrong": wrong, "said": said})
-        print(f"{fault}: tried {tried}, lost {lost}, wrong {wrong}; {said}", flush=True)
+    def add(self, fault, tried, lost, wrong, message=""):
+        self.rows.append({"fault": fault, "tried": tried, "lost": lost, "wrong": wrong, "message": message})
+        print(f"{fault}: tried {tried}, lost {lost}, wrong {wrong}; {message}", flush=True)
 
     def kills(self, name, jobs, victim, sign=signal.SIGKILL, orphans=False):
-        """Kills at random moments, as often as asked, starting over in a new folder whenever a study ends.
+        """Kills processes at random moments, `self.times` times, in a new folder whenever a study has ended.
 
-        Orphans are workers whose command was killed: they are left to finish what they are at beside the next command.
+        Orphans are workers whose command was killed: they finish their trials while the next command runs.
         """
-        rng, tried, lost, wrong, studies, said = random.Random(0), 0, 0, 0, 0, ""
+        rng, tried, lost, wrong, studies, message = random.Random(0), 0, 0, 0, 0, ""
         while tried < self.times:
             out = self.folder / f"{name}-{studies}".replace(" ", "-")
             studies += 1
             ended = False
             while not ended:
                 before = finished(out) if out.exists() else {}
-                process, hit = begin("none", out, jobs), []
+                process, victims = begin("none", out, jobs), []
                 if tried < self.times:
                     with contextlib.suppress(subprocess.TimeoutExpired):
                         process.wait(rng.uniform(0.1, 0.8) * self.seconds)
-                    hit = victim(process)
-                    for pid in hit:
+                    victims = victim(process)
+                    for pid in victims:
                         with contextlib.suppress(ProcessLookupError):
                             os.kill(pid, sign)
                 _, errors = (process.wait(), "") if orphans else process.communicate()
                 with contextlib.suppress(ProcessLookupError):
                     if not orphans:
                         os.killpg(process.pid, signal.SIGKILL)
-                tried += len(hit) if process.returncode or process.pid not in hit else 0  # it may have ended before
-                said = errors.strip().splitlines()[-1] if sign == signal.SIGINT and process.returncode else said
+                # A study may have ended before it could be killed.
+                tried += len(victims) if process.returncode or process.pid not in victims else 0
+                message = errors.strip().splitlines()[-1] if sign == signal.SIGINT and process.returncode else message
                 after = finished(out)
                 lost += sum(after.get(trial) != written for trial, written in before.items())
                 ended = process.returncode == 0
             wrong += self.wrong(out)
-        self.add(name, tried, lost, wrong, said or f"{studies} studies went on and ended")
+        self.add(name, tried, lost, wrong, message or f"resumed and finished: {studies}")
 
     def mounted(self, name, size, spoil, mend):
-        """Puts the study on a small file system, spoils that, tries, mends it, and tries again."""
+        """Runs the study on a small file system that `spoil` makes unusable, and again after `mend`."""
         place = self.folder / name.replace(" ", "-")
         place.mkdir()
         mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "synthkit-faults", str(place)]
@@ -151,20 +154,20 @@ class Faults:
             process = begin("none", out)
             _, errors = process.communicate()
             before = finished(out) if out.exists() else {}
-            said = errors.strip().splitlines()[-1]
-            assert process.returncode, "a study that could not be written has ended well"
+            message = errors.strip().splitlines()[-1]
+            assert process.returncode, "a study that could not be written ended without an error"
             mend(place)
             again = begin("none", out)
             _, errors = again.communicate()
             assert again.returncode == 0, errors
             after = finished(out)
             lost = sum(after.get(trial) != written for trial, written in before.items())
-            self.add(name, 1, lost, self.wrong(out), said)
+            self.add(name, 1, lost, self.wrong(out), message)
         finally:
             subprocess.run(["umount", "-l", str(place)], check=True)
 
     def once(self, name, fault):
-        """Tries a fault that hits one arm the first time, and the same command again."""
+        """Runs the study with a fault in the first trial of one arm, and the same command again."""
         out = self.folder / name.replace(" ", "-")
         process = begin(fault, out)
         _, errors = process.communicate()
@@ -185,7 +188,7 @@ class Faults:
             time.sleep(0.1)
         second = begin("none", out)
         _, errors = second.communicate()
-        assert second.returncode, "a second study in the folder went on"
+        assert second.returncode, "a second study ran in the folder"
         first.communicate()
         self.add("two studies in one folder", 1, 0, self.wrong(out), errors.strip().splitlines()[-1])
 
@@ -201,7 +204,7 @@ def remount(place, how):
 
 
 def main(times=20):
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs, and theirs, ignore
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it otherwise
     with tempfile.TemporaryDirectory() as folder:
         faults = Faults(folder, times)
         print(f"undisturbed: {faults.seconds:.0f} s, 9 trials", flush=True)
@@ -209,7 +212,7 @@ def main(times=20):
         faults.mounted("full disk", "8m", fill, lambda place: (place / "filler").unlink())
         faults.mounted("read-only folder", "8m", lambda p: remount(p, "ro"), lambda p: remount(p, "rw"))
         faults.once("generator that raises", "raise")
-        faults.once("loss that is no number", "nan")
+        faults.once("loss that is NaN", "nan")
         faults.once("out of memory", "memory")
         faults.once("clock that jumps", "clock")
         faults.kills("kill -9 of a worker", 2, lambda process: children(process.pid)[:1])

@@ -1,8 +1,8 @@
-"""Mutated files of every kind that synthkit reads: each loads or ends in a ValueError that names the file or folder.
+"""Mutated files of every kind that synthkit reads: each must load, or raise a ValueError that names the file or folder.
 
-`python -m tests.tools.fuzzing 10000` runs as many of every kind, within 4 GB of address space beyond what the libraries take
-and 20 seconds each, and prints what came of them; it fails at the first that ends otherwise.
-`python -m tests.tools.fuzzing 2000 7 dicom npz` takes seed 7 and two kinds.
+`python -m tests.tools.fuzzing 10000` tries 10,000 files of every kind, with 4 GB of memory beyond that of the imported
+libraries and 20 seconds per file, and prints how many loaded and how many were refused. It stops at the first file with
+any other outcome. `python -m tests.tools.fuzzing 2000 7 dicom npz` uses seed 7 and two kinds.
 """
 
 import collections
@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 import warnings
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,29 +30,29 @@ from synthkit.datasets import cbis_ddsm, dicom, folders, labels, medmnist, readi
 from synthkit.datasets.cbis_ddsm import files, phantom_archive, prepared
 from synthkit.study import results
 from tests.lossless_jpeg import encode
+from tests.tools.mutation import mutate
 
 SHIPPED = (
     *("MR_small.dcm", "MR_small_RLE.dcm", "MR_small_bigendian.dcm", "MR_small_expb.dcm", "CT_small.dcm"),
     *("MR_small_jp2klossless.dcm", "MR_small_jpeg_ls_lossless.dcm", "image_dfl.dcm", "MR_truncated.dcm"),
 )
-TAGS = (b"\x28\x00\x10\x00", b"\x28\x00\x11\x00", b"\x28\x00\x00\x01", b"\x28\x00\x01\x01", b"\xe0\x7f\x10\x00")
 
 
 @dataclasses.dataclass
 class Kind:
-    """Files to mutate and how to load one.
+    """Files to mutate, and how to load them.
 
     Args:
         files: list of (name below the kind's folder, bytes).
         load: callable `(path of the mutated file, the kind's folder)`.
-        named: what a message may name: "file", or "folder" where the file is one of several in it.
-        kept: bytes at the beginning that are mostly left alone.
+        named: what an error must name: "file", or "folder" if several files are loaded together.
+        unchanged: number of bytes at the beginning that are rarely mutated.
     """
 
     files: list
     load: Callable
     named: str = "file"
-    kept: int = 0
+    unchanged: int = 0
 
 
 def dicoms():
@@ -111,9 +110,9 @@ def npz():
     """Returns files of MedMNIST's format as bytes, compressed and not."""
     rng, contents = np.random.default_rng(0), []
     arrays = {}
-    for part in ("train", "val", "test"):
-        arrays[f"{part}_images"] = rng.integers(0, 256, (6, 8, 8), "uint8")
-        arrays[f"{part}_labels"] = (np.arange(6) % 2)[:, None].astype("uint8")
+    for key in ("train", "val", "test"):
+        arrays[f"{key}_images"] = rng.integers(0, 256, (6, 8, 8), "uint8")
+        arrays[f"{key}_labels"] = (np.arange(6) % 2)[:, None].astype("uint8")
     for save in (np.savez, np.savez_compressed):
         buffer = io.BytesIO()
         save(buffer, **arrays)
@@ -122,8 +121,8 @@ def npz():
 
 
 def load_npz(path, folder):
-    for part in medmnist.load(path):
-        assert part.images.nbytes < 10_000
+    for images in medmnist.load(path):
+        assert images.images.nbytes < 10_000
 
 
 def load_patients(path, folder):
@@ -147,7 +146,7 @@ def patients():
 
 
 def trial_files():
-    """Returns a study's folder's files: `study.json` and the trials of two arms."""
+    """Returns the files of a study's folder: `study.json` and the trials of two arms."""
     rng, files = np.random.default_rng(0), []
     settings = {"arms": {"real": {}, "dense_cvae": {}}, "class_names": ["malignant", "benign"], "positive": "malignant"}
     files.append(("study.json", json.dumps(settings).encode()))
@@ -172,18 +171,18 @@ def trial_files():
 
 
 def load_study(path, folder):
-    found = results.load(folder)
-    if found.seeds:
-        found.summary(draws=20)
+    study = results.load(folder)
+    if study.seeds:
+        study.summary(draws=20)
 
 
 def load_prepared(path, folder):
     splits = prepared.load(folder)
-    assert sum(part.images.sum(dtype=int) for part in splits) >= 0
+    assert sum(images.images.sum(dtype=int) for images in splits) >= 0
 
 
-def kept():
-    """Returns a Kind of what `generators.synthesizer(keep=…)` keeps: a generator's weights, in a file of Keras's."""
+def generator():
+    """Returns a Kind of the files that `generators.synthesizer(keep=…)` writes: weights of a generator, by Keras."""
     _environment.import_tensorflow()
     from synthkit.generators import adapter, medmnist_cvae
 
@@ -201,14 +200,14 @@ def kept():
 
 
 def kinds(folder):
-    """Makes the files below a folder. Returns a dict from a kind's name to a Kind."""
+    """Writes data sets below a folder. Returns a dict from a kind's name to a Kind."""
     archive = phantom_archive.write(folder / "archive", 24, 0, height=200)
     prepared.prepare(archive, folder / "ready", image_size=16, jobs=1)
     ready = [(file.name, file.read_bytes()) for file in sorted((folder / "ready").iterdir()) if file.name[0] != "."]
     tables = [(path.name, path.read_bytes()) for path in sorted((archive / "csv").iterdir())]
     listed = [(f"{i}.png", content) for i, content in enumerate(images())]
     return {
-        "dicom": Kind([(f"{i}.dcm", content) for i, content in enumerate(dicoms())], load_dicom, kept=200),
+        "dicom": Kind([(f"{i}.dcm", content) for i, content in enumerate(dicoms())], load_dicom, unchanged=200),
         "table": Kind(tables, lambda path, folder: cbis_ddsm.read_table(path)),
         "image": Kind(listed, load_image),
         "npz": Kind([(f"{i}.npz", content) for i, content in enumerate(npz())], load_npz),
@@ -216,63 +215,18 @@ def kinds(folder):
         "patients": Kind([("patients.csv", content) for content in patients()], load_patients),
         "prepared": Kind(ready, load_prepared, "folder"),
         "study": Kind(trial_files(), load_study, "folder"),
-        "generator": kept(),
+        "generator": generator(),
     }
 
 
-def mutate(content, rng, kept=0):
-    """Changes a few places of some bytes, mostly near the beginning, where headers are.
-
-    Of a zip file half of the times a member instead, so that its checksum is right and its contents are not.
-    """
-    if content[:2] == b"PK" and rng.random() < 0.5:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = {name: archive.read(name) for name in archive.namelist()}
-        name, buffer = rng.choice(list(members)), io.BytesIO()
-        members[name] = mutate(members[name], rng)
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, member in members.items():
-                archive.writestr(name, member)
-        return buffer.getvalue()
-    content = bytearray(content)
-    for _ in range(rng.integers(1, 4)):
-        reach = len(content) if rng.random() < 0.3 else min(len(content), kept + 1800)
-        place = int(rng.integers(min(kept, reach // 2), max(1, reach)))
-        size = int(rng.integers(1, 40))
-        kind = rng.integers(10)
-        if kind in (0, 7, 8, 9):
-            content[place : place + 1] = bytes([rng.integers(256)])
-        elif kind == 1:
-            content[place : place + 4] = rng.choice([b"\xff\xff\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\x7f"])
-        elif kind == 2:
-            del content[place : place + size]
-        elif kind == 3:
-            content[place:place] = rng.bytes(size)
-        elif kind == 4:
-            content[place:place] = content[place : place + size]
-        elif kind == 5 and rng.random() < 0.3:
-            del content[place:]
-        elif kind == 6 and TAGS[0] not in content:
-            digits = [i for i in range(len(content)) if chr(content[i]).isdigit()]
-            if digits:  # a number in a header, a table or a JSON text grows
-                at = int(rng.choice(digits))
-                content[at:at] = rng.choice([b"9", b"-", b"99999999", b"."])
-        else:
-            tag = content.find(rng.choice(TAGS))
-            if tag >= 0:
-                at = tag + 4 + int(rng.integers(8))
-                content[at : at + 2] = rng.choice([b"\xff\xff", b"\0\0", b"\1\0", rng.bytes(2)])
-    return bytes(content)
-
-
 def attempt(kind, path, folder):
-    """Returns "loaded" or "refused"; anything but a ValueError that names the file is let through."""
+    """Returns "loaded" or "refused"; raises every error that is not a ValueError that names the file or folder."""
     try:
         kind.load(path, folder)
     except ValueError as error:
         if str(path if kind.named == "file" else folder) in str(error):
             return "refused"
-        raise AssertionError(f"the message does not name the file: {error}") from error
+        raise AssertionError(f"the message does not name the file or folder: {error}") from error
     return "loaded"
 
 
@@ -283,27 +237,27 @@ def run(count, seed=0, names=()):
         for name, kind in kinds(Path(folder)).items():
             if names and name not in names:
                 continue
-            rng, home = np.random.default_rng(seed), Path(folder) / name
+            rng, root = np.random.default_rng(seed), Path(folder) / name
             for file, content in kind.files:
-                (home / file).parent.mkdir(parents=True, exist_ok=True)
-                (home / file).write_bytes(content)
+                (root / file).parent.mkdir(parents=True, exist_ok=True)
+                (root / file).write_bytes(content)
             for file, _ in kind.files:
-                if name != "dicom":  # some need decoders that may not be there
-                    assert attempt(kind, home / file, home) == "loaded"
+                if name != "dicom":  # some need decoders that may not be installed
+                    assert attempt(kind, root / file, root) == "loaded"
             for number in range(count):
                 file, original = kind.files[rng.integers(len(kind.files))]
-                content = mutate(original, rng, kind.kept)
-                (home / file).write_bytes(content)
-                began = time.perf_counter()
+                content = mutate(original, rng, kind.unchanged)
+                (root / file).write_bytes(content)
+                start = time.perf_counter()
                 signal.alarm(20)
                 try:
-                    outcomes[f"{name} {attempt(kind, home / file, home)}"] += 1
+                    outcomes[f"{name} {attempt(kind, root / file, root)}"] += 1
                 except BaseException:
                     sys.stderr.write(f"{name} {number} of seed {seed}, {file}: {content[:300]!r} … {len(content)}\n")
                     raise
                 signal.alarm(0)
-                longest = max(longest, time.perf_counter() - began)
-                (home / file).write_bytes(original)
+                longest = max(longest, time.perf_counter() - start)
+                (root / file).write_bytes(original)
     return outcomes, longest
 
 

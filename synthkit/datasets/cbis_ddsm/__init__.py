@@ -7,7 +7,7 @@
 - `phantom_archive`: a simulated collection in the archive's layouts.
 """
 
-from synthkit.datasets.cbis_ddsm.prepared import load, open_images, prepare
+from synthkit.datasets.cbis_ddsm.prepared import load, prepare
 from synthkit.datasets.cbis_ddsm.tables import (
     CLASS_NAMES,
     TABLES,
@@ -32,7 +32,6 @@ __all__ = [
     "leftovers",
     "load",
     "merge",
-    "open_images",
     "patient_split",
     "prepare",
     "read_table",

@@ -235,22 +235,6 @@ def _read(folder):
     return index, images
 
 
-def open_images(folder):
-    """Opens a prepared collection as one set, without reading its images into memory.
-
-    Args:
-        folder: `out` of `prepare`.
-
-    Returns:
-        ImageSet of classes malignant (0) and benign (1), backed by the memory map, in the order of `index.csv`.
-
-    Raises:
-        ValueError: if the folder is not a prepared collection, or not a finished one.
-    """
-    index, images = _read(folder)
-    return ImageSet(images, index["label"].to_numpy(), CLASS_NAMES, index["patient_id"], Path(folder).name)
-
-
 def load(folder):
     """Opens a prepared collection's training, validation and test set, without reading their images into memory.
 

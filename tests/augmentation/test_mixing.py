@@ -13,7 +13,7 @@ MAKERS = {"mixup": mixing.mixup, "cutmix": mixing.cutmix, "randaugment": mixing.
 
 
 def black_and_white(count=64, channels=1):
-    """Images of class 0 are black, of class 1 white, so that pixels tell what the label should be."""
+    """Images of class 0 are black and of class 1 white, so that pixels show the correct label."""
     labels = np.arange(count) % 2
     images = np.broadcast_to(255 * labels[:, None, None, None], (count, 20, 20, channels)).astype("uint8")
     return ImageSet(images, labels, ("black", "white"))
@@ -33,7 +33,7 @@ def batches(imageset, augment, number=4, threads=2, monkeypatch=None, seed=1):
 
 
 @pytest.mark.parametrize(("name", "tolerance"), [("mixup", 1e-5), ("cutmix", 0.1)])
-def test_labels_are_mixed_as_the_pixels_are(name, tolerance):
+def test_labels_are_mixed_like_pixels(name, tolerance):
     mixed = 0
     for images, labels in batches(black_and_white(), MAKERS[name](), 12):
         assert labels.sum(1) == pytest.approx(1)
@@ -51,7 +51,7 @@ def test_mixup_blends_and_cutmix_pastes():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_randaugment_changes_images_and_no_labels(channels):
+def test_randaugment_changes_images_but_not_labels(channels):
     imageset = textured(channels=channels)
     plain = batches(imageset, None)
     changed = batches(imageset, mixing.randaugment())
@@ -64,15 +64,15 @@ def test_randaugment_changes_images_and_no_labels(channels):
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_same_seed_same_images_whatever_the_parallelism(name, monkeypatch):
+def test_images_depend_on_the_seed_but_not_on_parallelism(name, monkeypatch):
     imageset, augment = textured(), MAKERS[name]()
-    first = batches(imageset, augment, 6, 1, monkeypatch)
-    again = batches(imageset, MAKERS[name](), 6, 3, monkeypatch)
+    first = batches(imageset, augment, 3, 1, monkeypatch)
+    again = batches(imageset, MAKERS[name](), 3, 3, monkeypatch)
     for (images, labels), (images_again, labels_again) in zip(first, again, strict=True):
         assert (images == images_again).all()
         assert (labels == labels_again).all()
-    assert any((a != b).any() for (a, _), (b, _) in zip(first, batches(imageset, augment, 6, seed=2), strict=True))
-    # Other draws for every batch: order apart, the second epoch's images are not the first's.
+    assert any((a != b).any() for (a, _), (b, _) in zip(first, batches(imageset, augment, 3, seed=2), strict=True))
+    # New random numbers for every batch: the second epoch has none of the first epoch's images.
     assert {image.tobytes() for image in first[0][0]}.isdisjoint(image.tobytes() for image in first[2][0])
 
 
@@ -89,7 +89,7 @@ def test_composes_with_an_augmenter():
 
 def test_integer_labels_cannot_be_mixed():
     for make in (mixing.mixup, mixing.cutmix):
-        with pytest.raises(ValueError, match="give to_dataset one_hot=True"):
+        with pytest.raises(ValueError, match="call to_dataset with one_hot=True"):
             to_dataset(textured(), shuffle_seed=0, augment=make())
 
 
@@ -97,14 +97,14 @@ def test_integer_labels_cannot_be_mixed():
     ("maker", "arguments"),
     [("mixup", {"alpha": 0}), ("randaugment", {"strength": 1.5}), ("randaugment", {"operations": 0})],
 )
-def test_wrong_arguments_are_named(maker, arguments):
+def test_invalid_arguments_are_named(maker, arguments):
     (name,) = arguments
     with pytest.raises(ValueError, match=f"{name} must .* Received: {name}="):
         MAKERS[maker](**arguments)
 
 
 class Counting(keras.layers.Layer):
-    """Counts how often Python runs its call: once when a network is built and once for every graph traced."""
+    """Counts the Python calls of a layer: one when a network is built, and one for every graph that is traced."""
 
     calls = 0
 
@@ -113,7 +113,7 @@ class Counting(keras.layers.Layer):
         return x
 
 
-def test_one_graph_trains_every_arm():
+def test_all_arms_are_trained_with_one_graph():
     def builder(image_shape, num_classes):
         inputs = keras.Input(image_shape)
         x = keras.layers.Flatten()(Counting()(inputs))
@@ -125,11 +125,11 @@ def test_one_graph_trains_every_arm():
     for augment in (None, Augmenter(), mixing.mixup(), mixing.cutmix()):
         assert np.isfinite(trainer.train(imageset, imageset, seed=0, augment=augment)["loss"]).all()
         counts.append(Counting.calls)
-    # Built, traced for training and for scoring; from then on only built, for its fresh weights.
+    # Built, traced for training and for scoring; after that only built, for new initial weights.
     assert counts == [3, 4, 5, 6]
 
 
-def test_loss_is_keras_own_and_linear_in_mixed_labels():
+def test_loss_is_that_of_keras_and_linear_in_mixed_labels():
     rng = np.random.default_rng(0)
     scores = rng.dirichlet(np.ones(3), 5).astype("float32")
     hard = rng.integers(0, 3, 5)

@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 
 from synthkit.datasets import cbis_ddsm
@@ -19,15 +20,15 @@ KINDS = {"full": "image_file_path", "crop": "cropped_image_file_path", "mask": "
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
     """Returns a function from a layout to a small simulated archive, written once."""
-    made = {}
+    archives = {}
 
-    def make(layout="descriptive"):
-        if layout not in made:
+    def write(layout="descriptive"):
+        if layout not in archives:
             folder = tmp_path_factory.mktemp(layout)
-            made[layout] = phantom_archive.write(folder, 10, seed=1, height=200, layout=layout)
-        return made[layout]
+            archives[layout] = phantom_archive.write(folder, 10, seed=1, height=200, layout=layout)
+        return archives[layout]
 
-    return make
+    return write
 
 
 @pytest.fixture
@@ -45,8 +46,8 @@ def test_real_tables_have_the_reported_numbers(tables):
         "calc_test": (326, 14),
     }
     train = tables["mass_train"]
-    shares = (100 * train["pathology"].value_counts(normalize=True)).round(1).to_dict()
-    assert shares == {"MALIGNANT": 48.3, "BENIGN": 43.8, "BENIGN_WITHOUT_CALLBACK": 7.9}
+    percentages = (100 * train["pathology"].value_counts(normalize=True)).round(1).to_dict()
+    assert percentages == {"MALIGNANT": 48.3, "BENIGN": 43.8, "BENIGN_WITHOUT_CALLBACK": 7.9}
     assert train["assessment"].value_counts().to_dict() == {0: 129, 1: 1, 2: 77, 3: 279, 4: 533, 5: 299}
     assert [tables[name]["mass_margins"].isna().sum() for name in ("mass_train", "mass_test")] == [43, 17]
     assert train["mass_shape"].isna().sum() == 4
@@ -58,7 +59,7 @@ def test_real_tables_have_the_reported_numbers(tables):
     assert list(tables["mass_test"].columns[:4]) == list(tables["calc_test"].columns[:4])
 
 
-def test_patients_that_the_kinds_tables_share(tables):
+def test_patients_in_training_and_test_tables(tables):
     shared = cbis_ddsm.shared_patients(tables)
     assert shared == {
         ("mass_train", "mass_test"): 0,
@@ -77,18 +78,18 @@ def test_splits_of_the_real_mass_tables(tables):
 
     train, test, validation = cbis_ddsm.study_split(mass)
     assert [len(train), len(test), len(validation)] == [1187, 341, 168]
-    held = set(train["patient_id"])
-    leak = cbis_ddsm.leaked(train, test)
-    assert leak == sum(patient in held for patient in test["patient_id"])
-    assert leak > 170  # more than half of the test images
+    patients = set(train["patient_id"])
+    leaked = cbis_ddsm.leaked(train, test)
+    assert leaked == sum(patient in patients for patient in test["patient_id"])
+    assert leaked > 170  # more than half of the test images
 
     train, test, validation = cbis_ddsm.patient_split(mass)
     for a, b in ((train, test), (train, validation), (test, validation)):
         assert cbis_ddsm.leaked(a, b) == 0
     assert sorted([*train.index, *test.index, *validation.index]) == list(range(1696))
     np.testing.assert_allclose([len(train), len(test), len(validation)], [1187.2, 339.2, 169.6], atol=3)
-    for part in (train, test, validation):
-        assert abs((part["label"] == 0).mean() - 784 / 1696) < 0.02
+    for rows in (train, test, validation):
+        assert abs((rows["label"] == 0).mean() - 784 / 1696) < 0.02
 
 
 def test_missing_descriptions(tables):
@@ -98,10 +99,9 @@ def test_missing_descriptions(tables):
     filled = cbis_ddsm.fill_missing(test, "bfill")
     rows = np.flatnonzero(test["mass_margins"].isna())
     for row in rows:
-        after = test["mass_margins"].iloc[row:].dropna().iloc[0]
-        assert filled["mass_margins"].iloc[row] == after
+        assert filled["mass_margins"].iloc[row] == test["mass_margins"].iloc[row:].dropna().iloc[0]
     other_patients = sum(test["patient_id"].iloc[row] != test["patient_id"].iloc[row + 1] for row in rows)
-    assert other_patients > 0  # why it is not the default
+    assert other_patients > 0  # the reason why it is not the default
     assert test["mass_margins"].isna().sum() == 17
     assert cbis_ddsm.fill_missing(tables["mass_train"])["mass_shape"].eq("unknown").sum() == 4
     assert cbis_ddsm.fill_missing(tables["mass_train"], "bfill")["mass_shape"].isna().sum() == 4
@@ -112,9 +112,9 @@ def test_missing_descriptions(tables):
 def test_the_two_real_crops(real_data, tmp_path):
     shutil.copytree(real_data("cbis_ddsm/csv"), tmp_path / "csv")
     shutil.copytree(real_data("cbis_ddsm/dicom_sample"), tmp_path / "dicom")
-    with pytest.warns(UserWarning, match="rows have no") as notes:
+    with pytest.warns(UserWarning, match="rows have no") as warnings:
         table, files = cbis_ddsm.index(tmp_path)
-    assert {str(note.message).split(": ")[1].split(",")[0] for note in notes} == {
+    assert {str(warning.message).split(": ")[1].split(",")[0] for warning in warnings} == {
         "3568 of 3568 rows have no full image",
         "3566 of 3568 rows have no crop image",
         "3568 of 3568 rows have no mask image",
@@ -128,11 +128,11 @@ def test_the_two_real_crops(real_data, tmp_path):
         assert (tmp_path / row.crop_file).exists()
 
 
-MARKS = (b"C" * 40, b"7.7" + b"7" * 61, b"8.8" + b"8" * 61)  # places of case, study and series in the templates
+MARKS = (b"C" * 40, b"7.7" + b"7" * 61, b"8.8" + b"8" * 61)  # to be replaced by case, study and series
 
 
 def encoded(kind, pixels):
-    """Returns a DICOM file's bytes with marks where its identifiers belong."""
+    """Returns the bytes of a DICOM file with `MARKS` for its identifiers."""
     case, study, series = (mark.decode() for mark in MARKS)
     buffer = io.BytesIO()
     ds = phantom_archive.header(case, study, series, 1, phantom_archive.DESCRIPTIONS[kind], pixels)
@@ -140,8 +140,12 @@ def encoded(kind, pixels):
     return buffer.getvalue()
 
 
-def plant(root, tables, layout):
-    """Writes small files for every row of the real tables: each kind's encoded once, its identifiers patched in."""
+def write_files(root, tables, layout):
+    """Writes small files for every row of the tables; each kind is encoded once and then gets its identifiers.
+
+    Returns:
+        dict from (case, kind) to the path of the file that belongs to it.
+    """
     rng = np.random.default_rng(0)
     full = rng.integers(0, 65536, (24, 16), dtype="uint16")
     mask = np.zeros((24, 16), "uint8")
@@ -162,7 +166,7 @@ def plant(root, tables, layout):
                 inner = f"{study}/{series}"
                 if layout == "descriptive":
                     inner = f"08-29-2017-DDSM-{study[-5:]}/1.000000-{words}-{series[-5:]}"
-                # The folders hold crop and mask side by side, and not under the tables' names.
+                # Crop and mask are in the same folder, with other names than in the tables.
                 path = root / "CBIS-DDSM" / case / inner / f"1-{'12'['mask' in kind]}.dcm"
             expected[row.case, kind] = path.relative_to(root).as_posix()
             if (case, kind) in done:
@@ -180,10 +184,9 @@ def plant(root, tables, layout):
             else:
                 content = templates[kind]
                 for mark, value in zip(MARKS, (case, study, series), strict=True):
-                    # Shorter values are padded as the standard pads to even length (PS3.5, 6.2).
-                    content = content.replace(
-                        mark, value.encode().ljust(len(mark), b" " if mark == MARKS[0] else b"\0")
-                    )
+                    # Shorter values are padded as in the standard, which pads to even length (PS3.5, 6.2).
+                    padded = value.encode().ljust(len(mark), b" " if mark == MARKS[0] else b"\0")
+                    content = content.replace(mark, padded)
                 path.write_bytes(content)
     if layout == "jpeg":
         names = ["image_path", "PatientID", "SeriesDescription"]
@@ -192,21 +195,29 @@ def plant(root, tables, layout):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_row_of_the_real_tables_joins(real_data, tables, tmp_path, layout):
-    shutil.copytree(real_data("cbis_ddsm/csv"), tmp_path / "csv")
+@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.slow), 12])
+def test_rows_of_the_real_tables_are_joined_to_files(real_data, tables, tmp_path, layout, every):
+    """With the rows of every twelfth patient, or of all."""
+    (tmp_path / "csv").mkdir()
+    patients = sorted(set(pd.concat([table["patient_id"] for table in tables.values()])))[::every]
+    for name, file in cbis_ddsm.TABLES.items():
+        table = pd.read_csv(real_data(f"cbis_ddsm/csv/{file}"), dtype=str)
+        table[table["patient_id"].isin(patients)].to_csv(tmp_path / "csv" / file, index=False)
+        tables[name] = tables[name][tables[name]["patient_id"].isin(patients)]
     merged = cbis_ddsm.merge(tables)
-    expected = plant(tmp_path, merged, layout)
-    table, files = cbis_ddsm.index(tmp_path)  # a warning, that is, a file or row left over, would fail
-    assert len(table) == 3568
+    assert len(merged) == 3568 if every == 1 else len(merged) > 200
+    expected = write_files(tmp_path, merged, layout)
+    table, files = cbis_ddsm.index(tmp_path)  # would warn of files or rows that are not joined
+    assert len(table) == len(merged)
     assert (files["problem"] == "").all()
-    assert len(files) == merged["mammogram"].nunique() + 2 * 3568
+    assert len(files) == merged["mammogram"].nunique() + 2 * len(merged)
     for kind in KINDS:
-        found = dict(zip(table["case"], table[f"{kind}_file"], strict=True))
-        assert found == {case: path for (case, k), path in expected.items() if k == kind}
+        file_of = dict(zip(table["case"], table[f"{kind}_file"], strict=True))
+        assert file_of == {case: path for (case, k), path in expected.items() if k == kind}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_simulated_archives_join(archive, layout):
+def test_simulated_archives_are_joined(archive, layout):
     root = archive(layout)
     table, files = cbis_ddsm.index(root)
     assert (files["kind"] == files["description"].map(DESCRIPTIONS)).all()
@@ -214,42 +225,41 @@ def test_simulated_archives_join(archive, layout):
         for path in (row.full_file, row.crop_file, row.mask_file):
             assert (root / path).exists()
     if layout == "descriptive":
-        # The folders call the crops' files masks, and the tables' paths exist in no layout.
+        # Folders of crops are named after masks, and the tables' paths do not exist in any layout.
         assert files.loc[files["kind"] == "crop", "file"].str.contains("ROI mask images").any()
         assert not any((root / "CBIS-DDSM" / path).exists() for path in table["roi_mask_file_path"])
 
 
-def move(archive, tmp_path):
+@pytest.fixture
+def copy(archive, tmp_path):
+    """Returns a copy of the archive that a test may change."""
     return Path(shutil.copytree(archive(), tmp_path / "copy"))
 
 
-def test_files_are_known_wherever_they_lie(archive, tmp_path):
-    """By their headers alone: all in one folder, under names that say nothing."""
-    root = move(archive, tmp_path)
-    before, _ = cbis_ddsm.index(root)
-    new = {}
-    for number, path in enumerate(sorted(root.rglob("*.dcm"))):
-        new[path.relative_to(root).as_posix()] = f"{number}.dcm"
-        path.rename(root / f"{number}.dcm")
-    after, _ = cbis_ddsm.index(root)
+def test_files_are_joined_by_their_headers_alone(copy):
+    """All files are in one folder, and their names are numbers."""
+    before, _ = cbis_ddsm.index(copy)
+    new_paths = {}
+    for number, path in enumerate(sorted(copy.rglob("*.dcm"))):
+        new_paths[path.relative_to(copy).as_posix()] = f"{number}.dcm"
+        path.rename(copy / f"{number}.dcm")
+    after, _ = cbis_ddsm.index(copy)
     for kind in KINDS:
-        assert after[f"{kind}_file"].tolist() == before[f"{kind}_file"].map(new).tolist()
+        assert after[f"{kind}_file"].tolist() == before[f"{kind}_file"].map(new_paths).tolist()
 
 
 @pytest.mark.parametrize("layout", ["identifiers", "descriptive"])
-def test_files_without_a_patient_id_are_known_by_series_or_folder(archive, tmp_path, layout):
-    import pydicom
-
+def test_files_without_a_patient_id_are_joined_by_series_or_folder(archive, tmp_path, layout):
     root = Path(shutil.copytree(archive(layout), tmp_path / "copy"))
     before, _ = cbis_ddsm.index(root)
     for path in root.rglob("*.dcm"):
         ds = pydicom.dcmread(path)
         ds.PatientID = ds.PatientName = "anonymous"
         if layout == "descriptive":
-            ds.SeriesInstanceUID = "1.2.3"  # only the folder is left
+            ds.SeriesInstanceUID = "1.2.3"  # only the folder identifies it
         ds.save_as(path)
     if layout == "identifiers":
-        for folder in list((root / "CBIS-DDSM").iterdir()):  # only the series is left
+        for folder in list((root / "CBIS-DDSM").iterdir()):  # only the series identifies it
             folder.rename(folder.with_name(f"x{hash(folder.name)}"))
     after, _ = cbis_ddsm.index(root)
     for kind in KINDS:
@@ -257,18 +267,15 @@ def test_files_without_a_patient_id_are_known_by_series_or_folder(archive, tmp_p
         assert names[0] == names[1]
 
 
-def test_content_wins_over_the_description(archive, tmp_path):
-    import pydicom
-
-    root = move(archive, tmp_path)
-    before, _ = cbis_ddsm.index(root)
-    for path in root.rglob("*.dcm"):
+def test_pixels_matter_more_than_the_description(copy):
+    before, _ = cbis_ddsm.index(copy)
+    for path in copy.rglob("*.dcm"):
         ds = pydicom.dcmread(path)
         ds.SeriesDescription = {"cropped images": "ROI mask images", "ROI mask images": "cropped images"}.get(
             ds.SeriesDescription, ds.SeriesDescription
         )
         ds.save_as(path)
-    after, _ = cbis_ddsm.index(root)
+    after, _ = cbis_ddsm.index(copy)
     pd.testing.assert_frame_equal(before, after)
 
 
@@ -281,28 +288,27 @@ def test_a_crop_of_two_grey_levels_is_a_crop_unless_it_is_as_large_as_the_mammog
     assert kind(5, "cropped images") == "crop"
     assert kind(5, "ROI mask images") == "mask"
     assert kind(5, "") == "mask"
-    # Of two files of a case, the one with many grey levels is the crop, whatever the other is called.
+    # If another file of the case has many grey levels, that one is the crop.
     assert kind(5, "cropped images", many_levels={"M_1"}) == "mask"
 
 
-def test_what_is_left_over_is_counted_and_named(archive, tmp_path):
-    root = move(archive, tmp_path)
-    table, _ = cbis_ddsm.index(root)
-    gone, twice, broken = table["crop_file"].iloc[[0, 1, 2]]
-    (root / gone).unlink()
-    shutil.copy(root / twice, root / "zzz.dcm")
-    (root / broken).write_bytes(b"nothing")
-    (root / "scan.dcm").write_bytes(b"nothing")
-    with pytest.warns(UserWarning, match="belong to no row|rows have no") as notes:
-        table, files = cbis_ddsm.index(root)
-    notes = [str(note.message) for note in notes]
+def test_rows_and_files_that_are_not_joined_are_counted_and_named(copy):
+    table, _ = cbis_ddsm.index(copy)
+    missing, copied, damaged = table["crop_file"].iloc[[0, 1, 2]]
+    (copy / missing).unlink()
+    shutil.copy(copy / copied, copy / "zzz.dcm")
+    (copy / damaged).write_bytes(b"nothing")
+    (copy / "scan.dcm").write_bytes(b"nothing")
+    with pytest.warns(UserWarning, match="belong to no row|rows have no") as warnings:
+        table, files = cbis_ddsm.index(copy)
+    messages = [str(warning.message) for warning in warnings]
     first = table["case"].iloc[0]
-    assert any(f"2 of {len(table)} rows have no crop image, for example {first}" in note for note in notes)
-    assert any(f"3 of {len(files)} files belong to no row" in note for note in notes)
+    assert any(f"2 of {len(table)} rows have no crop image, for example {first}" in message for message in messages)
+    assert any(f"3 of {len(files)} files belong to no row" in message for message in messages)
     problems = files[files["problem"] != ""].set_index("file")["problem"]
-    assert set(problems.index) == {"zzz.dcm", broken, "scan.dcm"}
-    assert "already" in problems["zzz.dcm"]
-    assert "does not begin with the prefix of a DICOM file" in problems[broken]
+    assert set(problems.index) == {"zzz.dcm", damaged, "scan.dcm"}
+    assert "is already the crop image" in problems["zzz.dcm"]
+    assert "does not begin with the prefix of a DICOM file" in problems[damaged]
 
 
 def test_table_errors(tmp_path, archive):

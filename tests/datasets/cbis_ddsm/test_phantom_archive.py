@@ -11,26 +11,26 @@ from synthkit.datasets.cbis_ddsm import phantom_archive, phantom_mammogram
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
-    return phantom_archive.write(tmp_path_factory.mktemp("archive"), 20, seed=0, height=240)
+    return phantom_archive.write(tmp_path_factory.mktemp("archive"), 12, seed=0, height=240)
 
 
-def test_tables_have_the_real_tables_columns(archive, real_data):
+def test_tables_have_the_columns_of_the_real_tables(archive, real_data):
     for name in cbis_ddsm.TABLES.values():
         real = pd.read_csv(next(real_data("cbis_ddsm/csv").rglob(name)))
-        ours = pd.read_csv(archive / "csv" / name)
-        assert list(ours.columns) == list(real.columns)
-        assert set(ours["pathology"]) <= set(real["pathology"])
+        simulated = pd.read_csv(archive / "csv" / name)
+        assert list(simulated.columns) == list(real.columns)
+        assert set(simulated["pathology"]) <= set(real["pathology"])
         for column in ("image file path", "cropped image file path", "ROI mask file path"):
-            assert ours[column].str.contains("\n").all() == real[column].str.contains("\n").all()
-            assert (ours[column].str.count("/") == 3).all()
+            assert simulated[column].str.contains("\n").all() == real[column].str.contains("\n").all()
+            assert (simulated[column].str.count("/") == 3).all()
             assert (
-                ours[column].str.split("/").str[0].str.count("_")
+                simulated[column].str.split("/").str[0].str.count("_")
                 == real[column].str.split("/").str[0].str.count("_")[0]
             ).all()
 
 
-def test_quirks_are_there(archive):
-    mass = pd.concat([pd.read_csv(archive / "csv" / cbis_ddsm.TABLES[f"mass_{part}"]) for part in ("train", "test")])
+def test_quirks(archive):
+    mass = pd.concat([pd.read_csv(archive / "csv" / cbis_ddsm.TABLES[f"mass_{split}"]) for split in ("train", "test")])
     assert mass["mass margins"].isna().any()
     assert (mass["abnormality id"] > 1).any()
     shared = cbis_ddsm.shared_patients(cbis_ddsm.read_tables(archive))
@@ -42,21 +42,21 @@ def test_quirks_are_there(archive):
     crops = [ds.SeriesDescription == "cropped images" for ds in files]
     assert any(crop and "ROI mask images" in name for crop, name in zip(crops, names, strict=True))
     first = pd.read_csv(archive / "csv" / cbis_ddsm.TABLES["mass_train"])["cropped image file path"]
-    # The table says the crop is file 0 of its series; of some series it is the second file.
+    # In the table, every crop is the first file of its series; in some series it is the second.
     numbers = {ds.PatientID: ds.InstanceNumber for ds, crop in zip(files, crops, strict=True) if crop}
     assert first.str.endswith("/000000.dcm").all()
     assert {numbers[path.split("/")[0]] for path in first} == {1, 2}
 
 
-def test_headers_have_the_real_headers_attributes(archive, real_data):
+def test_headers_have_the_attributes_of_the_real_headers(archive, real_data):
     real = pydicom.dcmread(next(real_data("cbis_ddsm/dicom_sample").rglob("*.dcm")))
     path = next(
         path for path in archive.rglob("*.dcm") if dicom.read_header(path).SeriesDescription == "cropped images"
     )
-    ours = pydicom.dcmread(path)
+    simulated = pydicom.dcmread(path)
     public = {element.keyword for element in real if not element.tag.is_private}
-    assert {element.keyword for element in ours} == public
-    assert ours.file_meta.TransferSyntaxUID == real.file_meta.TransferSyntaxUID
+    assert {element.keyword for element in simulated} == public
+    assert simulated.file_meta.TransferSyntaxUID == real.file_meta.TransferSyntaxUID
     for name in (
         "BitsAllocated",
         "BitsStored",
@@ -66,7 +66,7 @@ def test_headers_have_the_real_headers_attributes(archive, real_data):
         "SOPClassUID",
         "StudyDate",
     ):
-        assert ours[name].value == real[name].value, name
+        assert simulated[name].value == real[name].value, name
 
 
 def test_crops_and_masks_belong_to_their_mammograms(archive):
@@ -82,7 +82,7 @@ def test_crops_and_masks_belong_to_their_mammograms(archive):
         assert (inside > 0).sum() == (mask > 0).sum()
 
 
-def test_same_seed_same_bytes(tmp_path):
+def test_the_seed_determines_every_byte(tmp_path):
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
         phantom_archive.write(tmp_path / name, 2, seed, height=200)
     trees = [
@@ -92,7 +92,7 @@ def test_same_seed_same_bytes(tmp_path):
     assert trees[0] != trees[2]
 
 
-def test_the_score_alone_tells_the_classes_apart():
+def test_the_auc_of_the_score():
     rows = phantom_archive._cases(3000, 0, best_auc=0.85)
     auc = roc_auc_score(rows["pathology"] == "MALIGNANT", rows["malignancy"])
     assert abs(auc - 0.85) < 0.02
@@ -100,7 +100,7 @@ def test_the_score_alone_tells_the_classes_apart():
 
 
 @pytest.mark.parametrize("view", ["CC", "MLO"])
-def test_mammograms_show_what_they_should(view):
+def test_mammograms(view):
     films = {}
     for density in (1, 4):
         image, masks, boxes = phantom_mammogram.draw(

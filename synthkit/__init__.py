@@ -27,15 +27,18 @@ What there is, in the order in which data flow:
 - `study`: arms, trials, results.
 - `statistics`: metrics, intervals, verdicts, and studies whose truth is known.
 - `fidelity`: how real synthetic images look, and whether they are copies.
+- `generate`, `card`: a folder of synthetic images, and the card that describes it.
 - `plots`, `report`: figures and the report page.
 - `catalogue`: what the names on the command line stand for; `register` adds a generator of your own.
 - `tuning`, `explain`, `calibration`: hyperparameters, Grad-CAM, probabilities.
 - `claims`: the published studies, re-read with intervals and tests.
 
-Submodules load on first use; `import synthkit` does not load TensorFlow.
+`load(source)` is `datasets.load`. Submodules load on first use; `import synthkit` does not load TensorFlow.
 """
 
 import importlib
+
+from synthkit import _quiet
 
 __version__ = "0.1.0"
 
@@ -54,6 +57,8 @@ __all__ = [
     "study",
     "statistics",
     "fidelity",
+    "generate",
+    "card",
     "plots",
     "report",
     "catalogue",
@@ -62,7 +67,36 @@ __all__ = [
     "calibration",
     "claims",
     "check",
+    "load",
 ]
+
+_quiet.hush()
+
+
+def load(source, image_size=None, **options):
+    """Loads a data set, split into a training, a validation and a test set: `datasets.load`, which says more.
+
+    Example:
+
+    >>> import synthkit
+    >>> synthkit.load("phantom", 20, train=30).train
+    ImageSet(30 images of 20×20×1, 14 patients, malignant 15, benign 15)
+
+    Args:
+        source: what `--data` takes: "phantom", the name of a MedMNIST set, an npz file, a folder of class folders, or a
+            folder that `prepare` wrote.
+        image_size: pixels a side.
+        options: further arguments of `datasets.load`.
+
+    Returns:
+        Splits.
+
+    Raises:
+        ValueError: if there is no such source, or it cannot be used; names the file.
+    """
+    from synthkit import datasets
+
+    return datasets.load(source, image_size, **options)
 
 
 def check():

@@ -64,6 +64,32 @@ def make_folder(folder, what):
         raise OSError(f"{folder} cannot be written ({error.strerror}); choose another folder for {what}") from error
 
 
+@contextlib.contextmanager
+def used_folder(folder, what):
+    """Makes a folder as `make_folder` does, for as long as the block lasts; if that fails, none stays that is empty.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    folder = Path(folder)
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    make_folder(folder, what)
+    try:
+        yield folder
+    except BaseException:
+        for path in new:
+            _remove_empty(path)
+        raise
+
+
+def _remove_empty(folder):
+    """Removes a folder that holds nothing, or only the file of a lock that was let go of."""
+    with contextlib.suppress(OSError):
+        if all(path.name == ".lock" for path in folder.iterdir()):
+            (folder / ".lock").unlink(missing_ok=True)
+            folder.rmdir()
+
+
 def write_json(path, content):
     """Writes JSON to a file that is complete or absent."""
     with replacing(path) as part:

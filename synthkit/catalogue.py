@@ -18,6 +18,8 @@ import re
 import typing
 import warnings
 
+from synthkit import _arm_names
+
 
 class Generator(typing.NamedTuple):
     """A generator: `builder(image_shape, num_classes)` returns it, compiled.
@@ -148,6 +150,7 @@ ENDINGS = {  # after a generator's name, any of them in this order; after a cont
     "first": "train on synthetic images only for the first half of the steps, then on real images only",
     "augmented": "synthetic and real images, transformed as in the arm augmentation",
 }
+FOLDER = {"folder:PATH": "images made elsewhere, in a folder for each class; may have the endings of a generator"}
 DEFAULT_ARMS = ("real", "augmentation", "oversample", "shuffled", "dense_cvae", "oracle")
 RENAMED = {"cvae": "dense_cvae", "cgan": "dense_cgan"}  # old names, accepted until version 0.2
 
@@ -190,23 +193,25 @@ def build(row):
     return getattr(importlib.import_module(f"synthkit.{module}"), name)
 
 
-def arms(names, *, epochs=None, ratio=5.0, steps=300, learning_rate=2e-3, keep=None, progress=False):
+def arms(names, *, epochs=None, ratio=5.0, steps=300, learning_rate=2e-3, keep=None, progress=False, keep_aspect=False):
     """Makes arms of a study by name.
 
     Args:
-        names: names of arms (`texts`); those of generators and controls may be followed by `ENDINGS`, as in
+        names: names of arms (`texts`), or "folder:PATH" for images made elsewhere, which is called "folder" and the
+            folder's own name; generators, folders and controls may be followed by `ENDINGS`, as in
             "dense_cvae filtered augmented".
         epochs: dict from the names of generators to epochs, where they differ from `GENERATORS`.
         ratio: ratio of synthetic to real images.
         steps, learning_rate: of the classifier that filters images. It is trained with and without augmentation; the
             network with the better AUC on a quarter of the real training images, held back from both, is used.
         keep, progress: as in `generators.synthesizer`.
+        keep_aspect: whether to pad images of folders that are not square instead of stretching them.
 
     Returns:
         list of study.Arm.
 
     Raises:
-        ValueError: for an unknown name.
+        ValueError: for an unknown name, or a folder that does not exist.
     """
     from synthkit import augmentation, classifiers, fidelity, selection, study, training
     from synthkit.datasets import phantom
@@ -222,23 +227,24 @@ def arms(names, *, epochs=None, ratio=5.0, steps=300, learning_rate=2e-3, keep=N
 
     @functools.cache  # arms of the same generator share its synthesizer, and with it the fit
     def source(name):
-        generator, *filtered = name.split()
-        if filtered:
-            return selection.filtered(source(generator), *rules)
-        if generator in GENERATORS:
-            row, options = GENERATORS[generator], {"keep": keep, "progress": progress}
-            return synthesizer(build(row), epochs=epochs[generator], batch_size=row.batch_size, **options)
-        if generator == "shuffled":
+        if name.endswith(" filtered"):
+            return selection.filtered(source(name.removesuffix(" filtered")), *rules)
+        if name.startswith("folder:"):
+            return study.from_folder(name.removeprefix("folder:"), keep_aspect=keep_aspect)
+        if name in GENERATORS:
+            row, options = GENERATORS[name], {"keep": keep, "progress": progress}
+            return synthesizer(build(row), epochs=epochs[name], batch_size=row.batch_size, **options)
+        if name == "shuffled":
             return study.shuffled(source("dense_cvae"))
-        return study.oversample if generator == "oversample" else phantom.oracle()
+        return study.oversample if name == "oversample" else phantom.oracle()
 
     def arm(name):
-        match = _match(name)
+        match = _arm_names.parse(name, GENERATORS)
         images, number, first, augmented = match.groups() if match else (None, None, None, None)
         augment = AUGMENTATIONS.get("augmentation" if augmented else name)
         generator = "dense_cvae" if images == "shuffled" else images and images.split()[0]
         return study.Arm(
-            name,
+            _arm_names.display_name(name),
             images and source(images),
             ratio=float(number or ratio) if images else 0.0,
             augment=augment and build(augment)(),
@@ -261,18 +267,13 @@ def current(name):
 def check(names):
     """Raises ValueError for a name that is not the name of an arm."""
     for name in names:
-        if name not in texts() and not _match(name):
+        if name not in texts() and not _arm_names.parse(name, GENERATORS):
+            guess = _arm_names.guess(name, texts(), GENERATORS)
+            hint = f" (did you mean {guess!r}?)" if guess else ""
             raise ValueError(
-                f"there is no arm {name!r}; expected one of {', '.join(texts())}. The name of a generator may be "
-                f"followed by {', '.join(ENDINGS)}, in this order"
+                f"there is no arm {name!r}{hint}; expected one of {', '.join(texts())}, or folder:PATH. The name of a "
+                f"generator may be followed by {', '.join(ENDINGS)}, in this order"
             )
-
-
-def _match(name):
-    """Matches a name of an arm with synthetic images: whose, their ratio to real ones, first, augmented; else None."""
-    number = r"(?=.*[1-9])\d+(?:\.\d+)?"
-    images = rf"(?:{'|'.join(GENERATORS)})(?: filtered)?|oversample|shuffled|oracle"
-    return re.fullmatch(rf"({images})(?: x({number}))?( first)?( augmented)?", name)
 
 
 def recipe(name, images):

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import warnings
+from pathlib import Path
 
 import numpy as np
 
@@ -103,6 +104,27 @@ class ImageSet:
             digest.update(np.ascontiguousarray(self.images[start : start + 1024]))
         digest.update(self.labels.tobytes() + "\n".join(self.patients).encode())
         return digest.hexdigest()[:16]
+
+    def save(self, folder):
+        """Writes the images as PNG files in class folders, `CLASS/CLASS_00001.png`, and `labels.csv` beside them.
+
+        `synthkit.load(folder, image_size, labels=f"{folder}/labels.csv")` reads them back with their patients and
+        splits them anew. Save the sets of a Splits in `train`, `validation` and `test` of one folder to keep the split.
+
+        Args:
+            folder: new or empty.
+
+        Raises:
+            ValueError: if the folder holds something, images have neither 1 nor 3 channels, or a class cannot be the
+                name of a folder.
+            OSError: if a file cannot be written.
+        """
+        from synthkit import _class_folders
+
+        folder = Path(folder)
+        if folder.exists() and any(folder.iterdir()):
+            raise ValueError(f"{folder} is not empty; save to a new folder, so that images of two sets do not mix")
+        _class_folders.write(folder, self.images, self.labels, self.class_names, {"patient": self.patients})
 
 
 @dataclasses.dataclass(frozen=True)

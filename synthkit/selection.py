@@ -51,6 +51,8 @@ def filtered(synthesizer, *rules, most=8):
             chosen[labels == label] = rows[synthetic.labels[rows] == label][: requested[label]]
         return synthetic[chosen]
 
+    if hasattr(synthesizer, "check"):
+        synthesize.check = synthesizer.check
     return synthesize
 
 

@@ -157,9 +157,9 @@ def load(out):
         out: folder of `search`.
 
     Returns:
-        pandas.DataFrame with a row for every trial, in order: trial, status ("COMPLETED", or "FAILED" if the loss became
-        NaN or infinite), val_auc (the best of its checks), best_step, seconds, layers, filters_1 and so on (NaN for
-        layers that the network does not have), dense_units, dropout, learning_rate.
+        pandas.DataFrame with a row for every trial, in order: trial, status ("COMPLETED", or "FAILED" if the loss
+        became NaN or infinite), val_auc (the best of its checks), best_step, seconds, layers, filters_1 and so on (NaN
+        for layers that the network does not have), dense_units, dropout, learning_rate.
 
     Raises:
         FileNotFoundError: if there is no finished trial.

@@ -1,6 +1,10 @@
+import re
+import warnings
+
 import numpy as np
 import pytest
 
+import synthkit
 from synthkit.imageset import ImageSet, Splits, concatenate, duplicates, resize, resize_image, without_copies
 from tests.conftest import make_imageset
 
@@ -134,3 +138,62 @@ def test_resize_keeps_the_aspect_ratio_by_padding():
     assert resize_image(np.zeros((40, 20, 3), "uint8"), 10, keep_aspect=True).shape == (10, 10, 3)
     with pytest.raises(ValueError, match="image_size=0"):
         resize_image(image, 0)
+
+
+class TestSave:
+    @pytest.mark.parametrize("channels", [1, 3])
+    def test_comes_back_equal(self, tmp_path, channels):
+        images = np.random.default_rng(0).integers(0, 256, (60, 16, 16, channels)).astype("uint8")
+        patients = [f"P{i // 2}" for i in range(60)]
+        saved = ImageSet(images, np.arange(60) // 2 % 2, ("normal, benign", "malignant"), patients)
+        saved.save(tmp_path / "saved")
+        splits = synthkit.load(tmp_path / "saved", 16, labels=tmp_path / "saved" / "labels.csv")
+        names = splits.train.class_names
+        assert set(names) == set(saved.class_names)
+        read = {
+            image.tobytes(): (names[label], patient)
+            for part in splits
+            for image, label, patient in zip(part.images, part.labels, part.patients, strict=True)
+        }
+        assert read == {
+            image.tobytes(): (saved.class_names[label], patient)
+            for image, label, patient in zip(saved.images, saved.labels, saved.patients, strict=True)
+        }
+
+    def test_sets_keep_their_split(self, splits, tmp_path):
+        for name, part in zip(("train", "validation", "test"), splits, strict=True):
+            part.save(tmp_path / name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            read = synthkit.load(tmp_path, 20)
+        for part, again in zip(splits, read, strict=True):
+            order, again_order = np.argsort(part.labels, kind="stable"), np.argsort(again.labels, kind="stable")
+            np.testing.assert_array_equal(part.images[order], again.images[again_order])
+
+    def test_folder_that_holds_something(self, tmp_path):
+        numbered(4).save(tmp_path / "saved")
+        assert (tmp_path / "saved" / "labels.csv").read_text().splitlines()[1] == "a/a_00001.png,a,numbered-0"
+        with pytest.raises(ValueError, match="saved is not empty; save to a new folder"):
+            numbered(4).save(tmp_path / "saved")
+
+    @pytest.mark.parametrize(
+        ("names", "message"),
+        [
+            (("a/b", "c"), "a class folder cannot be called 'a/b': rename the class"),
+            (("..", "c"), "a class folder cannot be called '..'"),
+            (("a", "A"), "classes must differ in more than the case of letters. Received: a, A"),
+        ],
+    )
+    def test_classes_that_make_no_folder(self, tmp_path, names, message):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            ImageSet(np.zeros((2, 8, 8, 1), "uint8"), [0, 1], names).save(tmp_path / "saved")
+        assert not (tmp_path / "saved").exists()
+        with pytest.raises(ValueError, match="images of 2 channels"):
+            ImageSet(np.zeros((2, 8, 8, 2), "uint8"), [0, 1], ("a", "b")).save(tmp_path / "saved")
+
+    def test_no_cell_is_a_formula(self, tmp_path):
+        numbered(2, patients=["=1+1", "P2"]).save(tmp_path / "saved")
+        assert (tmp_path / "saved" / "labels.csv").read_text().splitlines()[1:] == [
+            "a/a_00001.png,a,'=1+1",
+            "b/b_00001.png,b,P2",
+        ]

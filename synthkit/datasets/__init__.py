@@ -7,6 +7,7 @@
 - `reading`, `dicom`: readers of image files.
 """
 
+import difflib
 from pathlib import Path
 
 from synthkit.imageset import Splits, resize
@@ -33,6 +34,8 @@ def load(source, image_size=None, *, train=1000, progress=False, **options):
 
     source, path = str(source), Path(source)
     prepared = (path / "prepare.json").exists()
+    if source != "phantom" and not path.is_dir() and not _is_medmnist(source) and path.suffix.lower() != ".npz":
+        raise ValueError(f"--data: {source} {_what_it_is(path)}")
     options = {name: value for name, value in options.items() if value not in (None, False)}
     if options and (prepared or not path.is_dir()):
         raise ValueError(f"--{next(iter(options)).replace('_', '-')} is for folders of images. Received: {source}")
@@ -40,11 +43,6 @@ def load(source, image_size=None, *, train=1000, progress=False, **options):
         return phantom.load(image_size or 28, train=train)
     if path.is_dir() and not prepared:
         return folders.load(path, image_size or 28, progress=progress, **options)
-    if not prepared and not _is_medmnist(source) and path.suffix != ".npz":
-        raise ValueError(
-            f"{source} is neither a file, a folder nor the name of a data set; expected phantom, an npz file, a folder "
-            f"of class folders, or one of {', '.join(medmnist.INFO)}"
-        )
     splits = cbis_ddsm.load(path) if prepared else medmnist.load(source)
     return Splits(*(resize(imageset, image_size) for imageset in splits)) if image_size else splits
 
@@ -54,6 +52,25 @@ def _is_medmnist(source):
 
     known = medmnist.set_name(source)
     return known is not None and (known[0] in medmnist.INFO or known[0].endswith("3d"))
+
+
+def _what_it_is(path):
+    """Returns a description of a path that is not a data set, and what to give instead."""
+    from synthkit.datasets import medmnist, reading
+
+    expected = "phantom, an npz file, a folder of class folders, or one of " + ", ".join(medmnist.INFO)
+    if not path.exists():
+        close = difflib.get_close_matches(str(path).lower(), ["phantom", *medmnist.INFO], 1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        return f"is neither a file, a folder nor the name of a data set{hint}; expected {expected}"
+    name = path.name.lower()
+    if name.endswith((".csv", ".tsv", ".xls", ".xlsx")):
+        return f"is a table: give the folder of its images with --data, and the table with --labels {path}"
+    if name.endswith((".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")):
+        return "is an archive: unpack it, and give the folder that holds a folder of images for each class"
+    if name.endswith(reading.SUFFIXES):
+        return "is one image: give the folder that holds a folder of images for each class"
+    return f"is a file of another kind; expected {expected}"
 
 
 __all__ = ["load"]

@@ -9,7 +9,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from synthkit.datasets import labels as tables
-from synthkit.datasets.layout import Entry, arrange, few, files_below
+from synthkit.datasets.layout import CARD_PICTURES, Entry, arrange, few, files_below
 from synthkit.datasets.reading import SUFFIXES, has_two_levels, is_image, read_stored
 from synthkit.imageset import ImageSet, Splits, resize_image, without_copies
 from synthkit.splitting import partition, split
@@ -97,6 +97,7 @@ def load(
 def _from_table(root, path):
     """Returns the entries that a table of labels describes, their patients, and notes about what was left out."""
     paths, notes = files_below(root)
+    paths = [p for p in paths if p not in CARD_PICTURES]
     names = ["/".join(p) for p in paths if Path(p[-1]).suffix.lower() in SUFFIXES or is_image(root.joinpath(*p))]
     rows = tables.match(path, tables.read_labels(path), names)
     if len(rows) < len(names):

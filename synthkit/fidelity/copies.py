@@ -95,25 +95,22 @@ def closest_pairs(training, held_out, synthetic, count=8):
     """Lists the synthetic images that are nearest to a training image, so that both can be looked at.
 
     Args:
-        training, held_out: float `(m, dimensions)` and `(h, dimensions)`, features of real images.
+        training, held_out: float `(m, dimensions)` and `(h, dimensions)`, features of real images; None for no
+            held-out images.
         synthetic: float `(n, dimensions)`, features of synthetic images.
         count: int, number of pairs.
 
     Returns:
-        pandas.DataFrame, nearest first: synthetic and training (row numbers), distance, and quantile (the fraction of
-        held-out images that are as near to a training image).
+        pandas.DataFrame, nearest first: synthetic and training (row numbers), distance, and, with held-out images,
+        quantile (the fraction of them that are as near to a training image).
     """
     distances, index = nearest(synthetic, training)
-    reference = np.sort(nearest(held_out, training)[0])
     chosen = np.argsort(distances, kind="stable")[:count]
-    return pd.DataFrame(
-        {
-            "synthetic": chosen,
-            "training": index[chosen],
-            "distance": distances[chosen],
-            "quantile": np.searchsorted(reference, distances[chosen], "right") / len(reference),
-        }
-    )
+    pairs = pd.DataFrame({"synthetic": chosen, "training": index[chosen], "distance": distances[chosen]})
+    if held_out is not None:
+        reference = np.sort(nearest(held_out, training)[0])
+        pairs["quantile"] = np.searchsorted(reference, distances[chosen], "right") / len(reference)
+    return pairs
 
 
 class Membership(typing.NamedTuple):

@@ -50,26 +50,64 @@ def synthesizer(build, *, epochs=300, batch_size=128, augment=None, keep=None, p
             settings = [epochs, batch_size, getattr(augment, "__name__", augment and type(augment).__name__)]
             path = keep and Path(keep) / f"{model.name}-{_digest(model, *key, *settings)}.keras"
             if path and path.exists():
-                _read(path, model)
+                load_weights(model, path)
             else:
-                data = to_dataset(train, batch_size, shuffle_seed=seed, repeat=True, augment=augment)
-                steps = max(1, round(len(train) / batch_size))
-                bars = [_EpochBar(position=2)] if progress else []
-                model.fit(data, epochs=epochs, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=bars)
+                options = {"batch_size": batch_size, "augment": augment, "progress": progress}
+                fit(model, train, seed, epochs=epochs, bar_position=2, **options)
             fitted[key] = model
             if path and not path.exists():
                 with replacing(path) as temporary:
                     model.save(temporary)
-        images = fitted[key].sample(labels, seed)
-        if not np.isfinite(images).all():
-            raise FloatingPointError(f"pixels of {fitted[key].name} are NaN or infinite: its training diverged")
-        return ImageSet(
-            np.round(np.clip(images, 0, 1) * 255).astype("uint8"), labels, train.class_names, name=fitted[key].name
-        )
+        return draw(fitted[key], train.class_names, labels, seed)
 
     augmentation = augment and getattr(augment, "__name__", type(augment).__name__)
     synthesize.identity = lambda: [describe(build), epochs, batch_size, augmentation]
     return synthesize
+
+
+def fit(
+    model, train, seed, *, epochs=300, batch_size=128, augment=None, callbacks=(), progress=False, bar_position=None
+):
+    """Fits a generator to the images of a training set.
+
+    Args:
+        model: compiled generator (`contract.Generator`).
+        train: ImageSet.
+        seed: int, of the order of the images.
+        epochs, batch_size, augment, progress: as in `synthesizer`.
+        callbacks: list of keras.callbacks.Callback; with a `Checkpoint` a fit that was killed resumes.
+        bar_position: row of the bar on the terminal, counted from 0; None for the next free one.
+
+    Raises:
+        ValueError: for images that do not fit the generator.
+    """
+    data = to_dataset(train, batch_size, shuffle_seed=seed, repeat=True, augment=augment)
+    steps = max(1, round(len(train) / batch_size))
+    bars = [_EpochBar(bar_position)] if progress else []
+    model.fit(data, epochs=epochs, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=[*callbacks, *bars])
+
+
+def draw(model, class_names, labels, seed):
+    """Draws an image of a fitted generator for every label.
+
+    Args:
+        model: fitted generator.
+        class_names: the classes, in the order of their labels.
+        labels: int `(n,)`.
+        seed: int; the same seed and labels give the same images.
+
+    Returns:
+        ImageSet, named after the generator.
+
+    Raises:
+        FloatingPointError: if pixels are NaN or infinite.
+    """
+    images = model.sample(labels, seed)
+    if not np.isfinite(images).all():
+        raise FloatingPointError(
+            f"{model.name} makes pixels that are NaN or infinite: its training diverged"
+        )
+    return ImageSet(np.round(np.clip(images, 0, 1) * 255).astype("uint8"), labels, class_names, name=model.name)
 
 
 def _digest(model, *rest):
@@ -79,8 +117,12 @@ def _digest(model, *rest):
     return hashlib.sha256(config.encode()).hexdigest()[:20]
 
 
-def _read(path, model):
-    """Reads the weights in a generator's file, and nothing else of it, into a generator of the same architecture."""
+def load_weights(model, path):
+    """Reads the weights in a generator's file, and nothing else of it, into a generator of the same architecture.
+
+    Raises:
+        ValueError: if the file is damaged or of another architecture; names it.
+    """
     try:
         model.load_weights(path)
     except Exception as error:  # damaged bytes fail in many ways
@@ -101,6 +143,8 @@ class _EpochBar(keras.callbacks.Callback):
         )
 
     def on_epoch_end(self, epoch, logs=None):
+        if not self.bar.n:  # a fit that resumes
+            self.bar.n = self.bar.initial = epoch
         self.bar.set_postfix({name: f"{value:.4g}" for name, value in logs.items()}, refresh=False)
         self.bar.update()
 

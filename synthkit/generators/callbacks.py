@@ -186,8 +186,8 @@ class Checkpoint(keras.callbacks.Callback):
 
     A checkpoint has the weights, moving averages, random states and the states of all optimizers, in one file that is
     replaced whole. (`keras.callbacks.BackupAndRestore` leaves out random states and a second optimizer.) Run the same
-    `fit` again to resume; when it has ended, the file is deleted. The order of a shuffled data set is not part of a
-    checkpoint.
+    `fit` again to resume; when it has ended, the file is deleted. A data set that repeats forever, with
+    steps_per_epoch, continues where it stopped. The order of any other shuffled data set is not part of a checkpoint.
 
     Args:
         path: file.

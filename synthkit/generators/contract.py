@@ -77,9 +77,11 @@ class Generator(keras.Model):
         return self._fit(x, y, **kwargs)
 
     def _fit(self, x, y=None, **kwargs):
-        """Trains on data that `fit` has checked."""
+        """Trains on data that `fit` has checked, from where a checkpoint among the callbacks stopped."""
         checkpoints = [callback for callback in kwargs.get("callbacks") or () if hasattr(callback, "resume")]
         epoch = max((checkpoint.resume(self) for checkpoint in checkpoints), default=0)
+        if epoch and y is None and x.cardinality() == tf.data.INFINITE_CARDINALITY:
+            x = x.skip(epoch * kwargs["steps_per_epoch"])
         # Keras warns that it does not shuffle data sets. Ours are shuffled already.
         return super().fit(x, y, **{"shuffle": y is not None, "initial_epoch": epoch} | kwargs)
 

@@ -25,6 +25,8 @@ class Autoencoder(Generator):
         code_size: int, dimensions of the code between encoder and decoder.
     """
 
+    holds_training_images = True
+
     def __init__(self, image_shape, num_classes, hidden=(512, 256, 128, 64), code_size=32, **kwargs):
         super().__init__(image_shape, num_classes, noise_shape=(0,), loss_names=("loss",), **kwargs)
         self.hidden, self.code_size = tuple(hidden), code_size

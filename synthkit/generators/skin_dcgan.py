@@ -170,11 +170,12 @@ def one_class_batches(dataset):
     by_class = dataset.unbatch().group_by_window(
         lambda image, label: tf.cast(label, "int64"), lambda _, group: group.batch(size), size
     )
-    if dataset.cardinality() != tf.data.INFINITE_CARDINALITY:
+    batches = int(dataset.cardinality())
+    if batches != tf.data.INFINITE_CARDINALITY:
         counts = np.bincount(np.concatenate(list(dataset.map(lambda images, labels: labels).as_numpy_iterator())))
-        # Keras warns that a data set of unknown length ran out of data.
-        by_class = by_class.apply(tf.data.experimental.assert_cardinality(int(np.ceil(counts / size).sum())))
-    return by_class.prefetch(2)
+        batches = int(np.ceil(counts / size).sum())
+    # Keras warns that a data set of unknown length ran out of data.
+    return by_class.apply(tf.data.experimental.assert_cardinality(batches)).prefetch(2)
 
 
 def per_class_dcgan(image_shape, num_classes, jit_compile=False):

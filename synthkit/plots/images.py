@@ -35,15 +35,15 @@ def nearest_pairs(synthetic, training, pairs, ax=None):
     Args:
         synthetic: uint8 `(n, height, width, channels)`.
         training: uint8 `(m, height, width, channels)`.
-        pairs: DataFrame of `fidelity.closest_pairs`. The number below each pair is the fraction of held-out images that
-            are as near to a training image; at 0 % none of them is.
+        pairs: DataFrame of `fidelity.closest_pairs`. The number below each pair, if it has quantiles, is the fraction
+            of held-out images that are as near to a training image; at 0 % none of them is.
         ax: matplotlib Axes.
     """
     ax = ax or plt.gca()
     count, (height, width) = len(pairs), synthetic.shape[1:3]
     image_grid(np.concatenate([synthetic[pairs["synthetic"]], training[pairs["training"]]]), columns=count, ax=ax)
     gap = max(1, height // 32)
-    for i, quantile in enumerate(pairs["quantile"]):
+    for i, quantile in enumerate(pairs.get("quantile", ())):
         middle = i * (width + gap) + width / 2 - 0.5
         ax.text(middle, 2 * height + 2 * gap, f"{quantile:.0%}", ha="center", va="top", fontsize="small")
     for row, name in enumerate(("synthetic", "training")):

@@ -162,8 +162,8 @@ def sentence(row):
         )
     elif word == INCONCLUSIVE and np.isnan(row["detectable"]):
         text = (
-            f"{arm}: the result is inconclusive. {difference}, without variation between seeds or test patients, so its "
-            f"uncertainty cannot be estimated. Use more test images"
+            f"{arm}: the result is inconclusive. {difference}, without variation between seeds or test patients, so "
+            f"its uncertainty cannot be estimated. Use more test images"
         )
     elif word == INCONCLUSIVE:
         text = (

@@ -13,7 +13,8 @@ class Arm:
 
     Args:
         name: name of the arm in tables, figures and files.
-        synthesizer: callable `(train: ImageSet, labels, seed) → ImageSet`; None for no synthetic images.
+        synthesizer: callable `(train: ImageSet, labels, seed) → ImageSet`; None for no synthetic images. If it has a
+            `check(train, counts)`, that is called before the first trial with the number of images of each class.
         ratio: ratio of synthetic to real images; classes keep the proportions of the real images.
         augment: callable for `pipeline.to_dataset`, applied to all training images; None for no augmentation.
         real_share: fraction of the real training images, by patient, that the classifier and the synthesizer get.
@@ -52,7 +53,34 @@ def shuffled(synthesizer):
         synthetic = synthesizer(train, labels, seed)
         return dataclasses.replace(synthetic, labels=np.random.default_rng(seed).permutation(synthetic.labels))
 
+    if hasattr(synthesizer, "check"):
+        synthesize.check = synthesizer.check
     return synthesize
+
+
+def requested(arm, real_counts):
+    """Returns the number of synthetic images of each class that an arm needs.
+
+    Args:
+        arm: Arm with a synthesizer.
+        real_counts: dict from a class name to the number of real training images.
+
+    Returns:
+        dict from a class name to int.
+
+    Raises:
+        ValueError: if it needs none, for example to balance classes that are balanced already.
+    """
+    real = np.array(list(real_counts.values()))
+    counts = real.max() - real if arm.balance else np.round(real * arm.ratio).astype(int)
+    if arm.counts is not None:
+        counts = np.array([arm.counts.get(name, 0) for name in real_counts])
+    if not counts.any():
+        raise ValueError(
+            f"the arm {arm.name} asks for no synthetic image: its classes are balanced already, or its ratio or counts "
+            f"are too small"
+        )
+    return dict(zip(real_counts, counts.tolist(), strict=True))
 
 
 def synthesize(arm, real, seed, held_out=frozenset()):
@@ -74,15 +102,7 @@ def synthesize(arm, real, seed, held_out=frozenset()):
         ValueError: if no image is to be synthesized; if the synthesizer returns other labels, image sizes or classes
             than requested; or if it returns a validation or test image.
     """
-    counts = np.bincount(real.labels, minlength=len(real.class_names))
-    counts = counts.max() - counts if arm.balance else np.round(counts * arm.ratio).astype(int)
-    if arm.counts is not None:
-        counts = np.array([arm.counts.get(name, 0) for name in real.class_names])
-    if not counts.any():
-        raise ValueError(
-            f"the arm {arm.name} asks for no synthetic image: its classes are balanced already, or its ratio or counts "
-            f"are too small"
-        )
+    counts = list(requested(arm, real.class_counts()).values())
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
     synthetic = arm.synthesizer(real, labels, seed)
     if not isinstance(synthetic, ImageSet):

@@ -15,6 +15,7 @@ from synthkit._files import compare, harmless, locked, make_folder, replacing, w
 from synthkit._identity import digest, network
 from synthkit.splitting import near_duplicates
 from synthkit.study import results
+from synthkit.study.arms import requested
 from synthkit.study.trial import Trials, failure, pack, run_packed
 
 ARM_NAME = r'[^/\\:*?"<>|=+@\n-][^/\\:*?"<>|\n]*'
@@ -67,6 +68,7 @@ def run(
     import tensorflow as tf
 
     _check(splits, arms, seeds, positive)
+    _check_synthesizers(arms, splits.train, train_per_class)
     if tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
     classes = splits.train.class_names
@@ -171,6 +173,14 @@ def _check(splits, arms, seeds, positive):
             )
     if positive is not None and positive not in splits.train.class_names:
         raise ValueError(f"positive must be one of {', '.join(splits.train.class_names)}. Received: {positive!r}")
+
+
+def _check_synthesizers(arms, train, train_per_class):
+    """Calls the `check` of every synthesizer that has one, before the first trial."""
+    counts = {name: min(count, train_per_class or count) for name, count in train.class_counts().items()}
+    for arm in arms:
+        if hasattr(arm.synthesizer, "check"):
+            arm.synthesizer.check(train, requested(arm, counts))
 
 
 def _claim(out, identity, splits):

@@ -1,10 +1,15 @@
 import functools
 
+import keras
 import numpy as np
 import pytest
 
 from synthkit import augmentation, generators
+from synthkit.generators import adapter, callbacks
 from synthkit.generators.contract import Generator
+from synthkit.generators.medmnist_autoencoder import autoencoder
+from synthkit.generators.medmnist_cvae import dense_cvae
+from synthkit.generators.skin_dcgan import per_class_dcgan
 from tests.conftest import make_imageset
 from tests.generators.toy import toy
 
@@ -43,7 +48,7 @@ def test_fits_once_for_a_training_set_and_seed():
 
 def test_diverged_training_is_an_error():
     synthesize = generators.synthesizer(functools.partial(toy, learning_rate=float("nan")), epochs=1)
-    with pytest.raises(FloatingPointError, match="pixels of toy are NaN or infinite: its training diverged"):
+    with pytest.raises(FloatingPointError, match="toy makes pixels that are NaN or infinite"):
         synthesize(TRAIN, LABELS, 1)
 
 
@@ -91,3 +96,25 @@ def test_generator_is_fitted_on_augmented_images():
 def test_progress_bar_names_the_generator(capsys):
     generators.synthesizer(toy, epochs=2, progress=True)(TRAIN, LABELS, 1)
     assert "fitting toy:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("build", [dense_cvae, autoencoder, per_class_dcgan])
+def test_killed_fit_resumes_in_the_same_order(build, tmp_path):
+    train = make_imageset(19, size=16)
+
+    def images(epochs, *watching):
+        keras.utils.set_random_seed(0)
+        model = build(train.image_shape, 2)
+        adapter.fit(model, train, 0, epochs=epochs, batch_size=4, callbacks=watching)
+        return adapter.draw(model, train.class_names, LABELS, 0).images
+
+    class Killed(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+    checkpoint = callbacks.Checkpoint(tmp_path / "fit.npz")
+    with pytest.raises(KeyboardInterrupt):
+        images(4, checkpoint, Killed())
+    assert checkpoint.path.exists()
+    np.testing.assert_array_equal(images(4, checkpoint), images(4))

@@ -1,0 +1,306 @@
+"""The options of the command line."""
+
+import argparse
+import difflib
+import re
+import sys
+import textwrap
+from pathlib import Path
+
+from synthkit import __version__, catalogue
+
+# Both profiles side by side. Library functions take these values as arguments, and do not know about profiles.
+PROFILES = {
+    "seeds": {"fast": 5, "full": 10},
+    "per_class": {"fast": 50, "full": 150},  # real training images of each class, phantoms only
+    "ratio": {"fast": 5.0, "full": 5.0},  # of synthetic to real images
+    "learning_rate": {"fast": 2e-3, "full": 1e-3},
+}
+
+
+def parser():
+    """Returns the parser of the command line."""
+    top = argparse.ArgumentParser(
+        prog="synthkit" if Path(sys.argv[0]).stem == "synthkit" else "python -m synthkit",
+        description="Would synthetic images help a medical image classifier, and how sure are we?",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.epilog = (
+        _examples(
+            top.prog,
+            "study",
+            "study --data FOLDER --arms real,augmentation,conv_cgan --seeds 10",
+            "generate --data FOLDER --generator conv_cgan --per-class 300 --out synthetic",
+        )
+        + "\n\nCOMMAND --help describes the options of a command. Try study first; it needs no options."
+    )
+    top.add_argument("--version", action="version", version=f"synthkit {__version__}")
+    commands = top.add_subparsers(required=True, dest="command", metavar="COMMAND", title="commands")
+    _add_study(commands, top.prog)
+    _add_generate(commands, top.prog)
+    _add_prepare(commands, top.prog)
+    return top
+
+
+def unknown(words, argv):
+    """Returns the message for words on the command line that no option takes."""
+    text = f"unrecognized arguments: {' '.join(words)}"
+    if "--arms" in argv and not words[0].startswith("-"):
+        start = argv.index("--arms") + 1
+        rest = argv[start:]
+        end = next((i for i, word in enumerate(rest) if word.startswith("-")), len(rest))
+        text += f'. Put a list of arms in quotes if it has spaces: --arms "{" ".join(rest[:end])}"'
+    return text
+
+
+def _examples(prog, *commands):
+    return "examples:\n" + "\n".join(f"  {prog} {command}" for command in commands)
+
+
+def _add_study(commands, prog):
+    arms = catalogue.texts()
+    default = {name: arms.pop(name) for name in catalogue.DEFAULT_ARMS}
+    epochs = ", ".join(f"{name}\N{NO-BREAK SPACE}{row.epochs}" for name, row in catalogue.GENERATORS.items())
+    epochs = textwrap.fill(epochs, 100, initial_indent="  ", subsequent_indent="  ").replace("\N{NO-BREAK SPACE}", " ")
+    profiles = PROFILES | {f"steps, {name}": row.steps for name, row in catalogue.CLASSIFIERS.items()}
+    study = commands.add_parser(
+        "study",
+        usage=f"{prog} study [options]",
+        help="train a classifier with and without synthetic images, and say which arms help",
+        description="Trains a classifier on every arm's training set with several seeds, scores each network once on\n"
+        "the test set, and says which arms help. An arm is one way to make a training set. Run the same\n"
+        "command again to resume a study that was stopped.",
+        epilog=f"arms of the default study:\n{_lines(default)}\n\n"
+        f"other arms:\n{_lines(arms | catalogue.FOLDER)}\n\n"
+        f'endings of a name, in this order, as in "dense_cvae filtered x2":\n{_lines(catalogue.ENDINGS)}\n\n'
+        f"classifiers:\n{_lines({name: row.text for name, row in catalogue.CLASSIFIERS.items()})}\n\n"
+        f"profiles:           fast    full\n"
+        + "\n".join(f"  {key:18}{value['fast']:<8g}{value['full']:g}" for key, value in profiles.items())
+        + "\n  (per_class: real training images of each class, of phantoms only; of other data all are used;\n"
+        "  ratio: of synthetic to real images)\n\n"
+        f"epochs of the generators, unless --epochs is given:\n{epochs}\n\n"
+        + _examples(
+            prog,
+            "study",
+            'study --arms "real, augmentation, diffusion x2 augmented" --seeds 10',
+            "study --data breastmnist --recipe medmnist --classifier resnet18",
+            "study --data my_images --image-size 64 --patients patients.csv --positive malignant",
+            'study --data my_images --arms "real, augmentation, folder:synthetic x2 augmented"',
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = _add_data(study)
+    add("--positive", metavar="CLASS", help="positive class for sensitivity (default: malignant, if there is one)")
+    add("--per-class", type=_positive, metavar="N", help="real training images of each class, drawn for every seed")
+    add(
+        "--drop-near-duplicates",
+        action="store_true",
+        help="remove validation and test images that are nearly identical to images of another set",
+    )
+    add = study.add_argument_group("arms and generators").add_argument
+    add("--arms", metavar="A,B,…", help="names of arms, separated by commas (default: those of the default study)")
+    add("--epochs", type=_epochs, metavar="N|NAME=N,…", help="epochs of all, or of the named, generators (see below)")
+    add(
+        "--generators",
+        metavar="DIR",
+        help="keep fitted generators in this folder; studies of the same images and seeds reuse them. Empty the folder "
+        "after changing a generator's code. Files of the autoencoder contain the training images",
+    )
+    add = study.add_argument_group("training").add_argument
+    add("--profile", choices=("fast", "full"), default="fast", help="fast (default) or full, see below")
+    add("--seeds", type=_positive, metavar="N", help="number of seeds of every arm (default: the profile's)")
+    add(
+        "--classifier",
+        type=_classifier,
+        default="skin_cnn",
+        metavar="NAME",
+        help=f"{', '.join(catalogue.CLASSIFIERS)} (default: skin_cnn)",
+    )
+    add("--steps", type=_positive, metavar="N", help="gradient steps of every trial (default: the profile's)")
+    add(
+        "--recipe",
+        choices=tuple(catalogue.RECIPES),
+        help="a published training recipe instead of the profile's: medmnist (of the benchmark: Adam, 100 epochs) or "
+        "medmnist_study (stochastic gradient descent, 100 epochs)",
+    )
+    add(
+        "--mixed-precision",
+        action="store_true",
+        help="train the classifier in float16 on a GPU and in bfloat16 elsewhere: large networks take about half the "
+        "time on GPUs with tensor cores and on processors with AMX",
+    )
+    running = study.add_argument_group("running")
+    running.add_argument("--out", default="synthkit-study", metavar="DIR", help="results (default: synthkit-study)")
+    _add_workers(running, "trials at a time, each in a process of its own (default: 1)")
+
+
+def _add_data(command):
+    """Adds the options that say which images to read, and returns the function that adds more of them."""
+    add = command.add_argument_group("data").add_argument
+    add(
+        "--data",
+        default="phantom",
+        metavar="SOURCE",
+        help="phantom: simulated images (default); the name of a MedMNIST data set, which is downloaded; an npz file "
+        "in MedMNIST's format; a folder with a folder of images for each class; or a folder that prepare wrote",
+    )
+    add("--image-size", type=_positive, metavar="N", help="height and width (default: those of an npz file, or 28)")
+    add(
+        "--patients",
+        metavar="CSV|REGEX",
+        help="for a folder of images: a CSV file with the columns file and patient, or a regular expression whose "
+        "groups are the patient in the path of a file",
+    )
+    add(
+        "--labels",
+        metavar="CSV",
+        help="for a folder of images: a table with the file and the class of each (columns such as image_id and dx, or "
+        "one-hot), and optionally its patient and its split",
+    )
+    add("--validation", type=_size, metavar="N", help="for a folder of images: number or fraction to validate on (0.1)")
+    add("--test", type=_size, metavar="N", help="for a folder of images: number or fraction to test on (0.2)")
+    add("--keep-aspect", action="store_true", help="for a folder of images: pad to squares instead of stretching")
+    return add
+
+
+def _add_generate(commands, prog):
+    generate = commands.add_parser(
+        "generate",
+        usage=f"{prog} generate --generator NAME --per-class N --out DIR [options]",
+        help="fit a generator and write a folder of synthetic images, with a card that describes them",
+        description="Fits a generator to the training set and writes its images as PNG files in class folders, with\n"
+        "labels.csv, a contact sheet, the fitted generator and a card (README.md and card.json). Run the same\n"
+        "command again to resume it.",
+        epilog=f"generators:\n{_lines({name: row.text for name, row in catalogue.GENERATORS.items()})}\n\n"
+        + _examples(
+            prog,
+            "generate --data FOLDER --generator conv_cgan --per-class 300 --image-size 64 --out synthetic",
+            "generate --data FOLDER --generator diffusion --counts benign=300,malignant=250 --out synthetic",
+            "generate --data FOLDER --generator conv_cgan --per-class 300 --image-size 64 --seed 1 --out more \\\n"
+            "    --load synthetic/conv_cgan.keras",
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_data(generate)
+    add = generate.add_argument
+    add("--generator", required=True, type=_generator, metavar="NAME", help="one of those below")
+    images = generate.add_mutually_exclusive_group(required=True)
+    images.add_argument("--per-class", type=_positive, metavar="N", help="images to draw of each class")
+    images.add_argument("--counts", type=_counts, metavar="CLASS=N,…", help="images to draw of the named classes")
+    add("--epochs", type=_positive, metavar="N", help="epochs of the generator (default: its own)")
+    add("--seed", type=int, default=0, metavar="N", help="seed of the fit and of the images (default: 0)")
+    add(
+        "--all",
+        action="store_true",
+        help="also fit on the validation and test images; then the card has no metrics, and studies of the same data "
+        "refuse the folder",
+    )
+    add("--load", metavar="FILE", help="a .keras file that generate wrote: draw more images from it instead of fitting")
+    add(
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="new folder for the images, or one of the same command, which is resumed",
+    )
+    generate.set_defaults(scheduler=None)
+
+
+def _add_prepare(commands, prog):
+    prepare = commands.add_parser(
+        "prepare",
+        help="turn a CBIS-DDSM download into small images that study can use",
+        description="Preprocesses the images of a CBIS-DDSM download once, as in the mammography study. Run the same\n"
+        "command again to resume it. Files that cannot be read are listed, and tried again the next time.",
+        epilog=_examples(
+            prog,
+            "prepare --cbis-ddsm CBIS-DDSM --out crops --size 64",
+            "study --data crops --arms real,augmentation,conv_cgan",
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = prepare.add_argument
+    add("--cbis-ddsm", required=True, metavar="ROOT", help="folder of the download, with case tables and images")
+    add("--out", required=True, metavar="DIR", help="folder for images.npy, index.csv and skipped.csv")
+    add("--image", choices=("full", "crop"), default="crop", help="mammograms or crops of lesions (default: crop)")
+    add("--size", type=_positive, default=224, metavar="N", help="height and width in pixels (default: 224)")
+    add("--keep-aspect", action="store_true", help="pad to a square; the mammography study stretched instead")
+    add("--breast-only", action="store_true", help="full mammograms: remove the background, crop to the breast, flip")
+    add("--equalization", choices=("histogram", "clahe"), help="equalise grey levels (default: off)")
+    _add_workers(prepare, "number of processes (default: one per core)")
+
+
+def _lines(texts):
+    return "\n".join(
+        textwrap.fill(text, 100, initial_indent=f"  {name:18}", subsequent_indent=" " * 20)
+        for name, text in texts.items()
+    )
+
+
+def _add_workers(command, text):
+    """Adds the options that determine where the work is done."""
+    where = command.add_mutually_exclusive_group()
+    where.add_argument("--jobs", type=_positive, metavar="N", help=text)
+    where.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, for example tcp://10.0.0.7:8786")
+
+
+def _positive(text):
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, received {text!r}")
+    return value
+
+
+def _named(text, names, what, others=""):
+    """Returns the name, or raises with the names that there are and the one that is meant."""
+    if text in names:
+        return text
+    close = difflib.get_close_matches(text.lower(), names, 1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    raise argparse.ArgumentTypeError(f"there is no {what} {text!r}{hint}; expected one of {', '.join(names)}{others}")
+
+
+def _classifier(text):
+    others = ". Other networks are for Python: study.run(classifier=…)"
+    return _named(text, tuple(catalogue.CLASSIFIERS), "classifier", others)
+
+
+def _generator(text):
+    return _named(catalogue.RENAMED.get(text, text), tuple(catalogue.GENERATORS), "generator")
+
+
+def _counts(text):
+    """Reads "benign=300,malignant=250" as a dict from a class's name, which may hold commas, to its images."""
+    pairs = re.findall(r"\s*(.+?)\s*=\s*(\d+)\s*(?:,|$)", text)
+    if not re.fullmatch(r"(?:.+?=\s*\d+\s*(?:,|$))+", text) or len({name for name, _ in pairs}) < len(pairs):
+        raise argparse.ArgumentTypeError(
+            f"expected the number of images of each class, as in benign=300,malignant=250, received {text!r}"
+        )
+    return {name: int(count) for name, count in pairs}
+
+
+def _size(text):
+    """Reads a number of images or a fraction of them."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not (0 < value < 1 or (value >= 1 and value.is_integer())):
+        raise argparse.ArgumentTypeError(f"expected a fraction between 0 and 1 or a whole number, received {text!r}")
+    return value if value < 1 else int(value)
+
+
+def _epochs(text):
+    """Returns a dict from a generator's name to its epochs, from text like "300" or "dense_cvae=300,diffusion=500"."""
+    if "=" not in text:
+        return dict.fromkeys(catalogue.GENERATORS, _positive(text))
+    pairs = dict(pair.split("=", 1) if "=" in pair else (pair, "") for pair in re.split(r"\s*,\s*", text.strip()))
+    pairs = {catalogue.RENAMED.get(name, name): count for name, count in pairs.items()}
+    unknown = [name for name in pairs if name not in catalogue.GENERATORS]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"there is no generator {unknown[0]!r}; expected names from {', '.join(catalogue.GENERATORS)}"
+        )
+    return {name: _positive(count) for name, count in pairs.items()}

@@ -11,8 +11,6 @@ from synthkit import _arm_names, _environment, catalogue
 from synthkit._files import used_folder
 from synthkit._options import PROFILES, parser, unknown
 
-POSITIVE = ("malignant", "malign", "cancer", "positive", "disease", "diseased", "abnormal")
-
 
 def main(argv=None):
     """Runs the command line.
@@ -61,6 +59,10 @@ def _load(arguments, **options):
 
 def _study(arguments, argv):
     names = _names(arguments.arms, arguments.data == "phantom")
+    if arguments.baseline not in names:
+        names.insert(0, arguments.baseline)
+        catalogue.check(names)
+        print(f"note: the arm {arguments.baseline} was added, as the baseline", file=sys.stderr)
     _environment.import_tensorflow()
     kept = used_folder(arguments.generators, "fitted generators") if arguments.generators else contextlib.nullcontext()
     with used_folder(Path(arguments.out) / "trials", "the results"), kept:
@@ -79,7 +81,6 @@ def _run_study(arguments, names):
     splits = _load(arguments, train=20 * (per_class or 0))
     if arguments.drop_near_duplicates:
         splits = splitting.without_near_duplicates(splits)
-    positive = arguments.positive or _positive_class(splits.train.class_names)
     steps = {name: arguments.steps or row.steps[arguments.profile] for name, row in catalogue.CLASSIFIERS.items()}
     recipe = {"steps": steps[arguments.classifier], "learning_rate": profile["learning_rate"]}
     if arguments.recipe and arguments.steps:
@@ -106,12 +107,13 @@ def _run_study(arguments, names):
         classifier=catalogue.build(catalogue.CLASSIFIERS[arguments.classifier]),
         seeds=arguments.seeds or profile["seeds"],
         train_per_class=per_class,
-        positive=positive,
+        positive=arguments.positive,
+        operating_point=arguments.operating_point,
         n_jobs=arguments.jobs,
         settings={"best_auc": BEST_AUC} if phantoms else {},
         **recipe,
     )
-    summary = results.summary()
+    summary = results.summary(baseline=arguments.baseline)
     save(results, summary, out)
     print(report.text(results, summary))
     print(f"\n{report.write(results, out / 'report.html', summary)}")
@@ -119,12 +121,6 @@ def _run_study(arguments, names):
     if failed:
         raise ValueError(f"{failed} trials failed: see {out / 'trials.csv'}. Run the same command to try them again")
     return 0
-
-
-def _positive_class(class_names):
-    """Returns the class that is called malignant or the like, whatever the case; None if there is none or several."""
-    names = [name for name in class_names if name.casefold() in POSITIVE]
-    return names[0] if len(names) == 1 else None
 
 
 def _names(text, phantoms):

@@ -90,7 +90,20 @@ def _add_study(commands, prog):
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = _add_data(study)
-    add("--positive", metavar="CLASS", help="positive class for sensitivity (default: malignant, if there is one)")
+    add(
+        "--positive",
+        metavar="CLASS",
+        help="positive class for sensitivity (default: the one called malignant, positive, disease or the like; else "
+        "the second of two classes)",
+    )
+    add(
+        "--operating-point",
+        type=_operating_point,
+        default="youden",
+        metavar="RULE",
+        help="how the threshold for sensitivity and specificity is chosen on the validation set: youden (default), "
+        "sensitivity=0.9 or specificity=0.9",
+    )
     add("--per-class", type=_positive, metavar="N", help="real training images of each class, drawn for every seed")
     add(
         "--drop-near-duplicates",
@@ -99,6 +112,7 @@ def _add_study(commands, prog):
     )
     add = study.add_argument_group("arms and generators").add_argument
     add("--arms", metavar="A,B,…", help="names of arms, separated by commas (default: those of the default study)")
+    add("--baseline", default="real", metavar="ARM", help="the arm that the others are compared with (default: real)")
     add("--epochs", type=_epochs, metavar="N|NAME=N,…", help="epochs of all, or of the named, generators (see below)")
     add(
         "--generators",
@@ -265,6 +279,16 @@ def _named(text, names, what, others=""):
 def _classifier(text):
     others = ". Other networks are for Python: study.run(classifier=…)"
     return _named(text, tuple(catalogue.CLASSIFIERS), "classifier", others)
+
+
+def _operating_point(text):
+    from synthkit.statistics import operating_point
+
+    try:
+        operating_point([0, 1], [0, 1], text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def _generator(text):

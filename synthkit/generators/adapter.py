@@ -104,9 +104,7 @@ def draw(model, class_names, labels, seed):
     """
     images = model.sample(labels, seed)
     if not np.isfinite(images).all():
-        raise FloatingPointError(
-            f"{model.name} makes pixels that are NaN or infinite: its training diverged"
-        )
+        raise FloatingPointError(f"{model.name} makes pixels that are NaN or infinite: its training diverged")
     return ImageSet(np.round(np.clip(images, 0, 1) * 255).astype("uint8"), labels, class_names, name=model.name)
 
 

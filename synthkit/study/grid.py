@@ -9,7 +9,7 @@ import numpy as np
 from tqdm.auto import tqdm
 from tqdm.notebook import tqdm_notebook
 
-from synthkit import _workers
+from synthkit import _workers, statistics
 from synthkit._environment import versions
 from synthkit._files import compare, harmless, locked, make_folder, replacing, write_json
 from synthkit._identity import digest, network
@@ -18,6 +18,18 @@ from synthkit.study import results
 from synthkit.study.arms import requested
 from synthkit.study.trial import Trials, failure, pack, run_packed
 
+POSITIVE = (
+    "malignant",
+    "malign",
+    "cancer",
+    "positive",
+    "disease",
+    "diseased",
+    "abnormal",
+    "pneumonia",
+    "tumor",
+    "tumour",
+)
 ARM_NAME = r'[^/\\:*?"<>|=+@\n-][^/\\:*?"<>|\n]*'
 
 
@@ -30,6 +42,7 @@ def run(
     seeds=5,
     train_per_class=None,
     positive=None,
+    operating_point="youden",
     settings=None,
     n_jobs=None,
     progress=True,
@@ -46,7 +59,11 @@ def run(
         seeds: int, number of seeds. Each determines the subset of the training set, the generator, its samples and the
             classifier's training, and is the same for all arms.
         train_per_class: int, real training images of each class, newly drawn for every seed; None uses all.
-        positive: name of the positive class for sensitivity, specificity and F1; None for the mean over classes.
+        positive: name of the positive class for sensitivity, specificity, predictive values and F1. None takes, of two
+            classes, the one called malignant, positive, disease or the like (`positive_class`), or else the second
+            one; of more classes the mean over all.
+        operating_point: rule that chooses the threshold of each trial on the validation set, with two classes:
+            "youden", "sensitivity=0.9" or "specificity=0.9" (`statistics.operating_point`).
         settings: dict of whatever else determines the results of every arm; stored, and compared when resuming.
         n_jobs: number of trials at a time, each in a process of its own, as in joblib: -1 for one per core; None for
             the value of `joblib.parallel_config`, which may name a cluster (backend "dask" or "ray"), or else for one
@@ -67,11 +84,13 @@ def run(
     """
     import tensorflow as tf
 
+    classes = splits.train.class_names
+    positive = positive or positive_class(classes)
     _check(splits, arms, seeds, positive)
+    statistics.operating_point([0, 1], [0, 1], operating_point)  # refuses an unknown rule
     _check_synthesizers(arms, splits.train, train_per_class)
     if tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
-    classes = splits.train.class_names
     recipe = {"steps": 300, "batch_size": 32, "learning_rate": 1e-3} | recipe
     identity = {
         "data": dict(zip(("train", "validation", "test"), (part.fingerprint() for part in splits), strict=True)),
@@ -81,6 +100,7 @@ def run(
         **recipe,
         "train_per_class": train_per_class,
         "positive": positive,
+        "operating_point": operating_point,
         **(settings or {}),
         "arms": {arm.name: _describe(arm) for arm in arms},
     }
@@ -93,6 +113,7 @@ def run(
         todo = [(arm, seed) for arm, seed in grid if rows.get((arm.name, seed), {}).get("status") != "done"]
         options = {"classifier": classifier, "recipe": recipe, "train_per_class": train_per_class}
         options["positive"] = None if positive is None else classes.index(positive)
+        options["operating_point"] = operating_point
         with _Bars(len(grid), len(grid) - len(todo), progress) as bars:
             if _workers.here(n_jobs):
                 finished = _one_by_one(splits, todo, bars, options)
@@ -107,6 +128,21 @@ def run(
                     harmless(results.table(rows, arm_names)).to_csv(part, index=False)
                 bars.end(row)
         return results.load(out)
+
+
+def positive_class(class_names):
+    """Returns the positive one of two classes: the one called malignant or the like, or else the second one.
+
+    Args:
+        class_names: the classes.
+
+    Returns:
+        str; None for more than two classes, unless exactly one of them is called malignant or the like.
+    """
+    names = [name for name in class_names if name.casefold() in POSITIVE]
+    if len(names) == 1:
+        return names[0]
+    return class_names[1] if len(class_names) == 2 else None
 
 
 def _one_by_one(splits, todo, bars, options):

@@ -12,7 +12,7 @@ from synthkit import _environment
 from synthkit.imageset import ImageSet, Splits, concatenate, image_digests
 from synthkit.pipeline import to_dataset
 from synthkit.splitting import partition, subsample
-from synthkit.statistics import accuracy, score
+from synthkit.statistics import accuracy, auc, operating_point, score
 from synthkit.study.arms import synthesize
 from synthkit.study.results import COLUMNS
 
@@ -28,12 +28,14 @@ class Trials:
         recipe: dict, arguments of `training.Trainer`.
         train_per_class: as in `study.run`.
         positive: label of the positive class; None for the mean over classes.
+        operating_point: as in `study.run`.
     """
 
-    def __init__(self, splits, classifier, recipe, train_per_class=None, positive=None):
+    def __init__(self, splits, classifier, recipe, train_per_class=None, positive=None, operating_point="youden"):
         from synthkit.training import Trainer
 
         self.splits, self.train_per_class, self.positive = splits, train_per_class, positive
+        self.rule = operating_point
         kind = splits.train.image_shape, len(splits.train.class_names)
         make = getattr(classifier, "trainer", None)  # `frozen.Frozen` has one of its own
         self.trainer = make(*kind, **recipe) if make else Trainer(classifier, *kind, **recipe)
@@ -80,9 +82,12 @@ class Trials:
             scoring = time.perf_counter()
             scores = trainer.predict(splits.test.images)
             history["train_accuracy"] = accuracy(train.labels, trainer.predict(train.images))
+            row["train_auc"] = auc(real.labels, trainer.predict(real.images))
+            threshold = self._threshold()
             history["synthesis_seconds"] = synthesized - began
             history["scoring_seconds"] += time.perf_counter() - scoring
-            row |= score(splits.test.labels, scores, self.positive)
+            row["threshold"] = np.nan if threshold is None else threshold
+            row |= score(splits.test.labels, scores, self.positive, threshold)
             samples = subsample(synthetic, SAMPLES)
             if arm.augment is not None:
                 samples = _augmented(samples, arm.augment, network_seed)
@@ -92,6 +97,15 @@ class Trials:
             row["status"] = f"failed: {_reason(error)}"
         row["seconds"] = round(time.perf_counter() - began, 3)
         return contents | {"row": json.dumps(row)}
+
+    def _threshold(self):
+        """Returns the operating point, chosen on the validation set; None with more than two classes."""
+        validation = self.splits.validation
+        if len(validation.class_names) > 2:
+            return None
+        positive = 1 if self.positive is None else self.positive
+        scores = self.trainer.predict(validation.images)[:, positive]
+        return operating_point(validation.labels == positive, scores, self.rule)
 
 
 def _augmented(samples, augment, seed):

@@ -21,7 +21,7 @@ What there is, in the order in which data flow:
 - `augmentation`: classical augmentation, mixup, cutmix, RandAugment.
 - `generators`: autoencoder, VAEs, GANs, diffusion.
 - `classifiers`: the studies' networks, and transfer learning.
-- `backbones`, `frozen`: a network that learned ImageNet and comes with pip; its frozen features under a regression.
+- `backbones`, `pretrained`: a network that learned ImageNet and comes with pip; classifiers made of it.
 - `training`: a network, trained as often as asked with the same budget.
 - `selection`: which synthetic images to keep.
 - `study`: arms, trials, results.
@@ -51,7 +51,7 @@ __all__ = [
     "generators",
     "classifiers",
     "backbones",
-    "frozen",
+    "pretrained",
     "training",
     "selection",
     "study",

@@ -77,24 +77,31 @@ def _run_study(arguments, names):
     profile = {key: value[arguments.profile] for key, value in PROFILES.items()}
     out, phantoms = Path(arguments.out), arguments.data == "phantom"
     per_class = arguments.per_class or (profile["per_class"] if phantoms else None)
+    rows = _classifiers(arguments)
+    if not phantoms and Path(arguments.data).is_dir():
+        arguments.image_size = arguments.image_size or max(row.image_size for row in rows.values())
     # Each seed draws a tenth of the phantoms, so two seeds share a tenth of theirs. More would make them too similar.
     splits = _load(arguments, train=20 * (per_class or 0))
     if arguments.drop_near_duplicates:
         splits = splitting.without_near_duplicates(splits)
-    steps = {name: arguments.steps or row.steps[arguments.profile] for name, row in catalogue.CLASSIFIERS.items()}
-    recipe = {"steps": steps[arguments.classifier], "learning_rate": profile["learning_rate"]}
-    if arguments.recipe and arguments.steps:
-        raise ValueError("--recipe determines the number of steps; remove --steps")
-    if arguments.recipe:
-        counts = splits.train.class_counts().values()
-        recipe = catalogue.recipe(arguments.recipe, sum(min(count, per_class or count) for count in counts))
-    if arguments.mixed_precision:
-        recipe["mixed_precision"] = True
+    counts = splits.train.class_counts().values()
+    images = sum(min(count, per_class or count) for count in counts)
+    candidates = {name: (catalogue.build(row), _recipe(arguments, row, profile, images)) for name, row in rows.items()}
+    name, choice = next(iter(candidates)), {}
+    if len(candidates) > 1:
+        augment = catalogue.build(catalogue.AUGMENTATIONS["augmentation"])()
+        choice = study.choose(splits, candidates, out=out, train_per_class=per_class, augment=augment)
+        name = choice["chosen"]
+        print(_choice(choice))
+    classifier, recipe = candidates[name]
+    settings = {"best_auc": BEST_AUC} if phantoms else {}
+    if choice:
+        settings["chosen"] = _choice(choice)
     arms = catalogue.arms(
         names,
         epochs=arguments.epochs,
         ratio=profile["ratio"],
-        steps=steps["skin_cnn"],
+        steps=arguments.steps or catalogue.CLASSIFIERS["skin_cnn"].steps[arguments.profile],
         learning_rate=profile["learning_rate"],
         keep=arguments.generators,
         progress=sys.stderr.isatty(),
@@ -104,13 +111,13 @@ def _run_study(arguments, names):
         splits,
         arms,
         out=out,
-        classifier=catalogue.build(catalogue.CLASSIFIERS[arguments.classifier]),
+        classifier=classifier,
         seeds=arguments.seeds or profile["seeds"],
         train_per_class=per_class,
         positive=arguments.positive,
         operating_point=arguments.operating_point,
         n_jobs=arguments.jobs,
-        settings={"best_auc": BEST_AUC} if phantoms else {},
+        settings=settings,
         **recipe,
     )
     summary = results.summary(baseline=arguments.baseline)
@@ -121,6 +128,40 @@ def _run_study(arguments, names):
     if failed:
         raise ValueError(f"{failed} trials failed: see {out / 'trials.csv'}. Run the same command to try them again")
     return 0
+
+
+def _classifiers(arguments):
+    """Returns the classifiers to choose from, as a dict from name to `catalogue.Classifier`."""
+    name = arguments.classifier or ("skin_cnn" if arguments.data == "phantom" else "auto")
+    if name == "auto":
+        return {name: catalogue.CLASSIFIERS[name] for name in catalogue.AUTO}
+    weights = {None: "imagenet", "none": None}.get(arguments.weights, arguments.weights)
+    row = catalogue.classifier(name, weights)
+    if row.steps is None and (arguments.recipe or arguments.steps):
+        raise ValueError(f"{name} is not trained in steps; remove --steps and --recipe")
+    return {name: row}
+
+
+def _recipe(arguments, row, profile, images):
+    """Returns the arguments of `training.Trainer` for a classifier."""
+    if row.steps is None:
+        return {}
+    if arguments.recipe and arguments.steps:
+        raise ValueError("--recipe determines the number of steps; remove --steps")
+    recipe = {"steps": arguments.steps or row.steps[arguments.profile]}
+    recipe["learning_rate"] = row.learning_rate or profile["learning_rate"]
+    if arguments.recipe:
+        recipe = catalogue.recipe(arguments.recipe, images)
+    return recipe | ({"mixed_precision": True} if arguments.mixed_precision else {})
+
+
+def _choice(choice):
+    """Returns the choice of a classifier as a sentence."""
+    areas = [f"{name} {max(scores.values()):.3f}" for name, scores in choice["auc"].items()]
+    return (
+        f"classifier: {choice['chosen']}, the best AUC with real images only, augmented or not, on "
+        f"{choice['scored_on']} ({', '.join(areas)})"
+    )
 
 
 def _names(text, phantoms):

@@ -62,7 +62,8 @@ def _add_study(commands, prog):
     default = {name: arms.pop(name) for name in catalogue.DEFAULT_ARMS}
     epochs = ", ".join(f"{name}\N{NO-BREAK SPACE}{row.epochs}" for name, row in catalogue.GENERATORS.items())
     epochs = textwrap.fill(epochs, 100, initial_indent="  ", subsequent_indent="  ").replace("\N{NO-BREAK SPACE}", " ")
-    profiles = PROFILES | {f"steps, {name}": row.steps for name, row in catalogue.CLASSIFIERS.items()}
+    rows = {f"steps, {name}": row.steps for name, row in catalogue.CLASSIFIERS.items() if row.steps}
+    profiles = PROFILES | rows
     study = commands.add_parser(
         "study",
         usage=f"{prog} study [options]",
@@ -125,11 +126,12 @@ def _add_study(commands, prog):
     add("--seeds", type=_positive, metavar="N", help="number of seeds of every arm (default: the profile's)")
     add(
         "--classifier",
-        type=_classifier,
-        default="skin_cnn",
         metavar="NAME",
-        help=f"{', '.join(catalogue.CLASSIFIERS)} (default: skin_cnn)",
+        help=f"{', '.join(catalogue.CLASSIFIERS)}; a Keras application such as VGG16 or fine_tuned:VGG16; "
+        f"module:function of a builder of your own; or auto, the best of {', '.join(catalogue.AUTO)} on real images "
+        "outside the test set (default: auto; skin_cnn for phantoms)",
     )
+    add("--weights", metavar="FILE", help="of a Keras application: a file instead of a download, or none")
     add("--steps", type=_positive, metavar="N", help="gradient steps of every trial (default: the profile's)")
     add(
         "--recipe",
@@ -158,7 +160,12 @@ def _add_data(command):
         help="phantom: simulated images (default); the name of a MedMNIST data set, which is downloaded; an npz file "
         "in MedMNIST's format; a folder with a folder of images for each class; or a folder that prepare wrote",
     )
-    add("--image-size", type=_positive, metavar="N", help="height and width (default: those of an npz file, or 28)")
+    add(
+        "--image-size",
+        type=_positive,
+        metavar="N",
+        help="height and width (default: those of an npz file, 28 for phantoms, else what suits the classifier)",
+    )
     add(
         "--patients",
         metavar="CSV|REGEX",
@@ -274,11 +281,6 @@ def _named(text, names, what, others=""):
     close = difflib.get_close_matches(text.lower(), names, 1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     raise argparse.ArgumentTypeError(f"there is no {what} {text!r}{hint}; expected one of {', '.join(names)}{others}")
-
-
-def _classifier(text):
-    others = ". Other networks are for Python: study.run(classifier=…)"
-    return _named(text, tuple(catalogue.CLASSIFIERS), "classifier", others)
 
 
 def _operating_point(text):

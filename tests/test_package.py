@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "fidelity": set(),
     "classifiers": set(),
     "backbones": set(),
-    "frozen": {"backbones", "imageset", "pipeline", "statistics"},
+    "pretrained": {"_files", "_identity", "backbones", "imageset", "statistics", "training"},
     "training": {"_reusable", "pipeline", "splitting", "statistics"},
     "selection": set(),
     "study": {

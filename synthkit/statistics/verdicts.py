@@ -68,7 +68,7 @@ def summarize(
     """Compares every arm with the baseline.
 
     A network whose AUC does not differ from 0.5, or that predicts (nearly) one class only, has learned nothing. Two
-    such arms are alike because both are empty, so no arm is called equivalent if it or the baseline has learned nothing.
+    such arms are alike because both are empty, so no arm is called equivalent if it or the baseline learned nothing.
 
     Args:
         scores: dict from arm to float `(seeds, n, classes)`; every arm has the same seeds in the same order.
@@ -148,7 +148,8 @@ def _learned(scores, labels, weights, design, positive, thresholds):
     values = np.array([MEASURES["auc"](labels, s) for s in scores])
     areas = estimate(values, np.stack([MEASURES["auc"](labels, s, weights) for s in scores], axis=1), *design)
     one_class = mean >= max(ONE_CLASS, (1 + prevalence) / 2)
-    return mean, bool(areas.interval()[0] > 0.5 and not one_class)
+    # Student's t would call every arm of a study of two seeds unlearned.
+    return mean, bool(areas.value - 1.96 * areas.error > 0.5 and not one_class)
 
 
 def _compare(differences, metric, margin):
@@ -243,8 +244,8 @@ def unlearned(summary, baseline="real"):
             reason = f"it predicts the same class for {row['one_class']:.0%} of the test images"
         end = ", so this study does not show what other arms add" if row["arm"] == baseline else ""
         sentences.append(
-            f"The classifier is not shown to have learned anything in the arm {row['arm']}: {reason}{end}. Use more real images, larger "
-            f"ones (--image-size), more steps or another classifier (--classifier)."
+            f"The classifier is not shown to have learned anything in the arm {row['arm']}: {reason}{end}. Use more "
+            f"real images, larger ones (--image-size), more steps or another classifier (--classifier)."
         )
     return sentences
 

@@ -55,7 +55,7 @@ def run(
             trial.
         arms: list of Arm.
         out: folder for `trials/`, `trials.csv` and `study.json`; made if it is missing.
-        classifier: callable `(image_shape, num_classes) → keras.Model`.
+        classifier: callable `(image_shape, num_classes) → keras.Model`, or one of `pretrained`.
         seeds: int, number of seeds. Each determines the subset of the training set, the generator, its samples and the
             classifier's training, and is the same for all arms.
         train_per_class: int, real training images of each class, newly drawn for every seed; None uses all.
@@ -87,6 +87,12 @@ def run(
     classes = splits.train.class_names
     positive = positive or positive_class(classes)
     _check(splits, arms, seeds, positive)
+    first = [arm.name for arm in arms if arm.pretrain]
+    if first and not getattr(classifier, "has_steps", True):
+        raise ValueError(
+            f"the arm {first[0]} trains on synthetic images first, and the classifier {classifier.__name__} is not "
+            "trained in steps; leave out the arm, or choose another classifier (--classifier)"
+        )
     statistics.operating_point([0, 1], [0, 1], operating_point)  # refuses an unknown rule
     _check_synthesizers(arms, splits.train, train_per_class)
     if tf.config.list_physical_devices("GPU"):
@@ -113,7 +119,7 @@ def run(
         todo = [(arm, seed) for arm, seed in grid if rows.get((arm.name, seed), {}).get("status") != "done"]
         options = {"classifier": classifier, "recipe": recipe, "train_per_class": train_per_class}
         options["positive"] = None if positive is None else classes.index(positive)
-        options["operating_point"] = operating_point
+        options |= {"operating_point": operating_point, "features": str((out / "features").resolve())}
         with _Bars(len(grid), len(grid) - len(todo), progress) as bars:
             if _workers.here(n_jobs):
                 finished = _one_by_one(splits, todo, bars, options)

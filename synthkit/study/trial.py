@@ -1,6 +1,7 @@
 """One trial: an arm's training set, a network trained on it, and the test set scored once; in any process."""
 
 import dataclasses
+import functools
 import json
 import threading
 import time
@@ -29,16 +30,17 @@ class Trials:
         train_per_class: as in `study.run`.
         positive: label of the positive class; None for the mean over classes.
         operating_point: as in `study.run`.
+        features: folder for the features of the images, if the classifier computes some; None keeps them in memory.
     """
 
-    def __init__(self, splits, classifier, recipe, train_per_class=None, positive=None, operating_point="youden"):
-        from synthkit.training import Trainer
-
+    def __init__(
+        self, splits, classifier, recipe, train_per_class=None, positive=None, operating_point="youden", features=None
+    ):
         self.splits, self.train_per_class, self.positive = splits, train_per_class, positive
         self.rule = operating_point
-        kind = splits.train.image_shape, len(splits.train.class_names)
-        make = getattr(classifier, "trainer", None)  # `frozen.Frozen` has one of its own
-        self.trainer = make(*kind, **recipe) if make else Trainer(classifier, *kind, **recipe)
+        self.trainer = make_trainer(classifier, splits.train, recipe)
+        if features and hasattr(self.trainer, "keep"):
+            self.trainer.keep(splits, features)
         self.held_out = set(image_digests(splits.validation)) | set(image_digests(splits.test))
 
     def run(self, arm, seed, on_stage=None, on_step=None):
@@ -106,6 +108,20 @@ class Trials:
         positive = 1 if self.positive is None else self.positive
         scores = self.trainer.predict(validation.images)[:, positive]
         return operating_point(validation.labels == positive, scores, self.rule)
+
+
+def make_trainer(classifier, train, recipe):
+    """Returns a `training.Trainer`, or the trainer that the classifiers of `pretrained` make themselves.
+
+    Args:
+        classifier: as in `study.run`.
+        train: ImageSet, for the shape of the images and the classes.
+        recipe: dict, arguments of `training.Trainer`.
+    """
+    from synthkit.training import Trainer
+
+    make = getattr(classifier, "trainer", functools.partial(Trainer, classifier))
+    return make(train.image_shape, len(train.class_names), **recipe)
 
 
 def _augmented(samples, augment, seed):

@@ -10,6 +10,8 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from synthkit._sizes import check_size
+
 # For each network: Keras's file of ImageNet weights without the head, and the last layer before its last block.
 BACKBONES = {
     "VGG16": ("vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5", "block4_pool"),
@@ -60,11 +62,8 @@ def simple_cnn(image_shape=(224, 224, 3), num_classes=2, *, filters=(32, 64, 128
     Raises:
         ValueError: if the image is too small for one pooling per layer.
     """
-    if min(image_shape[:2]) < 2 ** len(filters):
-        raise ValueError(
-            f"simple_cnn halves the image {len(filters)} times and needs at least {2 ** len(filters)} pixels a side; "
-            f"give larger images or fewer filters. Received: image_shape={image_shape}, filters={filters}"
-        )
+    why = f", or fewer filters: it halves images {len(filters)} times (filters={filters})"
+    _check_least("simple_cnn", image_shape, 2 ** len(filters), why)
     inputs = x = keras.Input(image_shape, name="image")
     for count in filters:
         x = layers.Conv2D(count, 3, padding="same", activation="relu")(x)
@@ -93,10 +92,7 @@ def skin_cnn(image_shape=(32, 32, 3), num_classes=2):
     Raises:
         ValueError: if the image is too small for three poolings.
     """
-    if min(image_shape[:2]) < 20:
-        raise ValueError(
-            f"skin_cnn needs images of at least 20×20 pixels (--image-size). Received: image_shape={image_shape}"
-        )
+    _check_least("skin_cnn", image_shape, 20)
     inputs = keras.Input(image_shape, name="image")
     x = layers.Conv2D(32, 3, padding="same", activation="relu")(inputs)
     x = layers.MaxPooling2D(2)(x)
@@ -180,6 +176,7 @@ def transfer(name, image_shape=(224, 224, 3), num_classes=2, *, weights="imagene
         raise ValueError(f"name must be one of {', '.join(BACKBONES)}. Received: name={name!r}")
     if image_shape[-1] not in (1, 3):
         raise ValueError(f"{name} takes images of 1 or 3 channels. Received: image_shape={image_shape}")
+    _check_least(name, image_shape, 75 if name == "InceptionResNetV2" else 32)
     if weights not in ("imagenet", None) and not Path(weights).is_file():
         raise FileNotFoundError(f"there is no file {weights}; weights must be 'imagenet', a file of weights or None")
     inputs = x = keras.Input(image_shape, name="image")
@@ -202,6 +199,12 @@ def transfer(name, image_shape=(224, 224, 3), num_classes=2, *, weights="imagene
             layer.momentum = 0.9  # as in resnet18, for the same reason
     outputs = _head(layers.Dropout(dropout)(base.output), num_classes, binary_units=2)
     return keras.Model(inputs, outputs, name=name.lower())
+
+
+def _check_least(network, image_shape, least, why=""):
+    """Raises ValueError if a side of the images has fewer than `least` pixels."""
+    needs = f"images of at least {least}×{least} pixels{why}"
+    check_size(network, image_shape, lambda *sides: min(sides) >= least, needs)
 
 
 def _imagenet_input(name, x):

@@ -68,7 +68,7 @@ def run(
     import tensorflow as tf
 
     _check(splits, arms, seeds, positive)
-    _check_synthesizers(arms, splits.train, train_per_class)
+    model = _check_networks(arms, classifier, splits.train, train_per_class)
     if tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
     classes = splits.train.class_names
@@ -77,7 +77,7 @@ def run(
         "data": dict(zip(("train", "validation", "test"), (part.fingerprint() for part in splits), strict=True)),
         "class_names": list(classes),
         "classifier": getattr(classifier, "__name__", type(classifier).__name__),
-        "network": digest(network(classifier(splits.train.image_shape, len(classes)))),
+        "network": digest(network(model)),
         **recipe,
         "train_per_class": train_per_class,
         "positive": positive,
@@ -175,12 +175,31 @@ def _check(splits, arms, seeds, positive):
         raise ValueError(f"positive must be one of {', '.join(splits.train.class_names)}. Received: {positive!r}")
 
 
-def _check_synthesizers(arms, train, train_per_class):
-    """Calls the `check` of every synthesizer that has one, before the first trial."""
+def _check_networks(arms, classifier, train, train_per_class):
+    """Builds the classifier and calls the `check` of every synthesizer that has one, before the first trial.
+
+    Returns:
+        keras.Model of the classifier.
+
+    Raises:
+        ValueError: if images of this size, for example, do not suit them; names every arm with what it needs.
+    """
     counts = {name: min(count, train_per_class or count) for name, count in train.class_counts().items()}
+    problems, model = {}, None
     for arm in arms:
         if hasattr(arm.synthesizer, "check"):
-            arm.synthesizer.check(train, requested(arm, counts))
+            wanted = requested(arm, counts)
+            try:
+                arm.synthesizer.check(train, wanted)
+            except ValueError as error:
+                problems.setdefault(str(error), []).append(arm.name)
+    try:
+        model = classifier(train.image_shape, len(train.class_names))
+    except ValueError as error:
+        problems.setdefault(str(error), []).append("classifier")
+    if problems:
+        raise ValueError("\n  ".join(f"{', '.join(names)}: {text}" for text, names in problems.items()))
+    return model
 
 
 def _claim(out, identity, splits):

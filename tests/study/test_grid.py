@@ -8,7 +8,8 @@ import time
 import pandas as pd
 import pytest
 
-from synthkit import study
+from synthkit import catalogue, study
+from synthkit.imageset import Splits
 from synthkit.study import Arm
 from synthkit.study.results import load
 from tests.conftest import ROOT, make_imageset
@@ -50,6 +51,18 @@ def test_a_finished_study_runs_nothing_again(finished, monkeypatch):
     monkeypatch.setattr("synthkit.study.grid.Trials", lambda *_, **__: pytest.fail("ran a finished trial"))
     again = study.run(splits, ARMS, out=out, **OPTIONS)
     pd.testing.assert_frame_equal(again.trials, results.trials, check_exact=True)
+
+
+def test_sizes_that_do_not_suit_are_said_before_anything_is_trained(tmp_path):
+    splits = Splits(*(make_imageset(n, n, size=18, name=f"toy {n}") for n in (24, 12, 30)))
+    arms = catalogue.arms(["real", "dense_cvae filtered", "conv_cgan", "conv_cgan x2 augmented"])
+    with pytest.raises(ValueError, match="needs") as caught:
+        study.run(splits, arms, out=tmp_path / "out", **OPTIONS)
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith("dense_cvae filtered, classifier: skin_cnn needs images of at least 20×20 pixels")
+    assert lines[1].startswith("  conv_cgan, conv_cgan x2 augmented: this generator needs square images whose side")
+    assert all("works is 20: give --image-size 20, or image_size=20" in line for line in lines)
+    assert not (tmp_path / "out").exists()
 
 
 def test_missing_trials_are_run_and_come_out_the_same(copied):

@@ -22,7 +22,8 @@ MAY_IMPORT = {
     "_reusable": set(),
     "_workers": set(),
     "imageset": {"_class_folders"},
-    "splitting": {"imageset"},
+    "_alike": {"imageset"},
+    "splitting": {"_alike", "imageset"},
     "pipeline": set(),
     "datasets": {"_files", "_workers", "imageset", "splitting"},
     "augmentation": set(),
@@ -35,7 +36,7 @@ MAY_IMPORT = {
     "training": {"_reusable", "pipeline", "splitting", "statistics"},
     "selection": set(),
     "study": {
-        *("_environment", "_files", "_identity", "_reusable", "_workers"),
+        *("_alike", "_environment", "_files", "_identity", "_reusable", "_workers"),
         *("datasets", "imageset", "pipeline", "splitting", "statistics", "training"),
     },
     "catalogue": {
@@ -49,7 +50,7 @@ MAY_IMPORT = {
         *("_class_folders", "_environment", "_files", "_identity", "_reusable"),
         *("card", "catalogue", "datasets", "generators", "imageset"),
     },
-    "report": {"_files", "catalogue", "plots", "splitting", "statistics"},
+    "report": {"_files", "catalogue", "plots", "statistics"},
     "tuning": {"_files", "classifiers", "training"},
     "explain": set(),
     "calibration": set(),

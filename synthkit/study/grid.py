@@ -13,8 +13,7 @@ from synthkit import _workers
 from synthkit._environment import versions
 from synthkit._files import compare, harmless, locked, make_folder, replacing, write_json
 from synthkit._identity import digest, network
-from synthkit.splitting import near_duplicates
-from synthkit.study import results
+from synthkit.study import pairs, results
 from synthkit.study.arms import requested
 from synthkit.study.trial import Trials, failure, pack, run_packed
 
@@ -68,6 +67,7 @@ def run(
     import tensorflow as tf
 
     _check(splits, arms, seeds, positive)
+    _check_enough(splits.train, train_per_class)
     model = _check_networks(arms, classifier, splits.train, train_per_class)
     if tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
@@ -87,7 +87,7 @@ def run(
     out = Path(out)
     make_folder(out / "trials", "the results")
     with locked(out, "a study"):
-        arm_names = _claim(out, identity, splits)
+        arm_names = _claim(out, identity, splits, seeds)
         grid = [(arm, seed) for seed in range(seeds) for arm in arms]
         rows = {key: contents["row"] for key, contents in results.read_trials(out).items()}
         todo = [(arm, seed) for arm, seed in grid if rows.get((arm.name, seed), {}).get("status") != "done"]
@@ -202,7 +202,19 @@ def _check_networks(arms, classifier, train, train_per_class):
     return model
 
 
-def _claim(out, identity, splits):
+def _check_enough(train, train_per_class):
+    """Raises ValueError for a class with fewer training images than a trial draws of each."""
+    counts = train.class_counts()
+    small = [f"{count} of {name}" for name, count in counts.items() if count < (train_per_class or 0)]
+    if small:
+        raise ValueError(
+            f"{train.name}: trials cannot draw {train_per_class} training images of each class, because the training "
+            f"set has {', '.join(small)}. Draw {min(counts.values())} or fewer (--per-class, train_per_class=), or leave "
+            "that out to train on all images, as many of each class as there are"
+        )
+
+
+def _claim(out, identity, splits, seeds):
     """Writes `study.json`, or compares this study with the one there and adds its new arms.
 
     Returns:
@@ -210,11 +222,11 @@ def _claim(out, identity, splits):
     """
     path, identity = out / "study.json", json.loads(json.dumps(identity))
     if not any((out / "trials").glob("*.npz")):
-        near = np.flatnonzero(near_duplicates(splits.test, splits.train, splits.validation)).tolist()
-        write_json(path, {**identity, "near_duplicates": near, "versions": versions()})
+        write_json(path, {**identity, **_look_alikes(out, splits, seeds, identity), "versions": versions()})
         return list(identity["arms"])
     stored = results.read_settings(out)
-    finished = {arm for (arm, _), trial in results.read_trials(out).items() if trial["row"]["status"] == "done"}
+    done = [key for key, trial in results.read_trials(out).items() if trial["row"]["status"] == "done"]
+    finished = {arm for arm, _ in done}
     before = {arm: settings for arm, settings in stored["arms"].items() if arm in finished}
     arms = {**stored["arms"], **identity["arms"]}
     if stored.get("data") != identity["data"]:
@@ -225,12 +237,21 @@ def _claim(out, identity, splits):
             f"the code of the arm {changed[0]} has changed since its trials were run in {out}; give the arm another "
             "name, or choose another folder"
         )
-    hidden = ("near_duplicates", "versions", "arms")
+    hidden = ("near_duplicates", "near_duplicates_above", "versions", "arms")
     known, now = ({key: value for key, value in part.items() if key not in hidden} for part in (stored, identity))
     compare(path, known | _flat(before), now | _flat({arm: arms[arm] for arm in before}))
-    if arms != stored["arms"]:
-        write_json(path, {**stored, "arms": arms})
+    now = {**stored, "arms": arms, **_look_alikes(out, splits, max([seeds, *(seed + 1 for _, seed in done)]), identity)}
+    if now != stored:
+        write_json(path, now)
     return list(arms)
+
+
+def _look_alikes(out, splits, seeds, identity):
+    """Returns what `study.json` says about near-duplicates; writes their picture and table if there are any."""
+    table, limit = pairs.find(splits, seeds, identity["train_per_class"])
+    if len(table):
+        pairs.write(out, table, splits)
+    return {"near_duplicates": sorted(table["test"].tolist()), "near_duplicates_above": limit}
 
 
 def _flat(arms):

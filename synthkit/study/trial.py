@@ -56,7 +56,7 @@ class Trials:
         began = time.perf_counter()
         on_stage = on_stage or (lambda stage: None)
         splits, trainer = self.splits, self.trainer
-        subset_seed, synthesis_seed, network_seed = np.random.SeedSequence(seed).generate_state(3).tolist()
+        subset_seed, synthesis_seed, network_seed = seeds_of(seed)
         real = subsample(splits.train, self.train_per_class, seed=subset_seed) if self.train_per_class else splits.train
         if arm.real_share < 1:
             real = partition(real, [1 - arm.real_share], seed=subset_seed)[0]
@@ -92,6 +92,11 @@ class Trials:
             row["status"] = f"failed: {_reason(error)}"
         row["seconds"] = round(time.perf_counter() - began, 3)
         return contents | {"row": json.dumps(row)}
+
+
+def seeds_of(seed):
+    """Returns a trial's seeds of the subset of the training set, the synthetic images, and the network's training."""
+    return np.random.SeedSequence(seed).generate_state(3).tolist()
 
 
 def _augmented(samples, augment, seed):

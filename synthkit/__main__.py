@@ -54,7 +54,7 @@ def _load(arguments, **options):
     """Loads the images that `--data` and its options name."""
     from synthkit import datasets
 
-    for name in ("patients", "labels", "keep_aspect", "validation", "test"):
+    for name in ("patients", "labels", "keep_aspect", "validation", "test", "group_near_duplicates"):
         options[name] = getattr(arguments, name)
     return datasets.load(arguments.data, arguments.image_size, progress=sys.stderr.isatty(), **options)
 
@@ -89,8 +89,10 @@ def _run_study(arguments, names):
         recipe = catalogue.recipe(arguments.recipe, sum(min(count, per_class or count) for count in counts))
     if arguments.mixed_precision:
         recipe["mixed_precision"] = True
+    _check_validation(splits, per_class, phantoms)
     arms = catalogue.arms(
         names,
+        augment=_augment(arguments, names),
         epochs=arguments.epochs,
         ratio=profile["ratio"],
         steps=steps["skin_cnn"],
@@ -119,6 +121,37 @@ def _run_study(arguments, names):
     if failed:
         raise ValueError(f"{failed} trials failed: see {out / 'trials.csv'}. Run the same command to try them again")
     return 0
+
+
+def _check_validation(splits, per_class, phantoms):
+    """Warns of a validation set that is larger than what a trial trains on."""
+    images = len(splits.train) if per_class is None else per_class * len(splits.train.class_names)
+    if len(splits.validation) > images and not phantoms:
+        warnings.warn(
+            f"the validation set has {len(splits.validation)} images, more than the {images} that a trial trains on; "
+            "somebody with so few would not hold back that many. --validation makes it smaller for a folder of images, "
+            "and --test gives the rest to the test set",
+            stacklevel=2,
+        )
+
+
+def _augment(arguments, names):
+    """Returns the arguments of the Augmenter: the mammography study's for its kind of images, upright ones for others.
+
+    Masses have no up and down, and neither do phantoms, which simulate them. A chest film upside down is an image that
+    no test set contains.
+    """
+    settings = arguments.augment or {}
+    upright = arguments.data != "phantom" and not (Path(arguments.data) / "prepare.json").exists()
+    if not upright or "vertical_flip" in settings:
+        return settings
+    if any(name in ("augmentation", "elastic") or {"augmented", "filtered"} & {*name.split()} for name in names):
+        warnings.warn(
+            "augmentation does not turn these images upside down; where up and down mean nothing, as in microscopy or "
+            "crops of skin, add --augment vertical_flip=yes",
+            stacklevel=2,
+        )
+    return {**settings, "vertical_flip": False}
 
 
 def _positive_class(class_names):
@@ -195,6 +228,7 @@ def _study_command(arguments):
         if getattr(arguments, name) is not None:
             command += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
     command += ["--keep-aspect"] * arguments.keep_aspect
+    command += ["--group-near-duplicates"] * arguments.group_near_duplicates
     return shlex.join([*command, "--arms", f"real,augmentation,folder:{arguments.out}"])
 
 

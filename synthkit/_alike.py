@@ -100,17 +100,12 @@ def _blocks(imageset, others):
         their patients where these are known, and else by their classes.
     """
     known = any(len(np.unique(images.patients)) < len(images) for images in (imageset, *others))
-    of = (lambda images: images.patients) if known else (lambda images: images.labels)
+    owner = "patients" if known else "labels"
     for rows, vectors in _vectors(imageset, 4096):
         for number, other in enumerate(others):
             for columns, other_vectors in _vectors(other, 1024):
-                yield (
-                    rows,
-                    number,
-                    columns,
-                    vectors @ other_vectors.T,
-                    of(imageset[rows])[:, None] != of(other)[columns],
-                )
+                strange = getattr(imageset, owner)[rows, None] != getattr(other, owner)[columns]
+                yield rows, number, columns, vectors @ other_vectors.T, strange
 
 
 def _vectors(imageset, size):

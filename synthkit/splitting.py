@@ -60,8 +60,8 @@ def partition(imageset, sizes, *, seed=0):
     fractions = [size / n if isinstance(size, (int, np.integer)) else size for size in sizes]
     if min(fractions) <= 0 or sum(fractions) >= 1:
         raise ValueError(
-            f"{imageset.name}: sizes must be positive and leave some of the {n} images for the first subset. "
-            f"Received: {', '.join(map(str, sizes))}"
+            f"{imageset.name}: the sizes of the sets that are split off (--validation, --test) must be positive and "
+            f"leave some of the {n} images to train on. Received: {', '.join(f'{size:g}' for size in sizes)}"
         )
     fractions = np.array([1 - sum(fractions), *fractions])
     group = deal(imageset.labels, imageset.patients, fractions, seed=seed)
@@ -90,7 +90,7 @@ def split(imageset, validation=0.1, test=0.2, *, seed=0):
             raise ValueError(
                 f"{imageset.name}: class {imageset.class_names[label]} has {count} images of {patients} patients, too "
                 f"few for the {' and the '.join(empty)} to get one; provide more images, or larger fractions "
-                "(validation=, test=)"
+                "(--validation, --test)"
             )
     return Splits(*(dataclasses.replace(images, name=f"{imageset.name} {role}") for role, images in splits.items()))
 
@@ -230,9 +230,9 @@ def group_near_duplicates(imageset, limit=None):
         return imageset
     sizes, count = np.bincount(group), len(np.unique(group[near]))
     warnings.warn(
-        f"{imageset.name}: {near.sum()} of {len(imageset)} images look like others and were put into "
-        f"{count} group{'s' if count > 1 else ''}, the largest of {sizes[group[near]].max()} images; each group counts as "
-        "one patient",
+        f"{imageset.name}: {near.sum()} of {len(imageset)} images look like others and were put into {count} "
+        f"group{'s' if count > 1 else ''}, the largest of {sizes[group[near]].max()} images; each group counts as one "
+        "patient",
         stacklevel=2,
     )
     first = np.unique(group, return_index=True)[1]

@@ -43,7 +43,8 @@ MAY_IMPORT = {
         *("_arm_names", "augmentation", "classifiers", "datasets", "fidelity", "generators", "selection", "study"),
         "training",
     },
-    "_options": {"catalogue"},
+    "_augment_option": {"augmentation"},
+    "_options": {"_augment_option", "catalogue"},
     "plots": {"catalogue", "statistics"},
     "card": {"_class_folders", "_files", "fidelity", "imageset", "plots", "splitting"},
     "generate": {

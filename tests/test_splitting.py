@@ -46,7 +46,10 @@ class TestSplit:
             split(images)
 
     def test_sizes_that_leave_no_training_set_raise(self):
-        with pytest.raises(ValueError, match="leave some of the 10 images"):
+        with pytest.raises(
+            ValueError,
+            match="--test. must be positive and leave some of the 10 images to train on. Received: 0.5, 0.5",
+        ):
             split(numbered(10), validation=0.5, test=0.5)
         with pytest.raises(ValueError, match="leave some"):
             split(numbered(10), validation=2, test=8)

@@ -209,8 +209,8 @@ def _check_enough(train, train_per_class):
     if small:
         raise ValueError(
             f"{train.name}: trials cannot draw {train_per_class} training images of each class, because the training "
-            f"set has {', '.join(small)}. Draw {min(counts.values())} or fewer (--per-class, train_per_class=), or leave "
-            "that out to train on all images, as many of each class as there are"
+            f"set has {', '.join(small)}. Draw {min(counts.values())} or fewer (--per-class, train_per_class=), or "
+            "leave that out to train on all images, as many of each class as there are"
         )
 
 
@@ -240,7 +240,8 @@ def _claim(out, identity, splits, seeds):
     hidden = ("near_duplicates", "near_duplicates_above", "versions", "arms")
     known, now = ({key: value for key, value in part.items() if key not in hidden} for part in (stored, identity))
     compare(path, known | _flat(before), now | _flat({arm: arms[arm] for arm in before}))
-    now = {**stored, "arms": arms, **_look_alikes(out, splits, max([seeds, *(seed + 1 for _, seed in done)]), identity)}
+    seeds = max(seeds, *(seed + 1 for _, seed in done), 1)
+    now = {**stored, "arms": arms, **_look_alikes(out, splits, seeds, identity)}
     if now != stored:
         write_json(path, now)
     return list(arms)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import re
 import shlex
 import sys
 import warnings
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from synthkit import _arm_names, _environment, catalogue
 from synthkit._files import used_folder
+from synthkit._identity import digest
 from synthkit._options import PROFILES, parser, unknown
 
 POSITIVE = ("malignant", "malign", "cancer", "positive", "disease", "diseased", "abnormal")
@@ -61,6 +63,9 @@ def _load(arguments, **options):
 
 def _study(arguments, argv):
     names = _names(arguments.arms, arguments.data == "phantom")
+    if arguments.out is None:
+        arguments.out = _default_folder(arguments)
+        print(f"results: {arguments.out} (--out chooses another folder)", file=sys.stderr)
     _environment.import_tensorflow()
     kept = used_folder(arguments.generators, "fitted generators") if arguments.generators else contextlib.nullcontext()
     with used_folder(Path(arguments.out) / "trials", "the results"), kept:
@@ -121,6 +126,25 @@ def _run_study(arguments, names):
     if failed:
         raise ValueError(f"{failed} trials failed: see {out / 'trials.csv'}. Run the same command to try them again")
     return 0
+
+
+def _default_folder(arguments):
+    """Returns the name of a study's folder, from the data and a digest of the options that determine its results.
+
+    The same command, run again in the same place, has the same name and resumes the study; another one has another.
+    """
+    defaults, settings = vars(parser().parse_args(["study"])), {}
+    for name, value in vars(arguments).items():
+        if value == defaults[name] or name in ("out", "jobs", "scheduler", "generators"):
+            continue  # so that an option that is added later changes no name
+        is_path = name in ("data", "patients", "labels") and Path(value).exists()
+        settings[name] = str(Path(value).resolve()) if is_path else value
+    if arguments.arms:
+        settings["arms"] = [name.strip() for name in arguments.arms.split(",")]
+    path = Path(arguments.data)
+    data = path.stem if path.suffix.lower() == ".npz" else path.resolve().name
+    data = re.sub(r"[^\w.-]+", "-", data).strip("-.") or "data"
+    return f"synthkit-study-{data}-{digest(settings)[:6]}"
 
 
 def _check_validation(splits, per_class, phantoms):

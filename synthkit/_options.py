@@ -145,7 +145,12 @@ def _add_study(commands, prog):
         "time on GPUs with tensor cores and on processors with AMX",
     )
     running = study.add_argument_group("running")
-    running.add_argument("--out", default="synthkit-study", metavar="DIR", help="results (default: synthkit-study)")
+    running.add_argument(
+        "--out",
+        metavar="DIR",
+        help="results (default: a folder in this one, named after the data and a digest of the other options). Give the "
+        "folder of an earlier study to add arms or seeds to it",
+    )
     _add_workers(running, "trials at a time, each in a process of its own (default: 1)")
 
 

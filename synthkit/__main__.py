@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import re
 import shlex
 import sys
 import warnings
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from synthkit import _arm_names, _environment, catalogue
 from synthkit._files import used_folder
+from synthkit._identity import digest
 from synthkit._options import PROFILES, parser, unknown
 
 
@@ -52,7 +54,7 @@ def _load(arguments, **options):
     """Loads the images that `--data` and its options name."""
     from synthkit import datasets
 
-    for name in ("patients", "labels", "keep_aspect", "validation", "test"):
+    for name in ("patients", "labels", "keep_aspect", "validation", "test", "group_near_duplicates"):
         options[name] = getattr(arguments, name)
     return datasets.load(arguments.data, arguments.image_size, progress=sys.stderr.isatty(), **options)
 
@@ -63,6 +65,9 @@ def _study(arguments, argv):
         names.insert(0, arguments.baseline)
         catalogue.check(names)
         print(f"note: the arm {arguments.baseline} was added, as the baseline", file=sys.stderr)
+    if arguments.out is None:
+        arguments.out = _default_folder(arguments)
+        print(f"results: {arguments.out} (--out chooses another folder)", file=sys.stderr)
     _environment.import_tensorflow()
     kept = used_folder(arguments.generators, "fitted generators") if arguments.generators else contextlib.nullcontext()
     with used_folder(Path(arguments.out) / "trials", "the results"), kept:
@@ -84,13 +89,15 @@ def _run_study(arguments, names):
     splits = _load(arguments, train=20 * (per_class or 0))
     if arguments.drop_near_duplicates:
         splits = splitting.without_near_duplicates(splits)
+    _check_validation(splits, per_class, phantoms)
     counts = splits.train.class_counts().values()
     images = sum(min(count, per_class or count) for count in counts)
     candidates = {name: (catalogue.build(row), _recipe(arguments, row, profile, images)) for name, row in rows.items()}
     name, choice = next(iter(candidates)), {}
+    augment = _augment(arguments, names)
     if len(candidates) > 1:
-        augment = catalogue.build(catalogue.AUGMENTATIONS["augmentation"])()
-        choice = study.choose(splits, candidates, out=out, train_per_class=per_class, augment=augment)
+        augmenter = catalogue.build(catalogue.AUGMENTATIONS["augmentation"])(**augment)
+        choice = study.choose(splits, candidates, out=out, train_per_class=per_class, augment=augmenter)
         name = choice["chosen"]
         print(_choice(choice))
     classifier, recipe = candidates[name]
@@ -99,6 +106,7 @@ def _run_study(arguments, names):
         settings["chosen"] = _choice(choice)
     arms = catalogue.arms(
         names,
+        augment=augment,
         epochs=arguments.epochs,
         ratio=profile["ratio"],
         steps=arguments.steps or catalogue.CLASSIFIERS["skin_cnn"].steps[arguments.profile],
@@ -162,6 +170,56 @@ def _choice(choice):
         f"classifier: {choice['chosen']}, the best AUC with real images only, augmented or not, on "
         f"{choice['scored_on']} ({', '.join(areas)})"
     )
+
+
+def _default_folder(arguments):
+    """Returns the name of a study's folder, from the data and a digest of the options that determine its results.
+
+    The same command, run again in the same place, has the same name and resumes the study; another one has another.
+    """
+    defaults, settings = vars(parser().parse_args(["study"])), {}
+    for name, value in vars(arguments).items():
+        if value == defaults[name] or name in ("out", "jobs", "scheduler", "generators"):
+            continue  # so that an option that is added later changes no name
+        is_path = name in ("data", "patients", "labels") and Path(value).exists()
+        settings[name] = str(Path(value).resolve()) if is_path else value
+    if arguments.arms:
+        settings["arms"] = [name.strip() for name in arguments.arms.split(",")]
+    path = Path(arguments.data)
+    data = path.stem if path.suffix.lower() == ".npz" else path.resolve().name
+    data = re.sub(r"[^\w.-]+", "-", data).strip("-.") or "data"
+    return f"synthkit-study-{data}-{digest(settings)[:6]}"
+
+
+def _check_validation(splits, per_class, phantoms):
+    """Warns of a validation set that is larger than what a trial trains on."""
+    images = len(splits.train) if per_class is None else per_class * len(splits.train.class_names)
+    if len(splits.validation) > images and not phantoms:
+        warnings.warn(
+            f"the validation set has {len(splits.validation)} images, more than the {images} that a trial trains on; "
+            "somebody with so few would not hold back that many. --validation makes it smaller for a folder of images, "
+            "and --test gives the rest to the test set",
+            stacklevel=2,
+        )
+
+
+def _augment(arguments, names):
+    """Returns the arguments of the Augmenter: the mammography study's for its kind of images, upright ones for others.
+
+    Masses have no up and down, and neither do phantoms, which simulate them. A chest film upside down is an image that
+    no test set contains.
+    """
+    settings = arguments.augment or {}
+    upright = arguments.data != "phantom" and not (Path(arguments.data) / "prepare.json").exists()
+    if not upright or "vertical_flip" in settings:
+        return settings
+    if any(name in ("augmentation", "elastic") or {"augmented", "filtered"} & {*name.split()} for name in names):
+        warnings.warn(
+            "augmentation does not turn these images upside down; where up and down mean nothing, as in microscopy or "
+            "crops of skin, add --augment vertical_flip=yes",
+            stacklevel=2,
+        )
+    return {**settings, "vertical_flip": False}
 
 
 def _names(text, phantoms):
@@ -232,6 +290,7 @@ def _study_command(arguments):
         if getattr(arguments, name) is not None:
             command += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
     command += ["--keep-aspect"] * arguments.keep_aspect
+    command += ["--group-near-duplicates"] * arguments.group_near_duplicates
     return shlex.join([*command, "--arms", f"real,augmentation,folder:{arguments.out}"])
 
 

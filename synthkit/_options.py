@@ -7,7 +7,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-from synthkit import __version__, catalogue
+from synthkit import __version__, _augment_option, catalogue
 
 # Both profiles side by side. Library functions take these values as arguments, and do not know about profiles.
 PROFILES = {
@@ -79,11 +79,14 @@ def _add_study(commands, prog):
         + "\n".join(f"  {key:18}{value['fast']:<8g}{value['full']:g}" for key, value in profiles.items())
         + "\n  (per_class: real training images of each class, of phantoms only; of other data all are used;\n"
         "  ratio: of synthetic to real images)\n\n"
+        f"settings of --augment, and their defaults:\n{_augment_option.defaults()}\n"
+        "  (phantoms are turned upside down, other images only with vertical_flip=yes; no switches a setting off)\n\n"
         f"epochs of the generators, unless --epochs is given:\n{epochs}\n\n"
         + _examples(
             prog,
             "study",
             'study --arms "real, augmentation, diffusion x2 augmented" --seeds 10',
+            'study --data chest --arms real,augmentation --augment "rotation=10, horizontal_flip=no"',
             "study --data breastmnist --recipe medmnist --classifier resnet18",
             "study --data my_images --image-size 64 --patients patients.csv --positive malignant",
             'study --data my_images --arms "real, augmentation, folder:synthetic x2 augmented"',
@@ -105,15 +108,27 @@ def _add_study(commands, prog):
         help="how the threshold for sensitivity and specificity is chosen on the validation set: youden (default), "
         "sensitivity=0.9 or specificity=0.9",
     )
-    add("--per-class", type=_positive, metavar="N", help="real training images of each class, drawn for every seed")
+    add(
+        "--per-class",
+        type=_positive,
+        metavar="N",
+        help="real training images of each class, drawn for every seed. With few, test on more of a folder's images: "
+        "--test 0.6, for example",
+    )
     add(
         "--drop-near-duplicates",
         action="store_true",
-        help="remove validation and test images that are nearly identical to images of another set",
+        help="remove validation and test images that look like images of another set",
     )
     add = study.add_argument_group("arms and generators").add_argument
     add("--arms", metavar="A,B,…", help="names of arms, separated by commas (default: those of the default study)")
     add("--baseline", default="real", metavar="ARM", help="the arm that the others are compared with (default: real)")
+    add(
+        "--augment",
+        type=_augment_option.parse,
+        metavar="NAME=VALUE,…",
+        help="settings of the arm augmentation, of elastic and of the ending augmented, see below",
+    )
     add("--epochs", type=_epochs, metavar="N|NAME=N,…", help="epochs of all, or of the named, generators (see below)")
     add(
         "--generators",
@@ -146,7 +161,12 @@ def _add_study(commands, prog):
         "time on GPUs with tensor cores and on processors with AMX",
     )
     running = study.add_argument_group("running")
-    running.add_argument("--out", default="synthkit-study", metavar="DIR", help="results (default: synthkit-study)")
+    running.add_argument(
+        "--out",
+        metavar="DIR",
+        help="results (default: a folder in this one, named after the data and a digest of the other options). Give the "
+        "folder of an earlier study to add arms or seeds to it",
+    )
     _add_workers(running, "trials at a time, each in a process of its own (default: 1)")
 
 
@@ -181,6 +201,11 @@ def _add_data(command):
     add("--validation", type=_size, metavar="N", help="for a folder of images: number or fraction to validate on (0.1)")
     add("--test", type=_size, metavar="N", help="for a folder of images: number or fraction to test on (0.2)")
     add("--keep-aspect", action="store_true", help="for a folder of images: pad to squares instead of stretching")
+    add(
+        "--group-near-duplicates",
+        action="store_true",
+        help="for a folder of images: images that look alike count as one patient, so that they stay in one set",
+    )
     return add
 
 

@@ -42,7 +42,10 @@ class Generator(typing.NamedTuple):
 
 
 class Augmentation(typing.NamedTuple):
-    """An augmentation: `builder()` returns a callable for `pipeline.to_dataset`; attributes as in `Generator`."""
+    """An augmentation: `builder()` returns a callable for `pipeline.to_dataset`; attributes as in `Generator`.
+
+    The builders of "augmentation" and "elastic" also take arguments of `augmentation.Augmenter`.
+    """
 
     builder: object
     text: str
@@ -219,7 +222,18 @@ def build(row):
     return getattr(importlib.import_module(f"synthkit.{module}"), name)
 
 
-def arms(names, *, epochs=None, ratio=5.0, steps=300, learning_rate=2e-3, keep=None, progress=False, keep_aspect=False):
+def arms(
+    names,
+    *,
+    epochs=None,
+    ratio=5.0,
+    steps=300,
+    learning_rate=2e-3,
+    augment=None,
+    keep=None,
+    progress=False,
+    keep_aspect=False,
+):
     """Makes arms of a study by name.
 
     Args:
@@ -230,6 +244,8 @@ def arms(names, *, epochs=None, ratio=5.0, steps=300, learning_rate=2e-3, keep=N
         ratio: ratio of synthetic to real images.
         steps, learning_rate: of the classifier that filters images. It is trained with and without augmentation; the
             network with the better AUC on a quarter of the real training images, held back from both, is used.
+        augment: dict, arguments of `augmentation.Augmenter` for the arms augmentation and elastic, the ending augmented
+            and the classifier that filters images; None for the mammography study's.
         keep, progress: as in `generators.synthesizer`.
         keep_aspect: whether to pad images of folders that are not square instead of stretching them.
 
@@ -243,11 +259,15 @@ def arms(names, *, epochs=None, ratio=5.0, steps=300, learning_rate=2e-3, keep=N
     from synthkit.datasets import phantom
     from synthkit.generators import synthesizer
 
+    augment = augment or {}
     names, epochs = [current(name) for name in names], {current(name): n for name, n in (epochs or {}).items()}
     check([*names, *epochs])
     epochs = {name: row.epochs for name, row in GENERATORS.items()} | epochs
     filter_classifier = training.scorer(
-        classifiers.skin_cnn, steps=steps, learning_rate=learning_rate, augment=(None, augmentation.Augmenter())
+        classifiers.skin_cnn,
+        steps=steps,
+        learning_rate=learning_rate,
+        augment=(None, augmentation.Augmenter(**augment)),
     )
     rules = selection.confident(filter_classifier), selection.novel(lambda train: fidelity.pixels(train.images))
 
@@ -267,13 +287,14 @@ def arms(names, *, epochs=None, ratio=5.0, steps=300, learning_rate=2e-3, keep=N
     def arm(name):
         match = _arm_names.parse(name, GENERATORS)
         images, number, first, augmented = match.groups() if match else (None, None, None, None)
-        augment = AUGMENTATIONS.get("augmentation" if augmented else name)
+        row = AUGMENTATIONS.get("augmentation" if augmented else name)
+        options = augment if row in (AUGMENTATIONS["augmentation"], AUGMENTATIONS["elastic"]) else {}
         generator = "dense_cvae" if images == "shuffled" else images and images.split()[0]
         return study.Arm(
             _arm_names.display_name(name),
             images and source(images),
             ratio=float(number or ratio) if images else 0.0,
-            augment=augment and build(augment)(),
+            augment=row and build(row)(**options),
             pretrain=0.5 if first else 0.0,
             settings={"epochs": epochs[generator]} if generator in epochs else None,
         )

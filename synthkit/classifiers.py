@@ -10,6 +10,8 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from synthkit._sizes import check_size
+
 # For each network: Keras's file of ImageNet weights without the head, and the last layer before its last block.
 BACKBONES = {
     "VGG16": ("vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5", "block4_pool"),
@@ -19,6 +21,7 @@ BACKBONES = {
 }
 
 
+LEAST = {"InceptionResNetV2": 75, "InceptionV3": 75, "Xception": 71}  # pixels a side; 32 for the others
 APPLICATIONS = tuple(name for name in dir(keras.applications) if name[0].isupper())
 
 
@@ -63,11 +66,8 @@ def simple_cnn(image_shape=(224, 224, 3), num_classes=2, *, filters=(32, 64, 128
     Raises:
         ValueError: if the image is too small for one pooling per layer.
     """
-    if min(image_shape[:2]) < 2 ** len(filters):
-        raise ValueError(
-            f"simple_cnn halves the image {len(filters)} times and needs at least {2 ** len(filters)} pixels a side; "
-            f"give larger images or fewer filters. Received: image_shape={image_shape}, filters={filters}"
-        )
+    why = f", or fewer filters: it halves images {len(filters)} times (filters={filters})"
+    _check_least("simple_cnn", image_shape, 2 ** len(filters), why)
     inputs = x = keras.Input(image_shape, name="image")
     for count in filters:
         x = layers.Conv2D(count, 3, padding="same", activation="relu")(x)
@@ -96,10 +96,7 @@ def skin_cnn(image_shape=(32, 32, 3), num_classes=2):
     Raises:
         ValueError: if the image is too small for three poolings.
     """
-    if min(image_shape[:2]) < 20:
-        raise ValueError(
-            f"skin_cnn needs images of at least 20×20 pixels (--image-size). Received: image_shape={image_shape}"
-        )
+    _check_least("skin_cnn", image_shape, 20)
     inputs = keras.Input(image_shape, name="image")
     x = layers.Conv2D(32, 3, padding="same", activation="relu")(inputs)
     x = layers.MaxPooling2D(2)(x)
@@ -212,6 +209,7 @@ def application(name, weights="imagenet"):
     def build(image_shape):
         if image_shape[-1] not in (1, 3):
             raise ValueError(f"{name} takes images of 1 or 3 channels. Received: image_shape={image_shape}")
+        _check_least(name, image_shape, LEAST.get(name, 32))
         inputs = x = keras.Input(image_shape, name="image")
         if image_shape[-1] == 1:
             x = layers.Concatenate(name="grey_to_rgb")([x, x, x])
@@ -231,6 +229,12 @@ def application(name, weights="imagenet"):
 
     build.__name__ = name
     return build
+
+
+def _check_least(network, image_shape, least, why=""):
+    """Raises ValueError if a side of the images has fewer than `least` pixels."""
+    needs = f"images of at least {least}×{least} pixels{why}"
+    check_size(network, image_shape, lambda *sides: min(sides) >= least, needs)
 
 
 def _imagenet_input(name, x):

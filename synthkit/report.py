@@ -12,7 +12,6 @@ import numpy as np
 
 from synthkit import catalogue, plots
 from synthkit._files import replacing
-from synthkit.splitting import NEAR_DUPLICATE
 from synthkit.statistics import MARGIN, verdicts
 from synthkit.statistics.scores import predict
 
@@ -93,8 +92,8 @@ def _table(summary, metric="auc", beside=None):
 
 
 def _near_duplicates(results, rescored):
-    number = len(results.settings.get("near_duplicates", []))
-    return verdicts.near_duplicates(number, len(results.labels), NEAR_DUPLICATE, rescored is not None)
+    number, limit = (results.settings.get(key) for key in ("near_duplicates", "near_duplicates_above"))
+    return verdicts.near_duplicates(len(number or ()), len(results.labels), limit or 0.97, rescored is not None)
 
 
 def write(results, path, summary=None, margin=MARGIN):
@@ -134,7 +133,7 @@ def write(results, path, summary=None, margin=MARGIN):
         }
     trials, aucs = results.trials, summary[summary["metric"] == "auc"]
     done = trials[trials["status"] == "done"]
-    hidden = ("versions", "arms", "near_duplicates")
+    hidden = ("versions", "arms", "near_duplicates", "near_duplicates_above")
     page = environment.get_template("report.html.jinja").render(
         rows=summary.to_dict("records"),
         baseline=baseline,

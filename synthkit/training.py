@@ -287,4 +287,5 @@ def scorer(builder, *, steps, held_back=0.25, augment=(None,), **recipe):
         trainer.model.set_weights(max(candidates, key=lambda candidate: candidate[0])[1])
         return trainer.predict
 
+    fit.check = lambda images, counts: builder(images.image_shape, len(images.class_names))
     return fit

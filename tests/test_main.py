@@ -1,6 +1,8 @@
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -53,6 +55,57 @@ def test_study_from_end_to_end(tiny, tmp_path, capsys):
     assert "12/12" in printed.err
     assert command.main(["study", "--out", str(tmp_path)]) == 0
     assert "12 of 12 trials were finished before" in capsys.readouterr().err
+
+
+class TestDefaultFolder:
+    def folder(self, *options):
+        return command._default_folder(command.parser().parse_args(["study", *options]))
+
+    def test_named_after_the_data_and_the_settings(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        for path in ("a/skin images", "b/skin images"):
+            (tmp_path / path).mkdir(parents=True)
+        commands = [
+            [],
+            ["--seeds", "3"],
+            ["--arms", "real,augmentation"],
+            ["--arms", "real,elastic"],
+            ["--augment", "rotation=5"],
+            ["--data", "a/skin images"],
+            ["--data", "b/skin images"],
+            ["--data", "breastmnist"],
+            ["--data", "x/breastmnist_64 (1).npz"],
+        ]
+        names = [self.folder(*options) for options in commands]
+        assert len(set(names)) == len(names)
+        assert all(re.fullmatch(r"synthkit-study-phantom-[0-9a-f]{6}", name) for name in names[:5])
+        assert all(name.startswith("synthkit-study-skin-images-") for name in names[5:7])
+        assert names[7].startswith("synthkit-study-breastmnist-")
+        assert names[8].startswith("synthkit-study-breastmnist_64-1-")
+
+    def test_the_same_study_in_other_words_has_the_same(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "skin").mkdir()
+        for one, other in (
+            ([], ["--jobs", "2"]),
+            ([], ["--data", "phantom", "--generators", "kept"]),
+            (["--arms", "real,elastic"], ["--arms", "real, elastic"]),
+            (["--data", "skin"], ["--data", str(tmp_path / "skin") + "/"]),
+        ):
+            assert self.folder(*one) == self.folder(*other)
+
+    def test_the_same_command_resumes(self, tiny, tmp_path, monkeypatch, capsys):
+        monkeypatch.chdir(tmp_path)
+        options = ["study", "--arms", "real,augmentation", "--seeds", "1"]
+        assert command.main(options) == 0
+        (out,) = tmp_path.iterdir()
+        printed = capsys.readouterr()
+        assert f"results: {out.name}" in printed.err
+        assert str(Path(out.name) / "report.html") in printed.out
+        assert command.main(options) == 0
+        assert "2 of 2 trials were finished before" in capsys.readouterr().err
+        assert command.main([*options[:-1], "2"]) == 0
+        assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_npz_and_chosen_arms(tiny, tmp_path, capsys, monkeypatch):
@@ -131,9 +184,9 @@ def test_near_duplicates_are_reported_or_dropped(tiny, tmp_path, capsys):
     options = ["study", "--data", str(path), "--arms", "real", "--seeds", "1"]
     assert command.main([*options, "--out", str(tmp_path / "all")]) == 0
     printed = capsys.readouterr()
-    assert "6 of 20 test images look like copies of training or validation images" in " ".join(printed.out.split())
+    assert "6 of 20 test images look like training or validation images" in " ".join(printed.out.split())
     assert printed.out.count("baseline") == 2
-    assert "look like copies" in (tmp_path / "all" / "report.html").read_text(encoding="utf-8")
+    assert "look like training" in (tmp_path / "all" / "report.html").read_text(encoding="utf-8")
     assert json.loads((tmp_path / "all" / "study.json").read_text())["near_duplicates"] == list(range(6))
     assert command.main([*options, "--drop-near-duplicates", "--out", str(tmp_path / "dropped")]) == 0
     printed = capsys.readouterr()

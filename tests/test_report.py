@@ -133,7 +133,7 @@ def near(results, number):
 
 def test_near_duplicates_in_the_test_set_are_reported(write, results):
     text = write(near(results, 10))
-    assert "10 of 40 test images look like copies of training or validation images" in text
+    assert "10 of 40 test images look like training or validation images" in text
     summary = near(results, 10).without_near_duplicates().summary().query("metric == 'auc'")
     for row in summary.to_dict("records"):
         assert f"{row['mean']:.3f} ({row['low']:.3f} to {row['high']:.3f})" in text
@@ -174,7 +174,7 @@ class TestText:
         assert "Power: after correction" in text
         assert text.count("baseline") == 2
         assert max(map(len, lines)) <= 130
-        assert "look like copies" not in report.text(results, summary)
+        assert "look like training" not in report.text(results, summary)
 
 
 @pytest.mark.parametrize("width", [1280, 500])

@@ -11,7 +11,8 @@ from tqdm.auto import tqdm
 from synthkit.datasets import labels as tables
 from synthkit.datasets.layout import CARD_PICTURES, Entry, arrange, few, files_below
 from synthkit.datasets.reading import SUFFIXES, has_two_levels, is_image, read_stored
-from synthkit.imageset import ImageSet, Splits, resize_image, without_copies
+from synthkit.imageset import SPLIT_NAMES, ImageSet, Splits, resize_image, without_copies
+from synthkit.splitting import group_near_duplicates as group_alike
 from synthkit.splitting import partition, split
 
 MOST_NAMED = 10  # damaged files that an error names
@@ -25,9 +26,10 @@ def load(
     class_names=None,
     patients=None,
     labels=None,
-    validation=0.1,
-    test=0.2,
+    validation=None,
+    test=None,
     keep_aspect=False,
+    group_near_duplicates=False,
     seed=0,
     progress=False,
 ):
@@ -46,8 +48,11 @@ def load(
             `patient`; or a regular expression, whose groups, searched for in that relative path, together name the
             patient. None gives every image a patient of its own, with a warning.
         labels: path of a CSV file with the classes, and maybe patients and splits (`labels.read_labels`), or None.
-        validation, test: as in `splitting.split`, of all the images.
+        validation, test: as in `splitting.split`, of all the images; None for 0.1 and 0.2, or for the split that a
+            folder or the table gives.
         keep_aspect: whether to pad images that are not square instead of stretching them.
+        group_near_duplicates: whether images that look alike count as one patient, so that the split keeps them
+            together (`splitting.group_near_duplicates`).
         seed: int, of the split.
         progress: whether to show a bar over the files.
 
@@ -91,7 +96,21 @@ def load(
             [patient_of[entries[i].name] for i in places],
             f"{root.name} {name}",
         )
-    return _complete(sets, root.name, validation, test, seed)
+    for option, size in (("validation", validation), ("test", test)):
+        if size is not None and option in sets:
+            raise ValueError(
+                f"--{option} {size:g} splits off a {SPLIT_NAMES[option]}, but {root} has one, of {len(sets[option])} "
+                f"images. Leave out --{option}, or move the images of that set into the training set"
+            )
+    if group_near_duplicates:
+        if "validation" in sets and "test" in sets:
+            raise ValueError(
+                f"--group-near-duplicates is for splits that are made here, but {root} has a validation and a test "
+                "set of its own. Use --drop-near-duplicates"
+            )
+        sets["train"] = group_alike(sets["train"])
+    sizes = (0.1 if validation is None else validation, 0.2 if test is None else test)
+    return _complete(sets, root.name, *sizes, seed)
 
 
 def _from_table(root, path):

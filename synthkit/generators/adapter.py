@@ -35,9 +35,10 @@ def synthesizer(build, *, epochs=300, batch_size=128, augment=None, keep=None, p
 
     Returns:
         callable `(train: ImageSet, labels (n,), seed) → ImageSet` of n synthetic images. It raises FloatingPointError
-        if pixels are not finite, and ValueError for a damaged file in `keep`.
+        if pixels are not finite, and ValueError for a damaged file in `keep`. A study calls its `check(train, counts)`
+        before the first trial, which raises what `build` does for images of a size that it cannot make.
     """
-    starts, fitted = ProcessCache(), ProcessCache()
+    starts, fitted, checked = ProcessCache(), ProcessCache(), ProcessCache()
 
     def synthesize(train, labels, seed):
         kind = (train.image_shape, len(train.class_names))
@@ -60,7 +61,14 @@ def synthesizer(build, *, epochs=300, batch_size=128, augment=None, keep=None, p
                     model.save(temporary)
         return draw(fitted[key], train.class_names, labels, seed)
 
+    def check(train, counts):
+        kind = (train.image_shape, len(train.class_names))
+        if kind not in checked:
+            build(*kind)  # raises for images of a size that it cannot make
+            checked[kind] = True
+
     augmentation = augment and getattr(augment, "__name__", type(augment).__name__)
+    synthesize.check = check
     synthesize.identity = lambda: [describe(build), epochs, batch_size, augmentation]
     return synthesize
 

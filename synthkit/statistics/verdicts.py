@@ -322,14 +322,15 @@ def near_duplicates(number, images, correlation, rescored):
     Args:
         number: test images that look like training or validation images.
         images: test images.
-        correlation: the correlation above which two images are near-duplicates.
+        correlation: the correlation above which two images look alike.
         rescored: whether results without them follow.
     """
     if not number:
         return ""
     return (
-        f"{number} of {images} test images look like copies of training or validation images (correlation above "
-        f"{correlation:g}). If they are copies, a network that memorises its training images scores well on them, and "
-        f"whatever keeps it from memorising, such as augmentation or synthetic images, seems to hurt. "
+        f"{number} of {images} test images look like training or validation images (correlation above "
+        f"{correlation:.3g}): see near_duplicates.png. If they show the same patients, a network that memorises its "
+        f"training images scores well on them, and whatever keeps it from memorising, such as augmentation or "
+        f"synthetic images, seems to hurt. "
         f"{'Results without these test images:' if rescored else 'Too few other test images are left to score.'}"
     )

@@ -13,23 +13,11 @@ from synthkit import _workers, statistics
 from synthkit._environment import versions
 from synthkit._files import compare, harmless, locked, make_folder, replacing, write_json
 from synthkit._identity import digest, network
-from synthkit.splitting import near_duplicates
-from synthkit.study import results
+from synthkit.study import pairs, results
 from synthkit.study.arms import requested
 from synthkit.study.trial import Trials, failure, pack, run_packed
 
-POSITIVE = (
-    "malignant",
-    "malign",
-    "cancer",
-    "positive",
-    "disease",
-    "diseased",
-    "abnormal",
-    "pneumonia",
-    "tumor",
-    "tumour",
-)
+POSITIVE = "malignant malign cancer positive disease diseased abnormal pneumonia tumor tumour".split()
 ARM_NAME = r'[^/\\:*?"<>|=+@\n-][^/\\:*?"<>|\n]*'
 
 
@@ -94,7 +82,8 @@ def run(
             "trained in steps; leave out the arm, or choose another classifier (--classifier)"
         )
     statistics.operating_point([0, 1], [0, 1], operating_point)  # refuses an unknown rule
-    _check_synthesizers(arms, splits.train, train_per_class)
+    _check_enough(splits.train, train_per_class)
+    model = _check_networks(arms, classifier, splits.train, train_per_class)
     if tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
     recipe = {"steps": 300, "batch_size": 32, "learning_rate": 1e-3} | recipe
@@ -102,7 +91,7 @@ def run(
         "data": dict(zip(("train", "validation", "test"), (part.fingerprint() for part in splits), strict=True)),
         "class_names": list(classes),
         "classifier": getattr(classifier, "__name__", type(classifier).__name__),
-        "network": digest(network(classifier(splits.train.image_shape, len(classes)))),
+        "network": digest(network(model)),
         **recipe,
         "train_per_class": train_per_class,
         "positive": positive,
@@ -113,7 +102,7 @@ def run(
     out = Path(out)
     make_folder(out / "trials", "the results")
     with locked(out, "a study"):
-        arm_names = _claim(out, identity, splits)
+        arm_names = _claim(out, identity, splits, seeds)
         grid = [(arm, seed) for seed in range(seeds) for arm in arms]
         rows = {key: contents["row"] for key, contents in results.read_trials(out).items()}
         todo = [(arm, seed) for arm, seed in grid if rows.get((arm.name, seed), {}).get("status") != "done"]
@@ -217,15 +206,46 @@ def _check(splits, arms, seeds, positive):
         raise ValueError(f"positive must be one of {', '.join(splits.train.class_names)}. Received: {positive!r}")
 
 
-def _check_synthesizers(arms, train, train_per_class):
-    """Calls the `check` of every synthesizer that has one, before the first trial."""
+def _check_networks(arms, classifier, train, train_per_class):
+    """Builds the classifier and calls the `check` of every synthesizer that has one, before the first trial.
+
+    Returns:
+        keras.Model of the classifier.
+
+    Raises:
+        ValueError: if images of this size, for example, do not suit them; names every arm with what it needs.
+    """
     counts = {name: min(count, train_per_class or count) for name, count in train.class_counts().items()}
+    problems, model = {}, None
     for arm in arms:
         if hasattr(arm.synthesizer, "check"):
-            arm.synthesizer.check(train, requested(arm, counts))
+            wanted = requested(arm, counts)
+            try:
+                arm.synthesizer.check(train, wanted)
+            except ValueError as error:
+                problems.setdefault(str(error), []).append(arm.name)
+    try:
+        model = classifier(train.image_shape, len(train.class_names))
+    except ValueError as error:
+        problems.setdefault(str(error), []).append("classifier")
+    if problems:
+        raise ValueError("\n  ".join(f"{', '.join(names)}: {text}" for text, names in problems.items()))
+    return model
 
 
-def _claim(out, identity, splits):
+def _check_enough(train, train_per_class):
+    """Raises ValueError for a class with fewer training images than a trial draws of each."""
+    counts = train.class_counts()
+    small = [f"{count} of {name}" for name, count in counts.items() if count < (train_per_class or 0)]
+    if small:
+        raise ValueError(
+            f"{train.name}: trials cannot draw {train_per_class} training images of each class, because the training "
+            f"set has {', '.join(small)}. Draw {min(counts.values())} or fewer (--per-class, train_per_class=), or "
+            "leave that out to train on all images, as many of each class as there are"
+        )
+
+
+def _claim(out, identity, splits, seeds):
     """Writes `study.json`, or compares this study with the one there and adds its new arms.
 
     Returns:
@@ -233,11 +253,11 @@ def _claim(out, identity, splits):
     """
     path, identity = out / "study.json", json.loads(json.dumps(identity))
     if not any((out / "trials").glob("*.npz")):
-        near = np.flatnonzero(near_duplicates(splits.test, splits.train, splits.validation)).tolist()
-        write_json(path, {**identity, "near_duplicates": near, "versions": versions()})
+        write_json(path, {**identity, **_look_alikes(out, splits, seeds, identity), "versions": versions()})
         return list(identity["arms"])
     stored = results.read_settings(out)
-    finished = {arm for (arm, _), trial in results.read_trials(out).items() if trial["row"]["status"] == "done"}
+    done = [key for key, trial in results.read_trials(out).items() if trial["row"]["status"] == "done"]
+    finished = {arm for arm, _ in done}
     before = {arm: settings for arm, settings in stored["arms"].items() if arm in finished}
     arms = {**stored["arms"], **identity["arms"]}
     if stored.get("data") != identity["data"]:
@@ -248,12 +268,22 @@ def _claim(out, identity, splits):
             f"the code of the arm {changed[0]} has changed since its trials were run in {out}; give the arm another "
             "name, or choose another folder"
         )
-    hidden = ("near_duplicates", "versions", "arms")
+    hidden = ("near_duplicates", "near_duplicates_above", "versions", "arms")
     known, now = ({key: value for key, value in part.items() if key not in hidden} for part in (stored, identity))
     compare(path, known | _flat(before), now | _flat({arm: arms[arm] for arm in before}))
-    if arms != stored["arms"]:
-        write_json(path, {**stored, "arms": arms})
+    seeds = max(seeds, *(seed + 1 for _, seed in done), 1)
+    now = {**stored, "arms": arms, **_look_alikes(out, splits, seeds, identity)}
+    if now != stored:
+        write_json(path, now)
     return list(arms)
+
+
+def _look_alikes(out, splits, seeds, identity):
+    """Returns what `study.json` says about near-duplicates; writes their picture and table if there are any."""
+    table, limit = pairs.find(splits, seeds, identity["train_per_class"])
+    if len(table):
+        pairs.write(out, table, splits)
+    return {"near_duplicates": sorted(table["test"].tolist()), "near_duplicates_above": limit}
 
 
 def _flat(arms):

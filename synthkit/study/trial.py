@@ -60,7 +60,7 @@ class Trials:
         began = time.perf_counter()
         on_stage = on_stage or (lambda stage: None)
         splits, trainer = self.splits, self.trainer
-        subset_seed, synthesis_seed, network_seed = np.random.SeedSequence(seed).generate_state(3).tolist()
+        subset_seed, synthesis_seed, network_seed = seeds_of(seed)
         real = subsample(splits.train, self.train_per_class, seed=subset_seed) if self.train_per_class else splits.train
         if arm.real_share < 1:
             real = partition(real, [1 - arm.real_share], seed=subset_seed)[0]
@@ -122,6 +122,11 @@ def make_trainer(classifier, train, recipe):
 
     make = getattr(classifier, "trainer", functools.partial(Trainer, classifier))
     return make(train.image_shape, len(train.class_names), **recipe)
+
+
+def seeds_of(seed):
+    """Returns a trial's seeds of the subset of the training set, the synthetic images, and the network's training."""
+    return np.random.SeedSequence(seed).generate_state(3).tolist()
 
 
 def _augmented(samples, augment, seed):

@@ -156,7 +156,7 @@ class TestSentences:
     def test_near_duplicates(self):
         assert verdicts.near_duplicates(0, 40, 0.9, True) == ""
         text = verdicts.near_duplicates(10, 40, 0.9, True)
-        assert text.startswith("10 of 40 test images look like copies of training or validation images")
+        assert text.startswith("10 of 40 test images look like training or validation images")
         assert text.endswith("Results without these test images:")
         assert verdicts.near_duplicates(37, 40, 0.9, False).endswith("Too few other test images are left to score.")
 

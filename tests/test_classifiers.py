@@ -130,8 +130,8 @@ def test_bad_arguments():
         classifiers.simple_cnn((28, 28, 1), filters=(1,) * 5)
     with pytest.raises(ValueError, match="stem must be 'small', 'large' or None. Received: stem='medium'"):
         classifiers.resnet18(stem="medium")
-    with pytest.raises(ValueError, match="one of VGG16, InceptionResNetV2, .* Received: name='VGG19'"):
-        classifiers.transfer("VGG19")
+    with pytest.raises(ValueError, match="one of ConvNeXtBase, .*, Xception. Received: name='VGG99'"):
+        classifiers.transfer("VGG99")
     with pytest.raises(ValueError, match="1 or 3 channels"):
         classifiers.transfer("VGG16", (64, 64, 4))
     with pytest.raises(FileNotFoundError, match="there is no file mine.h5; weights must be 'imagenet', a file of"):

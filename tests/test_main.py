@@ -24,7 +24,9 @@ def tiny(monkeypatch):
     monkeypatch.setattr(command, "PROFILES", {key: {"fast": value, "full": value} for key, value in PROFILE.items()})
     for name, row in catalogue.CLASSIFIERS.items():
         steps = 2 if name == "resnet18" else 6
-        monkeypatch.setitem(catalogue.CLASSIFIERS, name, row._replace(steps={"fast": steps, "full": steps}))
+        if row.steps:
+            monkeypatch.setitem(catalogue.CLASSIFIERS, name, row._replace(steps={"fast": steps, "full": steps}))
+    monkeypatch.setattr(catalogue, "AUTO", ("skin_cnn",))
     for name, row in catalogue.GENERATORS.items():
         monkeypatch.setitem(catalogue.GENERATORS, name, row._replace(epochs=2, batch_size=32))
     load = phantom.load
@@ -185,13 +187,13 @@ def test_near_duplicates_are_reported_or_dropped(tiny, tmp_path, capsys):
     assert command.main([*options, "--out", str(tmp_path / "all")]) == 0
     printed = capsys.readouterr()
     assert "6 of 20 test images look like training or validation images" in " ".join(printed.out.split())
-    assert printed.out.count("baseline") == 2
+    assert printed.out.count("baseline") == 3
     assert "look like training" in (tmp_path / "all" / "report.html").read_text(encoding="utf-8")
     assert json.loads((tmp_path / "all" / "study.json").read_text())["near_duplicates"] == list(range(6))
     assert command.main([*options, "--drop-near-duplicates", "--out", str(tmp_path / "dropped")]) == 0
     printed = capsys.readouterr()
     assert "6 of 12 validation images and 6 of 20 test images" in printed.err
-    assert printed.out.count("baseline") == 1
+    assert printed.out.count("baseline  ") + printed.out.count("baseline\n") == 2
     with np.load(tmp_path / "dropped" / "scores.npz") as scores:
         assert scores["scores/real"].shape == (1, 14, 2)
 
@@ -330,3 +332,41 @@ def test_the_console_command_has_its_own_name(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         command.main(["prepare", "--help"])
     assert capsys.readouterr().out.startswith("usage: synthkit prepare ")
+
+
+class TestClassifiers:
+    def test_the_best_on_real_images_is_chosen_and_shown(self, tiny, tmp_path, capsys, monkeypatch):
+        monkeypatch.setattr(catalogue, "AUTO", ("frozen", "skin_cnn"))
+        path, out = write(tmp_path / "mine.npz", **arrays()), tmp_path / "out"
+        options = ["study", "--data", str(path), "--arms", "augmentation", "--seeds", "2", "--out", str(out)]
+        assert command.main(options) == 0
+        printed = capsys.readouterr()
+        assert re.search(r"classifier: (frozen|skin_cnn), the best AUC with real images only, augmented", printed.out)
+        assert "note: the arm real was added, as the baseline" in printed.err
+        assert "chosen" in json.loads((out / "study.json").read_text())
+        assert list((out / "features").glob("*.npy")) or "classifier: skin_cnn" in printed.out
+
+    def test_frozen_network_on_grey_and_colour_images(self, tiny, tmp_path, capsys):
+        for channels in ((), (3,)):
+            images = arrays()
+            path = write(tmp_path / f"mine{len(channels)}.npz", **images)
+            options = ["--classifier", "frozen", "--arms", "real,augmentation", "--seeds", "2"]
+            assert command.main(["study", "--data", str(path), *options, "--out", str(tmp_path / f"o{channels}")]) == 0
+        assert "Sensitivity (" in capsys.readouterr().out
+
+    def test_bad_choices(self, tiny, tmp_path, capsys):
+        for options, message in (
+            (["--classifier", "frozen", "--steps", "9"], "frozen is not trained in steps; remove --steps"),
+            (["--classifier", "frozn"], "there is no classifier 'frozn' (did you mean 'frozen'?)"),
+            (["--classifier", "VGG16", "--weights", "no.h5"], "there is no file no.h5"),
+            (
+                ["--classifier", "frozen", "--arms", "real,oversample first"],
+                "is not trained in steps; leave out the arm",
+            ),
+        ):
+            assert command.main(["study", *options, "--out", str(tmp_path / "out")]) == 2
+            assert message in " ".join(capsys.readouterr().err.split())
+            assert not (tmp_path / "out").exists()
+        with pytest.raises(SystemExit):
+            command.main(["study", "--operating-point", "accuracy"])
+        assert "an operating point is youden" in " ".join(capsys.readouterr().err.split())

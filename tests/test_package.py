@@ -32,19 +32,19 @@ MAY_IMPORT = {
     "fidelity": set(),
     "classifiers": {"_sizes"},
     "backbones": set(),
-    "pretrained": {"_files", "_identity", "backbones", "imageset", "statistics", "training"},
     "training": {"_reusable", "pipeline", "splitting", "statistics"},
+    "pretrained": {"_files", "_identity", "backbones", "imageset", "statistics", "training"},
     "selection": set(),
     "study": {
         *("_alike", "_environment", "_files", "_identity", "_reusable", "_workers"),
         *("datasets", "imageset", "pipeline", "splitting", "statistics", "training"),
     },
     "catalogue": {
-        *("_arm_names", "augmentation", "classifiers", "datasets", "fidelity", "generators", "selection", "study"),
-        "training",
+        *("_arm_names", "augmentation", "classifiers", "datasets", "fidelity", "generators", "pretrained", "selection"),
+        *("study", "training"),
     },
     "_augment_option": {"augmentation"},
-    "_options": {"_augment_option", "catalogue"},
+    "_options": {"_augment_option", "catalogue", "statistics"},
     "plots": {"catalogue", "statistics"},
     "card": {"_class_folders", "_files", "fidelity", "imageset", "plots", "splitting"},
     "generate": {

@@ -22,8 +22,8 @@ from tests.study.toy import ARMS, OPTIONS, assert_same, brighter, toy_splits
 def test_every_trial_is_run_and_stored(finished):
     _, out, results = finished
     assert results.trials.columns.tolist() == (
-        "arm seed n_real n_synthetic steps auc accuracy balanced_accuracy sensitivity specificity f1 brier seconds "
-        "status".split()
+        "arm seed n_real n_synthetic steps auc train_auc threshold accuracy balanced_accuracy sensitivity specificity "
+        "ppv npv f1 brier seconds status".split()
     )
     assert list(zip(results.trials["seed"], results.trials["arm"], strict=True)) == [
         (seed, arm) for seed in (0, 1) for arm in ("real", "brighter", "shuffled")
@@ -45,7 +45,7 @@ def test_rows_follow_from_the_stored_scores(finished):
     for arm, seeds in results.scores.items():
         for seed, scores in enumerate(seeds):
             row = results.trials.set_index(["arm", "seed"]).loc[arm, seed]
-            expected = score(splits.test.labels, scores, positive=0)
+            expected = score(splits.test.labels, scores, positive=0, threshold=row["threshold"])
             assert row[list(expected)].to_dict() == pytest.approx(expected)
 
 

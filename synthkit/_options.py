@@ -164,8 +164,8 @@ def _add_study(commands, prog):
     running.add_argument(
         "--out",
         metavar="DIR",
-        help="results (default: a folder in this one, named after the data and a digest of the other options). Give the "
-        "folder of an earlier study to add arms or seeds to it",
+        help="results (default: a new folder, named after the data and a digest of the other options). Give the folder "
+        "of an earlier study to add arms or seeds to it",
     )
     _add_workers(running, "trials at a time, each in a process of its own (default: 1)")
 

@@ -81,6 +81,7 @@ class TestDefaultFolder:
         names = [self.folder(*options) for options in commands]
         assert len(set(names)) == len(names)
         assert all(re.fullmatch(r"synthkit-study-phantom-[0-9a-f]{6}", name) for name in names[:5])
+        assert f"`{names[0]}`" in (ROOT / "README.md").read_text(encoding="utf-8")
         assert all(name.startswith("synthkit-study-skin-images-") for name in names[5:7])
         assert names[7].startswith("synthkit-study-breastmnist-")
         assert names[8].startswith("synthkit-study-breastmnist_64-1-")

@@ -13,6 +13,8 @@ from synthkit._files import used_folder
 from synthkit._identity import digest
 from synthkit._options import PROFILES, parser, unknown
 
+GENERATOR_SIZE = 64  # pixels a side; in larger images a generator takes a GPU
+
 
 def main(argv=None):
     """Runs the command line.
@@ -83,7 +85,7 @@ def _run_study(arguments, names):
     out, phantoms = Path(arguments.out), arguments.data == "phantom"
     per_class = arguments.per_class or (profile["per_class"] if phantoms else None)
     rows = _classifiers(arguments)
-    if not phantoms and Path(arguments.data).is_dir():
+    if Path(arguments.data).is_dir() and not (Path(arguments.data) / "prepare.json").exists():
         arguments.image_size = arguments.image_size or max(row.image_size for row in rows.values())
     # Each seed draws a tenth of the phantoms, so two seeds share a tenth of theirs. More would make them too similar.
     splits = _load(arguments, train=20 * (per_class or 0))
@@ -114,6 +116,7 @@ def _run_study(arguments, names):
         keep=arguments.generators,
         progress=sys.stderr.isatty(),
         keep_aspect=arguments.keep_aspect,
+        generator_size=_generator_size(arguments, names, splits.train.image_shape[0]),
     )
     results = study.run(
         splits,
@@ -136,6 +139,20 @@ def _run_study(arguments, names):
     if failed:
         raise ValueError(f"{failed} trials failed: see {out / 'trials.csv'}. Run the same command to try them again")
     return 0
+
+
+def _generator_size(arguments, names, image_size):
+    """Returns the pixels a side at which generators work; None is the size of the images."""
+    size = arguments.generator_size or min(image_size, GENERATOR_SIZE)
+    if size == image_size:
+        return None
+    if any(name.split()[0] in catalogue.GENERATORS for name in names):
+        print(
+            f"note: generators work at {size}×{size} pixels, and their images are resized to {image_size}×{image_size} "
+            f"(--generator-size)",
+            file=sys.stderr,
+        )
+    return size
 
 
 def _classifiers(arguments):

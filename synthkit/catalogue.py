@@ -233,6 +233,7 @@ def arms(
     keep=None,
     progress=False,
     keep_aspect=False,
+    generator_size=None,
 ):
     """Makes arms of a study by name.
 
@@ -248,6 +249,7 @@ def arms(
             and the classifier that filters images; None for the mammography study's.
         keep, progress: as in `generators.synthesizer`.
         keep_aspect: whether to pad images of folders that are not square instead of stretching them.
+        generator_size: pixels a side at which generators work, as `image_size` of `generators.synthesizer`.
 
     Returns:
         list of study.Arm.
@@ -278,7 +280,7 @@ def arms(
         if name.startswith("folder:"):
             return study.from_folder(name.removeprefix("folder:"), keep_aspect=keep_aspect)
         if name in GENERATORS:
-            row, options = GENERATORS[name], {"keep": keep, "progress": progress}
+            row, options = GENERATORS[name], {"keep": keep, "progress": progress, "image_size": generator_size}
             return synthesizer(build(row), epochs=epochs[name], batch_size=row.batch_size, **options)
         if name == "shuffled":
             return study.shuffled(source("dense_cvae"))

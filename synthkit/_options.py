@@ -131,6 +131,13 @@ def _add_study(commands, prog):
     )
     add("--epochs", type=_epochs, metavar="N|NAME=N,…", help="epochs of all, or of the named, generators (see below)")
     add(
+        "--generator-size",
+        type=_positive,
+        metavar="N",
+        help="height and width at which generators work; their images are then resized (default: that of the images, "
+        "at most 64)",
+    )
+    add(
         "--generators",
         metavar="DIR",
         help="keep fitted generators in this folder; studies of the same images and seeds reuse them. Empty the folder "

@@ -191,7 +191,9 @@ class TestNames:
 
     def test_paths_with_commas(self, folder, tmp_path):
         (tmp_path / "a,b").mkdir()
-        with pytest.raises(ValueError, match=f"separated by commas, and {tmp_path}/a,b contains one: rename the folder"):
+        with pytest.raises(
+            ValueError, match=f"separated by commas, and {tmp_path}/a,b contains one: rename the folder"
+        ):
             command._names(f"real,folder:{tmp_path}/a,b x2,dense_cvae", False)
         with pytest.raises(ValueError, match=r"--arms: nowhere is not a folder"):
             command._names("real,folder:nowhere x2,dense_cvae", False)

@@ -9,8 +9,10 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from synthkit.datasets import labels as tables
-from synthkit.datasets.layout import CARD_PICTURES, Entry, arrange, few, files_below
-from synthkit.datasets.reading import SUFFIXES, has_two_levels, is_image, read_stored
+from synthkit.datasets.finding import few, find_images
+from synthkit.datasets.folder_names import fold_case, splits_of
+from synthkit.datasets.layout import Entry, arrange
+from synthkit.datasets.reading import has_two_levels, read_stored
 from synthkit.imageset import ImageSet, Splits, resize_image, without_copies
 from synthkit.splitting import partition, split
 
@@ -76,7 +78,10 @@ def load(
         raise ValueError(
             f"{strangers[0].file} is of class {strangers[0].label}; expected one of {', '.join(class_names)}"
         )
-    patient_of = table_patients or _patients(root, [entry.name for entry in entries], patients)
+    if patients is not None or not table_patients:
+        table_patients = _patients(root, [entry.name for entry in entries], patients)
+    patient_of = table_patients
+    _check_patients(root, entries, patient_of)
     images, entries = read_images(root, entries, image_size, keep_aspect, progress)
     if color is None:
         color = any(image.ndim == 3 and np.ptp(image, axis=2).max() > 16 for image in images)
@@ -96,19 +101,54 @@ def load(
 
 def _from_table(root, path):
     """Returns the entries that a table of labels describes, their patients, and notes about what was left out."""
-    paths, notes = files_below(root)
-    paths = [p for p in paths if p not in CARD_PICTURES]
-    names = ["/".join(p) for p in paths if Path(p[-1]).suffix.lower() in SUFFIXES or is_image(root.joinpath(*p))]
-    rows = tables.match(path, tables.read_labels(path), names)
+    images, _, notes = find_images(root)
+    names = ["/".join(path) for path in images]
+    rows, more = tables.read_labels(path)
+    rows, missing = tables.match(path, rows, names)
+    notes += more
     if len(rows) < len(names):
         left = next(name for name in names if name not in rows)
         notes.append(f"{path} names {len(rows)} of {len(names)} images; the others were left out, for example {left}")
+    if missing:
+        notes.append(f"{path} names {len(missing)} files that {root} does not have, for example {missing[0]}")
     entries = [Entry(root / name, name, rows[name].label, rows[name].split) for name in names if name in rows]
+    _check_folders_of_classes(path, entries)
+    entries = _with_folders_of_splits(path, entries)
     given = {entry.split for entry in entries}
     if None in given and len(given) > 1:
         raise ValueError(f"{path} gives a split for some images only; give one for all or for none")
-    patients = {name: row.patient for name, row in rows.items() if row.patient}
-    return entries, patients, notes
+    if given != {None} and "train" not in given:
+        raise ValueError(f"{path} gives no image to the training set; call its split train")
+    return entries, {name: row.patient for name, row in rows.items() if row.patient}, notes
+
+
+def _check_folders_of_classes(path, entries):
+    """Refuses a table that contradicts class folders: folders that are called like its classes, on one level."""
+    classes = {fold_case(entry.label) for entry in entries}
+    folders = [[fold_case(part) for part in entry.name.split("/")[:-1]] for entry in entries]
+    for level in range(min(map(len, folders))):
+        if 1 < len({parts[level] for parts in folders} & classes) == len({parts[level] for parts in folders}):
+            wrong = [e for e, parts in zip(entries, folders, strict=True) if parts[level] != fold_case(e.label)]
+            if wrong:
+                raise ValueError(
+                    f"{path} gives {wrong[0].name} the class {wrong[0].label}, and its folder says another, as for "
+                    f"{len(wrong)} of {len(entries)} images. Correct the table, or use the folders without --labels"
+                )
+
+
+def _with_folders_of_splits(path, entries):
+    """Returns the entries with the splits that the folders are called after; refuses a table that contradicts them."""
+    top = {entry.name.split("/")[0] if "/" in entry.name else "" for entry in entries}
+    splits = splits_of(sorted(top))
+    if None in splits.values():
+        return entries
+    result = [entry._replace(split=splits[entry.name.split("/")[0]]) for entry in entries]
+    for old, new in zip(entries, result, strict=True):
+        if old.split not in (None, new.split):
+            raise ValueError(
+                f"{path} puts {old.name} into the {old.split} set, and its folder into the {new.split} set"
+            )
+    return result
 
 
 def read_images(root, entries, image_size, keep_aspect=False, progress=False):
@@ -118,7 +158,7 @@ def read_images(root, entries, image_size, keep_aspect=False, progress=False):
         for entry in entries:
             try:
                 image = read_stored(entry.file)
-                two_levels.append(image.ndim == 2 and has_two_levels(image))
+                two_levels.append(has_two_levels(image))
                 stretched += image.shape[0] != image.shape[1]
                 images.append(resize_image(image, image_size, keep_aspect=keep_aspect))
             except ValueError as error:
@@ -228,16 +268,22 @@ def _patients(root, names, patients):
 
 
 def _patients_of_table(path, names):
-    table = tables.read_any_csv(path)
-    if not {"file", "patient"} <= set(table.columns):
-        raise ValueError(f"{path} must have the columns file and patient. Received: {', '.join(table.columns)}")
-    known = {}
-    for number, (file, patient) in enumerate(zip(table["file"], table["patient"], strict=True), 2):
-        if isinstance(file, str) and isinstance(patient, str):
-            key = file.replace("\\", "/").removeprefix("./")
-            if known.setdefault(key, patient) != patient:
-                raise ValueError(f"{path}, line {number}: {key} has two patients, {known[key]} and {patient}")
+    known, _ = tables.match(path, tables.read_patients(path), names)
     missing = [name for name in names if name not in known]
     if missing:
         raise ValueError(f"{path} gives no patient for {len(missing)} files, for example {missing[0]}")
-    return {name: known[name] for name in names}
+    return known
+
+
+def _check_patients(root, entries, patient_of):
+    """Refuses patients with images in several of the splits that folders or a table give."""
+    splits = {}
+    for entry in entries:
+        splits.setdefault(patient_of[entry.name], set()).add(entry.split)
+    shared = [patient for patient, own in splits.items() if len(own) > 1]
+    if shared:
+        raise ValueError(
+            f"{root}: {len(shared)} patients have images in several splits, for example {shared[0]} in "
+            f"{' and '.join(sorted(splits[shared[0]]))}. Put all images of a patient into one split, or leave the "
+            "splits out of the folders or the table"
+        )

@@ -56,7 +56,8 @@ def read_stored(file):
             pixels = np.asarray(image)
             if pixels.min() < 0 or pixels.max() > 65535 or (pixels != np.round(pixels)).any():
                 raise ValueError(
-                    f"grey levels must be whole numbers from 0 to 65535, not {pixels.min()} to {pixels.max()}"
+                    f"grey levels must be whole numbers from 0 to 65535, not {pixels.min()} to {pixels.max()}; save "
+                    "it with 8 or 16 bits"
                 )
             return pixels.astype("uint16")
         return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
@@ -69,9 +70,9 @@ def read_size(file):
 
 
 def has_two_levels(image):
-    """Returns whether an image has at most two grey levels, as masks have."""
+    """Returns whether an image, grey or in the same three channels, has at most two grey levels, as masks have."""
     low, high = image.min(), image.max()
-    return bool(((image == low) | (image == high)).all())
+    return bool(((image == low) | (image == high)).all() and (image.ndim == 2 or not np.ptp(image, axis=2).any()))
 
 
 def is_dicom(file):

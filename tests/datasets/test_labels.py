@@ -61,12 +61,15 @@ def test_splits_of_the_table(images, tmp_path):
     [
         ("image_id,dx\nISIC_0000001,nv\nISIC_0000001,mel\n", "line 3: ISIC_0000001 appears twice"),
         ("image_id,dx,patient\nISIC_0000001,nv,P1\nISIC_0000001,nv,P2\n", "line 3: ISIC_0000001 appears twice"),
-        ("image_id,dx\nISIC_0000001,\n", "line 2: the file, class or patient is missing"),
+        ("image_id,dx\nISIC_0000001,\n", "line 2: dx is empty, as in 1 of 1 rows"),
         ("image_id,age\nISIC_0000001,50\n", "has no column for the class"),
         ("dx,age\nnv,50\n", "has no column for the file"),
         ("image,A,B\nISIC_0000001,1,1\n", "line 2: exactly one of A, B must be 1"),
         ("image,label,split\nISIC_0000001,a,third\n", "split must be train, validation or test. Received: 'third'"),
-        ("image,label\nelsewhere,a\n", "names none of the 40 images, for example elsewhere"),
+        (
+            "image,label\nelsewhere,a\n",
+            "names none of the 40 images: it has elsewhere, where files are called part_1/ISIC",
+        ),
     ],
 )
 def test_tables_that_do_not_fit(images, tmp_path, text, message):

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from synthkit.datasets import folders
-from synthkit.datasets.layout import arrange, fold_case, split_of
+from synthkit.datasets.folder_names import fold_case, split_of
+from synthkit.datasets.layout import arrange
 
 
 def picture(path, seed=0, shape=(24, 24), levels=(0, 256)):
@@ -173,7 +174,7 @@ class TestFiles:
             picture(tmp_path / "a" / f"{name.format(i)}.png", levels=(0, 2))
         entries, notes = arrange(tmp_path)
         assert len(entries) == 8
-        assert "4 masks beside their images were left out" in notes[0]
+        assert "4 masks or overlays beside their images were left out" in notes[0]
 
     def test_mask_folders_beside_images(self, tmp_path):
         tree(tmp_path, "a/images", "a/masks", "b/images", "b/Mask")

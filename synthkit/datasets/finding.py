@@ -6,12 +6,12 @@ from pathlib import Path
 
 from synthkit._files import check_name
 from synthkit.datasets import folder_names
-from synthkit.datasets.folder_names import fold_case, shown
+from synthkit.datasets.folder_names import fold_case
 from synthkit.datasets.reading import SUFFIXES, is_image
 
 DOCUMENTS = set(".txt .csv .tsv .xml .json .md .html .htm .pdf .yaml .yml .xls .xlsx .ini .db .log .rtf .doc".split())
 DOCUMENTS |= set(".docx .py .ipynb".split())
-JUNK_FOLDERS = set("__macosx @eadir $recycle.bin __pycache__".split())
+JUNK = set("__macosx @eadir $recycle.bin __pycache__ thumbs.db desktop.ini icon\r".split(" "))  # systems' own
 CARD_PICTURES = {("contact_sheet.png",), ("nearest_pairs.png",)}  # written by `generate`; not images of the set
 DIRECTORIES = {"dicomdir"}  # tables of contents in the format of DICOM
 
@@ -29,9 +29,11 @@ def files_below(root):
     while pending:
         parts, ancestors = pending.pop()
         for entry in list(os.scandir(root.joinpath(*parts))):
-            if entry.name.startswith(".") or entry.name.lower() in JUNK_FOLDERS:
+            if entry.name.startswith(".") or entry.name.lower() in JUNK:
                 continue
             check_name(Path(*parts, entry.name))
+            if re.search(r"[\x00-\x1f\x7f]", entry.name):
+                raise ValueError(f"{root}: the name {entry.name!r} contains control characters; rename it")
             if entry.is_dir():
                 real = os.path.realpath(entry.path)
                 if real in ancestors:
@@ -45,7 +47,7 @@ def files_below(root):
     notes = []
     for links, what in ((cycles, "lead back to a folder above"), (broken, "lead nowhere")):
         if links:
-            notes.append(f"{root}: {len(links)} links {what} and were left out, for example {shown(min(links))}")
+            notes.append(f"{root}: {len(links)} links {what} and were left out, for example {'/'.join(min(links))}")
     return sorted(paths), notes
 
 
@@ -66,7 +68,7 @@ def find_images(root):
     images, companions = _without_companions(images)
     if not images:
         archives = [path for path in paths if path[-1].lower().endswith((".zip", ".tar", ".gz", ".7z", ".rar"))]
-        extra = f"; unpack {shown(archives[0])} first" if archives else ""
+        extra = f"; unpack {'/'.join(archives[0])} first" if archives else ""
         raise ValueError(f"{root} holds no images{extra}. Expected a folder of images for each class")
     notes += left_out(root, companions, "masks or overlays beside their images")
     return images, others, notes + _namesakes(root, images)
@@ -74,7 +76,7 @@ def find_images(root):
 
 def left_out(root, paths, what="files are not images and"):
     """Returns a note that counts files that were left out and names one; none if there are none."""
-    return [f"{root}: {len(paths)} {what} were left out, for example {shown(paths[0])}"] if paths else []
+    return [f"{root}: {len(paths)} {what} were left out, for example {'/'.join(paths[0])}"] if paths else []
 
 
 def looks_like_image(file):
@@ -132,8 +134,8 @@ def _namesakes(root, images):
             path, other = found[0]
             notes.append(
                 f"{root}: {len(found)} images are called like others{f' with {added} added' if added else ''}, for "
-                f"example {shown(path)} and {shown(other)}. If they show the same, move them out; if they are of one "
-                "patient, say so with --patients"
+                f"example {'/'.join(path)} and {'/'.join(other)}. If they show the same, move them out; if they are of "
+                "one patient, say so with --patients"
             )
     return notes
 

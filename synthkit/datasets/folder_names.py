@@ -110,8 +110,3 @@ def base_names(file):
     if not places:
         return {kept}, False
     return {kept, tuple(word for word in words[: places[0]] if word not in IMAGE_WORDS)}, True
-
-
-def shown(path):
-    """Returns a path, a tuple of its parts, as text to print."""
-    return "".join(character if character.isprintable() else "?" for character in "/".join(path))

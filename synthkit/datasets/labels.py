@@ -187,7 +187,7 @@ def _check_filled(path, table, column):
 def _class_names(values):
     """Returns the class of every row: spellings that differ in case are one class, and so are 1 and 1.0."""
     if values.str.fullmatch(r"-?\d{1,9}(\.0*)?").all():
-        return values.str.partition(".")[0]
+        return values.map(lambda value: value.partition(".")[0])
     spellings = {}
     return values.map(lambda value: spellings.setdefault(fold_case(value), displayed(value)))
 

@@ -9,8 +9,8 @@ import typing
 from pathlib import Path
 
 from synthkit.datasets import folder_names
-from synthkit.datasets.finding import DOCUMENTS, JUNK_FOLDERS, few, files_below, find_images, left_out
-from synthkit.datasets.folder_names import displayed, fold_case, shown
+from synthkit.datasets.finding import DOCUMENTS, JUNK, few, files_below, find_images, left_out
+from synthkit.datasets.folder_names import displayed, fold_case
 from synthkit.datasets.reading import SUFFIXES
 
 HOW = "Expected ROOT/CLASS/image, or ROOT/train/CLASS/image and ROOT/test/CLASS/image"
@@ -69,7 +69,7 @@ def _with_splits(root, images, splits):
     loose = [path for path in images if len(path) < 3]
     if loose:
         raise ValueError(
-            f"{root}: {len(loose)} images are in no class folder, for example {shown(loose[0])}. {HOW}, or give "
+            f"{root}: {len(loose)} images are in no class folder, for example {'/'.join(loose[0])}. {HOW}, or give "
             "their classes with --labels FILE.csv; if their classes are not known, move them out"
         )
     # Classes are called as in the training set.
@@ -174,7 +174,7 @@ def _check_empty(root, parents):
     """Refuses folders without any file where class folders are."""
     for parent in parents:
         for entry in sorted(os.scandir(root.joinpath(*parent)), key=lambda entry: entry.name):
-            ignored = entry.name.startswith(".") or entry.name.lower() in JUNK_FOLDERS or entry.is_symlink()
+            ignored = entry.name.startswith(".") or entry.name.lower() in JUNK or entry.is_symlink()
             if entry.is_dir() and not ignored and not files_below(entry.path)[0]:
                 raise ValueError(
                     f"{root.joinpath(*parent, entry.name)} is an empty folder. If it is a class, its images are "
@@ -202,7 +202,7 @@ def check_lost(root, others, names, depth):
         count = kept.get(folder, 0)
         if not count or len(paths) > few(count):
             raise ValueError(
-                f"{root}: {len(paths)} files of {shown(folder)} cannot be read as images, for example "
-                f"{shown(paths[0])}; {count} can. Convert them to "
+                f"{root}: {len(paths)} files of {'/'.join(folder)} cannot be read as images, for example "
+                f"{'/'.join(paths[0])}; {count} can. Convert them to "
                 f"{', '.join(sorted({s.lstrip('.') for s in SUFFIXES}))}, or move them out"
             )

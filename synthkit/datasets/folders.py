@@ -4,19 +4,15 @@ import re
 import warnings
 from pathlib import Path
 
-import cv2
 import numpy as np
-from tqdm.auto import tqdm
 
 from synthkit.datasets import labels as tables
-from synthkit.datasets.finding import few, find_images
+from synthkit.datasets.collection import read_images, to_channels, without_contradictions
+from synthkit.datasets.finding import find_images
 from synthkit.datasets.folder_names import fold_case, splits_of
 from synthkit.datasets.layout import Entry, arrange
-from synthkit.datasets.reading import has_two_levels, read_stored
-from synthkit.imageset import ImageSet, Splits, resize_image, without_copies
+from synthkit.imageset import ImageSet, Splits, without_copies
 from synthkit.splitting import partition, split
-
-MOST_NAMED = 10  # damaged files that an error names
 
 
 def load(
@@ -85,8 +81,9 @@ def load(
     images, entries = read_images(root, entries, image_size, keep_aspect, progress)
     if color is None:
         color = any(image.ndim == 3 and np.ptp(image, axis=2).max() > 16 for image in images)
-    images = np.stack([to_channels(image, color) for image in images])
-    sets = {}
+    images = [to_channels(image, color) for image in images]
+    images, entries = without_contradictions(root, images, entries)
+    images, sets = np.stack(images), {}
     for name in dict.fromkeys(entry.split or "train" for entry in entries):
         places = [i for i, entry in enumerate(entries) if (entry.split or "train") == name]
         sets[name] = ImageSet(
@@ -149,76 +146,6 @@ def _with_folders_of_splits(path, entries):
                 f"{path} puts {old.name} into the {old.split} set, and its folder into the {new.split} set"
             )
     return result
-
-
-def read_images(root, entries, image_size, keep_aspect=False, progress=False):
-    """Reads and resizes images. Returns them, uint8, and the entries without masks that turned up among them."""
-    images, damaged, stretched, two_levels = [], [], 0, []
-    with tqdm(total=len(entries), desc=f"reading {root.name}", unit="image", disable=not progress) as bar:
-        for entry in entries:
-            try:
-                image = read_stored(entry.file)
-                two_levels.append(has_two_levels(image))
-                stretched += image.shape[0] != image.shape[1]
-                images.append(resize_image(image, image_size, keep_aspect=keep_aspect))
-            except ValueError as error:
-                damaged.append(str(error))
-            bar.update()
-    if damaged:
-        listed = "\n  ".join(damaged[:MOST_NAMED]) + ("\n  …" if len(damaged) > MOST_NAMED else "")
-        raise ValueError(f"{root}: {len(damaged)} of {len(entries)} files cannot be read as images:\n  {listed}")
-    images, entries = _without_masks(root, images, entries, two_levels)
-    if stretched and not keep_aspect:
-        warnings.warn(
-            f"{root}: {stretched} images are not square and were stretched to {image_size}×{image_size} pixels; "
-            "--keep-aspect pads them instead",
-            stacklevel=4,
-        )
-    return _to_8_bits(root, images), entries
-
-
-def _without_masks(root, images, entries, two_levels):
-    """Leaves out images of at most two grey levels among others; refuses a class that would lose more than a few."""
-    flags = np.array(two_levels)
-    if not flags.any() or flags.all():
-        return images, entries
-    labels = np.array([entry.label for entry in entries])
-    for label in np.unique(labels[flags]):
-        masks, count = np.flatnonzero(flags & (labels == label)), int(np.sum(labels == label))
-        if len(masks) > few(count):
-            raise ValueError(
-                f"{root}: {len(masks)} of the {count} images of {label} have at most two grey levels, as masks have, "
-                f"for example {entries[masks[0]].name}. Move masks out of the class folders"
-            )
-    example = entries[int(flags.argmax())].name
-    warnings.warn(
-        f"{root}: {flags.sum()} images have at most two grey levels, as masks have, and were left out, for example "
-        f"{example}",
-        stacklevel=5,
-    )
-    kept = np.flatnonzero(~flags)
-    return [images[i] for i in kept], [entries[i] for i in kept]
-
-
-def _to_8_bits(root, images):
-    """Scales images of 16 bits to 8, by the bits that the set uses: 12 in files of 16 fill the grey range, too."""
-    deep = [image for image in images if image.dtype == np.uint16]
-    if not deep:
-        return images
-    bits = max(8, int(max(image.max() for image in deep)).bit_length())
-    if bits < 16:
-        warnings.warn(
-            f"{root}: {len(deep)} images of 16 bits use {bits} of them at most, and were scaled by these", stacklevel=5
-        )
-    divisor = (2**bits - 1) / 255
-    return [image if image.dtype == np.uint8 else (image / divisor).astype("uint8") for image in images]
-
-
-def to_channels(image, color):
-    """Returns an image of 8 bits with three channels or one: `(height, width, 3)` or `(height, width, 1)`."""
-    if color != (image.ndim == 3):
-        image = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if color else cv2.COLOR_RGB2GRAY)
-    return image if color else image[..., None]
 
 
 def _complete(sets, name, validation, test, seed):

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from synthkit.datasets.collection import read_images, to_channels
 from synthkit.datasets.finding import find_images, left_out
 from synthkit.datasets.folder_names import fold_case
-from synthkit.datasets.folders import read_images, to_channels
 from synthkit.datasets.layout import Entry, check_lost
 from synthkit.imageset import ImageSet
 

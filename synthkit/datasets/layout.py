@@ -115,18 +115,19 @@ def _check_same_below(root, paths):
     below = {}
     for path in paths:
         if len(path) > 2:
-            below.setdefault(path[0], set()).add(fold_case(path[1]))
-    sets = [names for names in below.values() if len(names) > 1]
+            below.setdefault(path[0], {}).setdefault(fold_case(path[1]), path[1])
+    sets = [set(names) for names in below.values() if len(names) > 1]
     if len(sets) < 2 or len(sets) * 2 <= len({path[0] for path in paths}):
         return
     inner = sorted(name for name in set.intersection(*sets) if not folder_names.says_image(name))
     if len(inner) > 1 and len(set.union(*sets)) < 2 * len(inner) and not folder_names.are_numbered(inner):
         outer = list(below)
+        listed = ", ".join(next(names[name] for names in below.values() if name in names) for name in inner[:4])
         raise ValueError(
-            f"{root}: {', '.join(outer[:3])}{', …' if len(outer) > 3 else ''} each hold the folders "
-            f"{', '.join(inner[:4])}, which look like the classes. If {outer[0]} and the others are splits, call them "
-            "train, validation and test; if they are patients or sources, put the class first, CLASS/PATIENT/image, "
-            "and give --patients '[^/]+/([^/]+)/'; if they are the classes, rename the folders in them"
+            f"{root}: {', '.join(outer[:3])}{', …' if len(outer) > 3 else ''} each hold the folders {listed}, which "
+            f"look like the classes. If {outer[0]} and the others are splits, call them train, validation and test; if "
+            "they are patients or sources, put the class first, CLASS/PATIENT/image, and give --patients "
+            "'[^/]+/([^/]+)/'; if they are the classes, rename the folders in them"
         )
 
 

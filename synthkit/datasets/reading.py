@@ -1,11 +1,12 @@
 """The one reader of image files: JPEG, PNG, BMP, TIFF, PGM, PPM, WebP and DICOM, of 8 or 16 bits, grey or colour."""
 
 import contextlib
+import os
 import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from synthkit.datasets import dicom
 from synthkit.datasets.dicom import MAX_PIXELS
@@ -96,5 +97,8 @@ def _opened(file):
                 if width * height > MAX_PIXELS:
                     raise ValueError(f"its header claims {height}×{width} pixels, more than {MAX_PIXELS:,}")
                 yield image
+    except UnidentifiedImageError as error:
+        kind = "of another format" if os.path.getsize(file) else "empty"
+        raise ValueError(f"{file} cannot be read as an image: it is {kind}. Replace or remove it") from error
     except Exception as error:  # decoders raise many kinds of errors on damaged data
         raise ValueError(f"{file} cannot be read as an image ({error}). Replace or remove it") from error

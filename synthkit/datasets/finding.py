@@ -68,7 +68,9 @@ def find_images(root):
     images, companions = _without_companions(images)
     if not images:
         archives = [path for path in paths if path[-1].lower().endswith((".zip", ".tar", ".gz", ".7z", ".rar"))]
+        arrays = [path for path in paths if path[-1].lower().endswith(".npz")]
         extra = f"; unpack {'/'.join(archives[0])} first" if archives else ""
+        extra += f"; did you mean {root.joinpath(*arrays[0])}?" if arrays else ""
         raise ValueError(f"{root} holds no images{extra}. Expected a folder of images for each class")
     notes += left_out(root, companions, "masks or overlays beside their images")
     return images, others, notes + _namesakes(root, images)

@@ -84,14 +84,15 @@ def _with_splits(root, images, splits):
     return entries
 
 
-def _without_splits(root, images, top, paths):
+def _without_splits(root, images, top, others):
     loose = [path for path in images if len(path) == 1]
-    table = next((path[-1] for path in paths if path[-1].lower().endswith((".csv", ".tsv"))), None)
-    labels = f"--labels {table}" if table else "--labels FILE.csv"
+    table = next((root.joinpath(*path) for path in others if path[-1].lower().endswith((".csv", ".tsv"))), None)
+    labels = f"--labels {table or 'FILE.csv'}"
+    hint = f". {table.name} may hold the classes: give it with {labels}" if table else ""
     if not top:
         raise ValueError(
-            f"{len(images)} images are in {root} itself, in no class folder. If {root.name} is one of the classes, "
-            f"give the folder above it; if a table names their classes, give it with {labels}. {HOW}"
+            f"{len(images)} images are in {root} itself, in no class folder. If {root.resolve().name} is one of the "
+            f"classes, give the folder above it; if a table names their classes, give it with {labels}. {HOW}"
         )
     if loose:
         raise ValueError(
@@ -99,13 +100,12 @@ def _without_splits(root, images, top, paths):
         )
     if len(top) == 1:
         inner = {path[1] for path in images if len(path) > 2}
-        hint = f"Did you mean {root / top[0]}?" if len(inner) > 1 else f"A study needs at least two classes. {HOW}"
-        raise ValueError(f"{root} holds one folder with images, {top[0]}. {hint}")
+        way = f"Did you mean {root / top[0]}?" if len(inner) > 1 else f"A study needs at least two classes. {HOW}{hint}"
+        raise ValueError(f"{root} holds one folder with images, {top[0]}. {way}")
     _check_same_below(root, images)
     try:
         classes = _classes(root, top)
     except ValueError as error:
-        hint = f". {table} may hold the classes: give it with {labels}" if table else ""
         raise ValueError(f"{error}{hint}") from None
     return [_entry(root, path, classes[path[0]], None) for path in images]
 

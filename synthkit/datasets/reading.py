@@ -73,7 +73,7 @@ def read_size(file):
 def has_two_levels(image):
     """Returns whether an image, grey or in the same three channels, has at most two grey levels, as masks have."""
     low, high = image.min(), image.max()
-    return bool(((image == low) | (image == high)).all() and (image.ndim == 2 or not np.ptp(image, axis=2).any()))
+    return bool(((image == low) | (image == high)).all() and (image.ndim == 2 or (image == image[..., :1]).all()))
 
 
 def is_dicom(file):

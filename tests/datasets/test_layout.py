@@ -184,7 +184,18 @@ class TestClasses:
     def test_a_table_beside_parts_is_pointed_at(self, tmp_path):
         tree(tmp_path, "part_1", "part_2")
         (tmp_path / "meta.csv").write_text("image_id,dx\n0,nv\n")
-        with pytest.raises(ValueError, match="meta.csv may hold the classes: give it with --labels meta.csv"):
+        with pytest.raises(ValueError, match="meta.csv may hold the classes: give it with --labels /.*meta.csv"):
+            arrange(tmp_path)
+
+    def test_a_table_beside_the_only_folder_is_pointed_at(self, tmp_path):
+        tree(tmp_path, "images")
+        (tmp_path / "truth.csv").write_text("image,A,B\n0,1,0\n")
+        with pytest.raises(ValueError, match="truth.csv may hold the classes: give it with --labels /.*truth.csv"):
+            arrange(tmp_path)
+
+    def test_a_folder_that_holds_an_npz_file(self, tmp_path):
+        (tmp_path / "set.npz").touch()
+        with pytest.raises(ValueError, match=r"holds no images; did you mean .*set.npz\?"):
             arrange(tmp_path)
 
     def test_an_archive_is_to_be_unpacked(self, tmp_path):

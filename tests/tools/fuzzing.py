@@ -37,6 +37,7 @@ SHIPPED = (
     *("MR_small.dcm", "MR_small_RLE.dcm", "MR_small_bigendian.dcm", "MR_small_expb.dcm", "CT_small.dcm"),
     *("MR_small_jp2klossless.dcm", "MR_small_jpeg_ls_lossless.dcm", "image_dfl.dcm", "MR_truncated.dcm"),
 )
+SLOW = 5  # seconds; a file that takes longer is named
 
 
 @dataclasses.dataclass
@@ -262,7 +263,12 @@ def run(count, seed=0, names=()):
                     sys.stderr.write(f"{name} {number} of seed {seed}, {file}: {content[:300]!r} … {len(content)}\n")
                     raise
                 signal.alarm(0)
-                longest = max(longest, time.perf_counter() - start)
+                seconds = time.perf_counter() - start
+                if seconds > SLOW:
+                    sys.stderr.write(
+                        f"{name} {number} of seed {seed}, {file}, took {seconds:.1f} s: {content[:60]!r}\n"
+                    )
+                longest = max(longest, seconds)
                 (root / file).write_bytes(original)
     return outcomes, longest
 

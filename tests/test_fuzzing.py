@@ -5,7 +5,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-KINDS = ("dicom", "table", "image", "npz", "labels", "patients", "prepared", "study", "generator")
+KINDS = "dicom bare table image folder known tree npz labels patients prepared study generator".split()
 
 
 @pytest.mark.parametrize("count", [100, pytest.param(2000, marks=pytest.mark.slow)])

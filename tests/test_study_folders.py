@@ -14,6 +14,7 @@ from synthkit import __main__ as command
 from synthkit import catalogue, selection, study
 from synthkit._identity import digest
 from synthkit.classifiers import skin_cnn
+from synthkit.datasets import known_classes
 from synthkit.imageset import image_digests
 from synthkit.study.arms import synthesize
 from tests.conftest import make_imageset
@@ -113,6 +114,15 @@ class TestRefusals:
         held_out = set(image_digests(splits.test))
         with pytest.raises(ValueError, match="24 images of folder copied are validation or test images"):
             synthesize(arm, splits.train, 0, held_out)
+
+    def test_masks_and_loose_images_are_left_out_with_a_note(self, folder):
+        for i in range(1, 5):
+            (folder / "dark" / f"dark_{i:05}_mask.png").write_bytes((folder / "dark" / f"dark_{i:05}.png").read_bytes())
+        (folder / "grid.png").write_bytes((folder / "dark" / "dark_00001.png").read_bytes())
+        entries, notes = known_classes.find(folder, TRAIN.class_names)
+        assert "4 masks or overlays beside their images were left out" in notes[0]
+        assert "1 images are in no class folder and were left out, for example grid.png" in notes[1]
+        assert len(entries) == 20
 
 
 class TestDoor:

@@ -4,18 +4,16 @@ import re
 import warnings
 from pathlib import Path
 
-import cv2
 import numpy as np
-from tqdm.auto import tqdm
 
 from synthkit.datasets import labels as tables
-from synthkit.datasets.layout import CARD_PICTURES, Entry, arrange, few, files_below
-from synthkit.datasets.reading import SUFFIXES, has_two_levels, is_image, read_stored
-from synthkit.imageset import SPLIT_NAMES, ImageSet, Splits, resize_image, without_copies
+from synthkit.datasets.collection import read_images, to_channels, without_contradictions
+from synthkit.datasets.finding import find_images
+from synthkit.datasets.folder_names import fold_case, splits_of
+from synthkit.datasets.layout import Entry, arrange
+from synthkit.imageset import SPLIT_NAMES, ImageSet, Splits, without_copies
 from synthkit.splitting import group_near_duplicates as group_alike
 from synthkit.splitting import partition, split
-
-MOST_NAMED = 10  # damaged files that an error names
 
 
 def load(
@@ -81,12 +79,16 @@ def load(
         raise ValueError(
             f"{strangers[0].file} is of class {strangers[0].label}; expected one of {', '.join(class_names)}"
         )
-    patient_of = table_patients or _patients(root, [entry.name for entry in entries], patients)
+    if patients is not None or not table_patients:
+        table_patients = _patients(root, [entry.name for entry in entries], patients)
+    patient_of = table_patients
+    _check_patients(root, entries, patient_of)
     images, entries = read_images(root, entries, image_size, keep_aspect, progress)
     if color is None:
         color = any(image.ndim == 3 and np.ptp(image, axis=2).max() > 16 for image in images)
-    images = np.stack([to_channels(image, color) for image in images])
-    sets = {}
+    images = [to_channels(image, color) for image in images]
+    images, entries = without_contradictions(root, images, entries)
+    images, sets = np.stack(images), {}
     for name in dict.fromkeys(entry.split or "train" for entry in entries):
         places = [i for i, entry in enumerate(entries) if (entry.split or "train") == name]
         sets[name] = ImageSet(
@@ -115,89 +117,54 @@ def load(
 
 def _from_table(root, path):
     """Returns the entries that a table of labels describes, their patients, and notes about what was left out."""
-    paths, notes = files_below(root)
-    paths = [p for p in paths if p not in CARD_PICTURES]
-    names = ["/".join(p) for p in paths if Path(p[-1]).suffix.lower() in SUFFIXES or is_image(root.joinpath(*p))]
-    rows = tables.match(path, tables.read_labels(path), names)
+    images, _, notes = find_images(root)
+    names = ["/".join(path) for path in images]
+    rows, more = tables.read_labels(path)
+    rows, missing = tables.match(path, rows, names)
+    notes += more
     if len(rows) < len(names):
         left = next(name for name in names if name not in rows)
         notes.append(f"{path} names {len(rows)} of {len(names)} images; the others were left out, for example {left}")
+    if missing:
+        notes.append(f"{path} names {len(missing)} files that {root} does not have, for example {missing[0]}")
     entries = [Entry(root / name, name, rows[name].label, rows[name].split) for name in names if name in rows]
+    _check_folders_of_classes(path, entries)
+    entries = _with_folders_of_splits(path, entries)
     given = {entry.split for entry in entries}
     if None in given and len(given) > 1:
         raise ValueError(f"{path} gives a split for some images only; give one for all or for none")
-    patients = {name: row.patient for name, row in rows.items() if row.patient}
-    return entries, patients, notes
+    if given != {None} and "train" not in given:
+        raise ValueError(f"{path} gives no image to the training set; call its split train")
+    return entries, {name: row.patient for name, row in rows.items() if row.patient}, notes
 
 
-def read_images(root, entries, image_size, keep_aspect=False, progress=False):
-    """Reads and resizes images. Returns them, uint8, and the entries without masks that turned up among them."""
-    images, damaged, stretched, two_levels = [], [], 0, []
-    with tqdm(total=len(entries), desc=f"reading {root.name}", unit="image", disable=not progress) as bar:
-        for entry in entries:
-            try:
-                image = read_stored(entry.file)
-                two_levels.append(image.ndim == 2 and has_two_levels(image))
-                stretched += image.shape[0] != image.shape[1]
-                images.append(resize_image(image, image_size, keep_aspect=keep_aspect))
-            except ValueError as error:
-                damaged.append(str(error))
-            bar.update()
-    if damaged:
-        listed = "\n  ".join(damaged[:MOST_NAMED]) + ("\n  …" if len(damaged) > MOST_NAMED else "")
-        raise ValueError(f"{root}: {len(damaged)} of {len(entries)} files cannot be read as images:\n  {listed}")
-    images, entries = _without_masks(root, images, entries, two_levels)
-    if stretched and not keep_aspect:
-        warnings.warn(
-            f"{root}: {stretched} images are not square and were stretched to {image_size}×{image_size} pixels; "
-            "--keep-aspect pads them instead",
-            stacklevel=4,
-        )
-    return _to_8_bits(root, images), entries
+def _check_folders_of_classes(path, entries):
+    """Refuses a table that contradicts class folders: folders that are called like its classes, on one level."""
+    classes = {fold_case(entry.label) for entry in entries}
+    folders = [[fold_case(part) for part in entry.name.split("/")[:-1]] for entry in entries]
+    for level in range(min(map(len, folders))):
+        if 1 < len({parts[level] for parts in folders} & classes) == len({parts[level] for parts in folders}):
+            wrong = [e for e, parts in zip(entries, folders, strict=True) if parts[level] != fold_case(e.label)]
+            if wrong:
+                raise ValueError(
+                    f"{path} gives {wrong[0].name} the class {wrong[0].label}, and its folder says another, as for "
+                    f"{len(wrong)} of {len(entries)} images. Correct the table, or use the folders without --labels"
+                )
 
 
-def _without_masks(root, images, entries, two_levels):
-    """Leaves out images of at most two grey levels among others; refuses a class that would lose more than a few."""
-    flags = np.array(two_levels)
-    if not flags.any() or flags.all():
-        return images, entries
-    labels = np.array([entry.label for entry in entries])
-    for label in np.unique(labels[flags]):
-        masks, count = np.flatnonzero(flags & (labels == label)), int(np.sum(labels == label))
-        if len(masks) > few(count):
+def _with_folders_of_splits(path, entries):
+    """Returns the entries with the splits that the folders are called after; refuses a table that contradicts them."""
+    top = {entry.name.split("/")[0] if "/" in entry.name else "" for entry in entries}
+    splits = splits_of(sorted(top))
+    if None in splits.values():
+        return entries
+    result = [entry._replace(split=splits[entry.name.split("/")[0]]) for entry in entries]
+    for old, new in zip(entries, result, strict=True):
+        if old.split not in (None, new.split):
             raise ValueError(
-                f"{root}: {len(masks)} of the {count} images of {label} have at most two grey levels, as masks have, "
-                f"for example {entries[masks[0]].name}. Move masks out of the class folders"
+                f"{path} puts {old.name} into the {old.split} set, and its folder into the {new.split} set"
             )
-    example = entries[int(flags.argmax())].name
-    warnings.warn(
-        f"{root}: {flags.sum()} images have at most two grey levels, as masks have, and were left out, for example "
-        f"{example}",
-        stacklevel=5,
-    )
-    kept = np.flatnonzero(~flags)
-    return [images[i] for i in kept], [entries[i] for i in kept]
-
-
-def _to_8_bits(root, images):
-    """Scales images of 16 bits to 8, by the bits that the set uses: 12 in files of 16 fill the grey range, too."""
-    deep = [image for image in images if image.dtype == np.uint16]
-    if not deep:
-        return images
-    bits = max(8, int(max(image.max() for image in deep)).bit_length())
-    if bits < 16:
-        warnings.warn(
-            f"{root}: {len(deep)} images of 16 bits use {bits} of them at most, and were scaled by these", stacklevel=5
-        )
-    divisor = (2**bits - 1) / 255
-    return [image if image.dtype == np.uint8 else (image / divisor).astype("uint8") for image in images]
-
-
-def to_channels(image, color):
-    """Returns an image of 8 bits with three channels or one: `(height, width, 3)` or `(height, width, 1)`."""
-    if color != (image.ndim == 3):
-        image = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if color else cv2.COLOR_RGB2GRAY)
-    return image if color else image[..., None]
+    return result
 
 
 def _complete(sets, name, validation, test, seed):
@@ -247,16 +214,22 @@ def _patients(root, names, patients):
 
 
 def _patients_of_table(path, names):
-    table = tables.read_any_csv(path)
-    if not {"file", "patient"} <= set(table.columns):
-        raise ValueError(f"{path} must have the columns file and patient. Received: {', '.join(table.columns)}")
-    known = {}
-    for number, (file, patient) in enumerate(zip(table["file"], table["patient"], strict=True), 2):
-        if isinstance(file, str) and isinstance(patient, str):
-            key = file.replace("\\", "/").removeprefix("./")
-            if known.setdefault(key, patient) != patient:
-                raise ValueError(f"{path}, line {number}: {key} has two patients, {known[key]} and {patient}")
+    known, _ = tables.match(path, tables.read_patients(path), names)
     missing = [name for name in names if name not in known]
     if missing:
         raise ValueError(f"{path} gives no patient for {len(missing)} files, for example {missing[0]}")
-    return {name: known[name] for name in names}
+    return known
+
+
+def _check_patients(root, entries, patient_of):
+    """Refuses patients with images in several of the splits that folders or a table give."""
+    splits = {}
+    for entry in entries:
+        splits.setdefault(patient_of[entry.name], set()).add(entry.split)
+    shared = [patient for patient, own in splits.items() if len(own) > 1]
+    if shared:
+        raise ValueError(
+            f"{root}: {len(shared)} patients have images in several splits, for example {shared[0]} in "
+            f"{' and '.join(sorted(splits[shared[0]]))}. Put all images of a patient into one split, or leave the "
+            "splits out of the folders or the table"
+        )

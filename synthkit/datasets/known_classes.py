@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from synthkit.datasets.folders import read_images, to_channels
-from synthkit.datasets.layout import DOCUMENTS, Entry, few, files_below, fold_case
-from synthkit.datasets.reading import SUFFIXES, is_image
+from synthkit.datasets.collection import read_images, to_channels
+from synthkit.datasets.finding import find_images, left_out
+from synthkit.datasets.folder_names import fold_case
+from synthkit.datasets.layout import Entry, check_lost
 from synthkit.imageset import ImageSet
 
 HOW = "Put its images into a folder for each class"
@@ -32,28 +33,20 @@ def find(root, class_names):
         raise ValueError(
             f"{root} is not a folder. {HOW}, {', '.join(class_names)}, and give the folder that holds them"
         )
-    paths, notes = files_below(root)
+    images, others, notes = find_images(root)
     known = {fold_case(name): name for name in class_names}
-    entries, others = [], []
-    for path in paths:
-        name = known.get(fold_case(path[0])) if len(path) > 1 else None
-        file = root.joinpath(*path)
-        if name and (file.suffix.lower() in SUFFIXES or is_image(file)):
-            entries.append(Entry(file, "/".join(path), name, None))
-        else:
-            others.append(path)
+    classes = [known.get(fold_case(path[0])) if len(path) > 1 else None for path in images]
+    entries = [
+        Entry(root.joinpath(*path), "/".join(path), name, None)
+        for path, name in zip(images, classes, strict=True)
+        if name
+    ]
     if not entries:
-        raise ValueError(f"{root} holds no images of {' or '.join(class_names)}. {_hint(root, paths, known)}")
-    for name in class_names:
-        own = [path for path in others if len(path) > 1 and known.get(fold_case(path[0])) == name]
-        lost = [path for path in own if Path(path[-1]).suffix.lower() not in DOCUMENTS]
-        count = sum(entry.label == name for entry in entries)
-        if len(lost) > few(count):
-            raise ValueError(
-                f"{root}: {len(lost)} files of {name} cannot be read as images, for example {'/'.join(lost[0])}; "
-                f"{count} can. Convert them to PNG, or move them out"
-            )
-    strange = sorted({path[0] for path in others if len(path) > 1 and fold_case(path[0]) not in known})
+        raise ValueError(f"{root} holds no images of {' or '.join(class_names)}. {_hint(root, images, known)}")
+    check_lost(root, [path for path in others if fold_case(path[0]) in known], [entry.name for entry in entries], 1)
+    strange = sorted({path[0] for path, name in zip(images, classes, strict=True) if len(path) > 1 and not name})
+    notes += left_out(root, [path for path in others if len(path) > 1])
+    notes += left_out(root, [path for path in images if len(path) == 1], "images are in no class folder and")
     if strange:
         notes.append(f"{root}: the real images have no class {' or '.join(strange)}, so its files were left out")
     return entries, notes

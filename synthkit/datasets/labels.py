@@ -4,18 +4,26 @@ Column names of ISIC's, HAM10000's and other public tables are recognised; so ar
 """
 
 import csv
+import io
 import re
 import typing
+from pathlib import Path
 
 import pandas as pd
 
-from synthkit.datasets.layout import split_of
+from synthkit.datasets.folder_names import displayed, fold_case, split_of
+from synthkit.datasets.reading import SUFFIXES
 
-FILE = "file filename filepath path image imageid imagename imagefile img imgname isicid name id imageindex".split()
-LABEL = "label class dx diagnosis classname category target pathology benignmalignant finding findings y".split()
-PATIENT = "patient patientid subject subjectid lesion lesionid case caseid person".split()
-SPLIT = "split set partition subset fold dataset".split()
+FILE = (
+    "file filename filenames filepath path relativepath image images imageid imagename imagefile imagefilename".split()
+)
+FILE += "imagepath img imgid imgname imgfile imgpath isicid dicompath name id imageindex".split()
+LABEL = "label labels class classes dx diagnosis diagnosis1 classname category target pathology".split()
+LABEL += "benignmalignant finding findings findinglabels y".split()
+PATIENT = "patient patientid patientname subject subjectid lesion lesionid case caseid person personid".split()
+SPLIT = "split partition set subset fold dataset".split()
 NOT_ONE_HOT = "age width height sex score confidence".split()
+HEAD = "The first line must name the columns"
 
 
 class Row(typing.NamedTuple):
@@ -24,6 +32,10 @@ class Row(typing.NamedTuple):
     label: str
     patient: str | None
     split: str | None
+
+    def __str__(self):
+        patient, split = self.patient and f"patient {self.patient}", self.split and f"split {self.split}"
+        return ", ".join(filter(None, (self.label, patient, split)))
 
 
 def read_labels(path):
@@ -34,67 +46,169 @@ def read_labels(path):
             or one-hot columns of 0 and 1, and may have one for the patient and one for the split.
 
     Returns:
-        dict from the file's name as the table gives it, with forward slashes, to Row.
+        `(rows, notes)`: dict from the file's name as the table gives it, with forward slashes, to Row; and sentences
+        about columns to look at.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if columns are missing, a row lacks a value, or a file has two labels, patients or splits.
     """
-    table = read_any_csv(path)
-    names = {re.sub(r"[\W_]", "", str(name).lower()): name for name in table.columns}
-
-    def column(known):
-        return next((names[name] for name in known if name in names), None)
-
-    file, label, patient, split = (column(known) for known in (FILE, LABEL, PATIENT, SPLIT))
+    table, notes = read_any_csv(path), []
+    file, label, patient = (next(iter(_columns(table, known)), None) for known in (FILE, LABEL, PATIENT))
+    split = _split_column(table)
     if file is None:
-        raise ValueError(f"{path} has no column for the file, such as file or image_id. Received: {_listed(table)}")
-    classes = table[label] if label else _one_hot(path, table.drop(columns=[c for c in (file, patient, split) if c]))
-    rows = {}
-    for number, (name, group) in enumerate(zip(table[file], classes, strict=True), 2):
-        values = [group, *(table[c].iloc[number - 2] if c else None for c in (patient, split))]
-        if not isinstance(name, str) or not isinstance(group, str) or (patient and not isinstance(values[1], str)):
-            raise ValueError(f"{path}, line {number}: the file, class or patient is missing")
-        if split and isinstance(values[2], str) and split_of(values[2]) is None:
-            raise ValueError(
-                f"{path}, line {number}: {split} must be train, validation or test. Received: {values[2]!r}"
+        raise ValueError(
+            f"{path} has no column for the file, such as file or image_id. {HEAD}. Received: {_listed(table)}"
+        )
+    used = [column for column in (file, label, patient, split) if column]
+    for column in used:
+        _check_filled(path, table, column)
+    if label:
+        classes = _class_names(table[label])
+        others = [column for column in _columns(table, LABEL) if column != label and _differ(classes, table[column])]
+        if others:
+            notes.append(
+                f"{path}: the classes are those of the column {label}; to use {' or '.join(others)} instead, remove "
+                f"{label} from the table"
             )
-        row = Row(group.strip(), values[1], split_of(values[2]) if split and isinstance(values[2], str) else None)
-        key = name.strip().replace("\\", "/").removeprefix("./")
+    else:
+        classes = _one_hot(path, table.drop(columns=used))
+    rows = {}
+    for line, name in table[file].items():
+        group = split_of(table[split][line]) if split else None
+        if split and group is None:
+            raise ValueError(
+                f"{path}, line {line}: {split} must be train, validation or test. Received: {table[split][line]!r}"
+            )
+        row = Row(classes[line], table[patient][line] if patient else None, group)
+        key = forward(name)
         if rows.setdefault(key, row) != row:
-            raise ValueError(f"{path}, line {number}: {key} appears twice, as {rows[key]} and as {row}")
-    return rows
+            raise ValueError(f"{path}, line {line}: {key} appears twice, as {rows[key]} and as {row}")
+    return rows, notes
+
+
+def read_patients(path):
+    """Reads a table of patients, with a column for the file and one for the patient.
+
+    Returns:
+        dict from the file's name as the table gives it, with forward slashes, to the patient. Rows without one
+        are left out.
+
+    Raises:
+        as `read_labels`.
+    """
+    table = read_any_csv(path)
+    file, patient = (next(iter(_columns(table, known)), None) for known in (FILE, PATIENT))
+    if file is None or patient is None:
+        raise ValueError(f"{path} must have the columns file and patient. {HEAD}. Received: {_listed(table)}")
+    known = {}
+    for line, name in table[file].items():
+        key, value = forward(name), table[patient][line]
+        if key and value and known.setdefault(key, value) != value:
+            raise ValueError(f"{path}, line {line}: {key} has two patients, {known[key]} and {value}")
+    return known
 
 
 def read_any_csv(path):
-    """Reads a table whose separator is a comma, a semicolon or a tab; every cell a text, empty ones missing.
+    """Reads a table whose separator is a comma, a semicolon or a tab, in UTF-8 or in UTF-16 with its mark.
+
+    Returns:
+        DataFrame of texts without blanks around them; its index holds the lines in the file.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it is not a table; names it.
     """
     try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            head = stream.readline()
-        separator = max(",;\t", key=head.count)
-        table = pd.read_csv(path, sep=separator, dtype=str, encoding="utf-8-sig", quoting=csv.QUOTE_MINIMAL)
+        text = _decode(Path(path).read_bytes())
+        separator = max(",;\t", key=text.partition("\n")[0].count)
+        reader, rows, head = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), {}, None
+        for cells in reader:
+            cells = [cell.strip() for cell in cells]
+            while len(cells) > len(head or ()) and not cells[-1]:
+                cells.pop()
+            if head is None:
+                head = cells
+                twice = sorted({name for name in head if name and head.count(name) > 1})
+                if twice:
+                    raise ValueError(f"several columns are called {twice[0]}")
+            elif len(cells) > len(head):
+                raise ValueError(f"line {reader.line_num} has {len(cells)} cells, the first line {len(head)}")
+            elif any(cells):
+                rows[reader.line_num] = cells + [""] * (len(head) - len(cells))
+        if not head:
+            raise ValueError("it is empty")
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path} does not exist") from error
-    except Exception as error:  # pandas raises many kinds of errors on damaged data
-        raise ValueError(f"{path} cannot be read as a CSV table ({' '.join(str(error).split())[:200]})") from error
-    table.columns = [str(name).strip() for name in table.columns]
-    return table
+    except (ValueError, csv.Error, OSError) as error:
+        raise ValueError(f"{path} cannot be read as a CSV table ({error})") from error
+    return pd.DataFrame.from_dict(rows, orient="index", columns=head)
+
+
+def _decode(content):
+    if content.startswith((b"PK\3\4", b"\xd0\xcf\x11\xe0")):
+        raise ValueError("it is a workbook of a spreadsheet program; save its table as CSV")
+    try:
+        text = content.decode("utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{error.reason} at byte {error.start}; save it as "CSV UTF-8"') from error
+    if "\0" in text:
+        raise ValueError("it contains null characters")
+    return text
+
+
+def _plain(name):
+    return re.sub(r"[\W_]", "", name.casefold())
+
+
+def _columns(table, known):
+    """Returns the columns with known names, the most telling first."""
+    names = {_plain(name): name for name in table.columns if name}
+    return [names[name] for name in known if name in names]
+
+
+def _split_column(table):
+    """Returns the column of the split: one called split, or one of the other names that gives a split somewhere."""
+    for column in _columns(table, SPLIT):
+        if _plain(column) == "split" or any(map(split_of, table[column])):
+            return column
+    return None
+
+
+def _check_filled(path, table, column):
+    empty = table.index[table[column] == ""]
+    if len(empty):
+        raise ValueError(
+            f"{path}, line {empty[0]}: {column} is empty, as in {len(empty)} of {len(table)} rows. Fill it in, or "
+            "remove these rows"
+        )
+
+
+def _class_names(values):
+    """Returns the class of every row: spellings that differ in case are one class, and so are 1 and 1.0."""
+    if values.str.fullmatch(r"-?\d{1,9}(\.0*)?").all():
+        return values.map(lambda value: value.partition(".")[0])
+    spellings = {}
+    return values.map(lambda value: spellings.setdefault(fold_case(value), displayed(value)))
+
+
+def _differ(classes, other):
+    """Returns whether two columns sort rows into different classes."""
+    return len(other.unique()) > 1 and bool((pd.factorize(classes)[0] != pd.factorize(_class_names(other))[0]).any())
 
 
 def _one_hot(path, table):
     """Returns the class of every row from columns of 0 and 1."""
-    numbers = table.apply(pd.to_numeric, errors="coerce")
-    hot = [name for name in table if numbers[name].isin([0, 1]).all() and name.lower() not in NOT_ONE_HOT]
+    numbers = table.loc[:, [bool(name) for name in table.columns]].apply(pd.to_numeric, errors="coerce")
+    hot = [name for name in numbers if numbers[name].isin([0, 1]).all() and _plain(name) not in NOT_ONE_HOT]
     if len(hot) < 2:
-        raise ValueError(f"{path} has no column for the class, such as label or dx. Received: {_listed(table)}")
-    wrong = (numbers[hot].sum(axis=1) != 1).to_numpy().nonzero()[0]
+        raise ValueError(f"{path} has no column for the class, such as label or dx. {HEAD}. Received: {_listed(table)}")
+    wrong = numbers.index[numbers[hot].sum(axis=1) != 1]
     if len(wrong):
-        raise ValueError(f"{path}, line {wrong[0] + 2}: exactly one of {', '.join(hot)} must be 1")
+        raise ValueError(
+            f"{path}, line {wrong[0]}: exactly one of {', '.join(hot)} must be 1, as it is not in {len(wrong)} of "
+            f"{len(table)} rows. Correct or remove these rows"
+        )
     return numbers[hot].idxmax(axis=1)
 
 
@@ -102,33 +216,58 @@ def _listed(table):
     return ", ".join(table.columns)[:300]
 
 
+def forward(name):
+    """Returns a file's name with forward slashes."""
+    return name.replace("\\", "/").removeprefix("./")
+
+
 def match(path, rows, names):
     """Finds the table's row of every file.
 
+    A row fits a file whose path ends with the row's name, or whose whole path is the end of it, as where a table names
+    files by their paths on another computer. Case and the suffixes of images make no difference.
+
     Args:
         path: of the table, for errors.
-        rows: dict of `read_labels`.
+        rows: dict from the names of files to what the table says about them.
         names: paths of the files relative to the data folder, with forward slashes.
 
     Returns:
-        dict from a name to its Row, of the files that the table names.
+        `(matched, missing)`: dict from a name to the value of its row, of the files that the table names; and the
+        names of rows without a file.
 
     Raises:
-        ValueError: if a row fits several files, or none of them fits.
+        ValueError: if a row fits several files, several rows fit one file, or none fits.
     """
-    keys = {}
+    whole, ends = {}, {}
     for name in names:
-        last = name.rpartition("/")[2]
-        for key in {name, name.rpartition(".")[0], last, last.rpartition(".")[0] or last}:
-            keys.setdefault(key, []).append(name)
-    matched = {}
+        parts = fold_case(name).split("/")
+        for i in range(len(parts)):
+            for key in _with_and_without_suffix("/".join(parts[i:])):
+                ends.setdefault(key, []).append(name)
+                if not i:
+                    whole.setdefault(key, []).append(name)
+    matched, owners, missing = {}, {}, []
     for key, row in rows.items():
-        fitting = keys.get(key) or keys.get(key.rpartition("/")[2]) or []
+        parts = fold_case(key).split("/")
+        tails = ["/".join(parts[i:]) for i in range(len(parts))]
+        fitting = whole.get(tails[0]) or ends.get(tails[0]) or next((whole[t] for t in tails if t in whole), [])
         if len(fitting) > 1:
             raise ValueError(f"{path}: {key} fits several files, {fitting[0]} and {fitting[1]}; give their paths")
         for name in fitting:
-            if matched.setdefault(name, row) != row:
-                raise ValueError(f"{path}: {name} has two rows, {matched[name]} and {row}")
+            if owners.setdefault(name, key) != key:
+                raise ValueError(f"{path}: {name} has two rows, {owners[name]} and {key}; give their paths")
+            matched[name] = row
+        if not fitting:
+            missing.append(key)
     if not matched:
-        raise ValueError(f"{path} names none of the {len(names)} images, for example {next(iter(rows), 'nothing')}")
-    return matched
+        raise ValueError(
+            f"{path} names none of the {len(names)} images: it has {next(iter(rows), 'no rows')}, where files are "
+            f"called {names[0]}"
+        )
+    return matched, missing
+
+
+def _with_and_without_suffix(name):
+    stem, dot, suffix = name.rpartition(".")
+    return {name, stem} if stem and dot + suffix in SUFFIXES else {name}

@@ -47,14 +47,17 @@ def load(source, *, cache_dir=None):
         OSError: if the download fails; says where to put the file instead.
         ValueError: if the file is not in MedMNIST's format, or has several labels per image.
     """
-    known = set_name(source) if not str(source).endswith(".npz") else set_name(Path(source).stem)
+    is_file = str(source).lower().endswith(".npz")
+    known = set_name(Path(source).stem if is_file else source)
     name = known[0] if known else ""
     info = INFO.get(name)
+    if info is None and not is_file and not name.endswith("3d"):
+        raise ValueError(f"expected the path of an npz file, or one of {', '.join(INFO)}. Received: {str(source)!r}")
     if name.endswith("3d"):
         raise ValueError(f"{name} contains volumes; synthkit compares classifiers of two-dimensional images")
     if info is not None and info.task == "multi-label":
         raise ValueError(f"{name} is a multi-label set; synthkit compares classifiers of one label per image")
-    path = Path(source) if str(source).endswith(".npz") else _download(*known, cache_dir)
+    path = Path(source) if is_file else _download(*known, cache_dir)
     arrays = {key: _read_split(path, key) for key in SPLITS}
     lowest = min(int(labels.min(initial=0)) for _, labels in arrays.values())
     classes = 1 + max(int(labels.max(initial=0)) for _, labels in arrays.values())

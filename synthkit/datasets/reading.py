@@ -1,11 +1,12 @@
 """The one reader of image files: JPEG, PNG, BMP, TIFF, PGM, PPM, WebP and DICOM, of 8 or 16 bits, grey or colour."""
 
 import contextlib
+import os
 import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from synthkit.datasets import dicom
 from synthkit.datasets.dicom import MAX_PIXELS
@@ -56,7 +57,8 @@ def read_stored(file):
             pixels = np.asarray(image)
             if pixels.min() < 0 or pixels.max() > 65535 or (pixels != np.round(pixels)).any():
                 raise ValueError(
-                    f"grey levels must be whole numbers from 0 to 65535, not {pixels.min()} to {pixels.max()}"
+                    f"grey levels must be whole numbers from 0 to 65535, not {pixels.min()} to {pixels.max()}; save "
+                    "it with 8 or 16 bits"
                 )
             return pixels.astype("uint16")
         return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
@@ -69,9 +71,9 @@ def read_size(file):
 
 
 def has_two_levels(image):
-    """Returns whether an image has at most two grey levels, as masks have."""
+    """Returns whether an image, grey or in the same three channels, has at most two grey levels, as masks have."""
     low, high = image.min(), image.max()
-    return bool(((image == low) | (image == high)).all())
+    return bool(((image == low) | (image == high)).all() and (image.ndim == 2 or (image == image[..., :1]).all()))
 
 
 def is_dicom(file):
@@ -95,5 +97,8 @@ def _opened(file):
                 if width * height > MAX_PIXELS:
                     raise ValueError(f"its header claims {height}×{width} pixels, more than {MAX_PIXELS:,}")
                 yield image
+    except UnidentifiedImageError as error:
+        kind = "of another format" if os.path.getsize(file) else "empty"
+        raise ValueError(f"{file} cannot be read as an image: it is {kind}. Replace or remove it") from error
     except Exception as error:  # decoders raise many kinds of errors on damaged data
         raise ValueError(f"{file} cannot be read as an image ({error}). Replace or remove it") from error

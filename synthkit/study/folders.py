@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from synthkit.datasets import known_classes
-from synthkit.datasets.layout import files_below
-from synthkit.datasets.reading import SUFFIXES, is_image
+from synthkit.datasets.finding import files_below, looks_like_image
 from synthkit.study.arms import Arm
 
 
@@ -110,7 +109,7 @@ def _digest(folder):
     digest = hashlib.sha256()
     for path in files_below(folder)[0]:
         file = folder.joinpath(*path)
-        if len(path) > 1 and (file.suffix.lower() in SUFFIXES or is_image(file)):
+        if len(path) > 1 and looks_like_image(file):
             digest.update("/".join(path).encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]
 

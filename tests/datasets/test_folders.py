@@ -69,7 +69,7 @@ class TestSplitting:
         (tmp_path / "patients.csv").write_text(f"file,patient\n{files[0]},1\n")
         with pytest.raises(ValueError, match=f"gives no patient for 39 files, for example {files[1]}"):
             load(root, patients=tmp_path / "patients.csv")
-        (tmp_path / "patients.csv").write_text("name,patient\n")
+        (tmp_path / "patients.csv").write_text("kind,patient\n")
         with pytest.raises(ValueError, match="must have the columns file and patient"):
             load(root, patients=tmp_path / "patients.csv")
 

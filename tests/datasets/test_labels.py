@@ -61,17 +61,163 @@ def test_splits_of_the_table(images, tmp_path):
     [
         ("image_id,dx\nISIC_0000001,nv\nISIC_0000001,mel\n", "line 3: ISIC_0000001 appears twice"),
         ("image_id,dx,patient\nISIC_0000001,nv,P1\nISIC_0000001,nv,P2\n", "line 3: ISIC_0000001 appears twice"),
-        ("image_id,dx\nISIC_0000001,\n", "line 2: the file, class or patient is missing"),
+        ("image_id,dx\nISIC_0000001,\n", "line 2: dx is empty, as in 1 of 1 rows"),
         ("image_id,age\nISIC_0000001,50\n", "has no column for the class"),
         ("dx,age\nnv,50\n", "has no column for the file"),
         ("image,A,B\nISIC_0000001,1,1\n", "line 2: exactly one of A, B must be 1"),
         ("image,label,split\nISIC_0000001,a,third\n", "split must be train, validation or test. Received: 'third'"),
-        ("image,label\nelsewhere,a\n", "names none of the 40 images, for example elsewhere"),
+        (
+            "image,label\nelsewhere,a\n",
+            "names none of the 40 images: it has elsewhere, where files are called part_1/ISIC",
+        ),
     ],
 )
 def test_tables_that_do_not_fit(images, tmp_path, text, message):
     with pytest.raises(ValueError, match=message):
         folders.load(images, 20, labels=write(tmp_path / "t.csv", text))
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "parts"),
+    [
+        # Excel's "Unicode text"; another computer's paths, in capital letters; pandas's numbers; blanks and case.
+        ("File name\tDiagnosis\r\n{0}", {"encoding": "utf-16", "name": "{i}.jpg\t{c}\r\n"}, ("a", "b")),
+        (
+            "Image_Path;Target\n{0}",
+            {"encoding": "utf-8-sig", "name": "C:\\My data\\part_{p}\\{i}.JPG;{d}\n"},
+            ("0", "1"),
+        ),
+        (",image,label\n{0}", {"name": "{n},{i},{d}.0\n"}, ("0", "1")),
+        ("file,label,,\n{0}", {"name": "set/part_{p}/{i}.jpg , {v} ,,\n"}, ("Benign", "malignant")),
+        ("file,label\n{0}", {"name": '"{i}.jpg","None, {d}"\n'}, ("None, 0", "None, 1")),
+    ],
+)
+def test_tables_of_other_programs(images, tmp_path, text, options, parts):
+    rows = "".join(
+        options["name"].format(
+            n=i,
+            i=f"ISIC_{i:07}",
+            p=1 + i // 20,
+            c="ab"[i % 2],
+            d=i % 2,
+            v=("Benign", "malignant")[i % 2],
+        )
+        for i in range(40)
+    )
+    (tmp_path / "t.csv").write_bytes(text.format(rows).encode(options.get("encoding", "utf-8")))
+    splits = folders.load(images, 20, labels=tmp_path / "t.csv", patients="(.+)")
+    assert splits.train.class_names == parts
+    assert sum(map(len, splits)) == 40
+
+
+def test_spellings_of_a_class(images, tmp_path):
+    rows = "".join(f"ISIC_{i:07},{('Benign', 'malignant', 'benign ', 'MALIGNANT')[i % 4]}\n" for i in range(40))
+    splits = folders.load(images, 20, labels=write(tmp_path / "t.csv", "image,label\n" + rows), patients="(.+)")
+    assert splits.train.class_names == ("Benign", "malignant")
+
+
+def test_a_class_called_none_is_a_class(images, tmp_path):
+    rows = "".join(f"ISIC_{i:07},{('None', 'NA')[i % 2]}\n" for i in range(40))
+    splits = folders.load(images, 20, labels=write(tmp_path / "t.csv", "image,label\n" + rows), patients="(.+)")
+    assert splits.train.class_names == ("NA", "None")
+
+
+def test_a_column_of_sources_is_no_split(images, tmp_path):
+    head, *rows = HAM.splitlines()
+    text = "\n".join([head + ",dataset", *(row + ",vidir_modern" for row in rows)])
+    assert sum(map(len, folders.load(images, 20, labels=write(tmp_path / "t.csv", text)))) == 40
+
+
+def test_two_columns_of_classes_are_said(images, tmp_path):
+    rows = "".join(f"ISIC_{i:07},{i % 2},{'xyz'[i % 3]}\n" for i in range(40))
+    path = write(tmp_path / "t.csv", "image,label,diagnosis\n" + rows)
+    with pytest.warns(UserWarning, match="classes are those of the column label; to use diagnosis instead, remove"):
+        assert folders.load(images, 20, labels=path, patients="(.+)").train.class_names == ("0", "1")
+
+
+def test_rows_without_files_are_counted(images, tmp_path):
+    path = write(tmp_path / "t.csv", HAM + "\nHAM_99,ISIC_9999998,nv,50\nHAM_99,ISIC_9999999,nv,50\n")
+    with pytest.warns(UserWarning, match=r"names 2 files that .*set does not have, for example ISIC_9999998"):
+        assert sum(map(len, folders.load(images, 20, labels=path))) == 40
+
+
+def test_masks_beside_labelled_images_are_left_out(images, tmp_path):
+    for i in range(40):
+        picture(images / "masks" / f"ISIC_{i:07}.jpg", i, levels=(0, 2))
+    for part in (1, 2):
+        (images / f"part_{part}").rename(images / f"images_{part}")
+    with pytest.warns(UserWarning, match="40 masks or overlays"):
+        assert sum(map(len, folders.load(images, 20, labels=write(tmp_path / "t.csv", HAM)))) == 40
+
+
+class TestFoldersAndTable:
+    def table(self, tmp_path, text):
+        return write(tmp_path / "t.csv", "image,label" + text)
+
+    def test_a_table_that_contradicts_class_folders(self, images, tmp_path):
+        for part, name in ((1, "a"), (2, "b")):
+            (images / f"part_{part}").rename(images / name)
+        rows = "".join(f"\nISIC_{i:07},{'ab'[(i // 20) ^ (i == 3)]}" for i in range(40))
+        with pytest.raises(
+            ValueError, match="gives a/ISIC_0000003.jpg the class b, and its folder says another, as for 1"
+        ):
+            folders.load(images, 20, labels=self.table(tmp_path, rows), patients="(.+)")
+
+    def test_folders_of_splits_are_used(self, images, tmp_path):
+        for part, name in ((1, "Train"), (2, "test")):
+            (images / f"part_{part}").rename(images / name)
+        rows = "".join(f"\nISIC_{i:07},{'ab'[i % 2]}" for i in range(40))
+        splits = folders.load(images, 20, labels=self.table(tmp_path, rows), patients="(.+)", validation=4)
+        assert [len(part) for part in splits] == [16, 4, 20]
+
+    def test_a_table_that_contradicts_folders_of_splits(self, images, tmp_path):
+        for part, name in ((1, "Train"), (2, "test")):
+            (images / f"part_{part}").rename(images / name)
+        rows = ",split" + "".join(f"\nISIC_{i:07},{'ab'[i % 2]},train" for i in range(40))
+        with pytest.raises(
+            ValueError, match="puts test/ISIC_0000020.jpg into the train set, and its folder into the test"
+        ):
+            folders.load(images, 20, labels=self.table(tmp_path, rows), patients="(.+)")
+
+    def test_a_patient_in_two_splits(self, images, tmp_path):
+        rows = ",patient,split" + "".join(
+            f"\nISIC_{i:07},{'ab'[i % 2]},P{i // 21},{'train' if i < 20 else 'test'}" for i in range(40)
+        )
+        with pytest.raises(
+            ValueError, match="1 patients have images in several splits, for example P0 in test and train"
+        ):
+            folders.load(images, 20, labels=self.table(tmp_path, rows))
+
+    def test_patients_of_the_command_line_win(self, images, tmp_path):
+        splits = folders.load(images, 20, labels=write(tmp_path / "t.csv", HAM), patients=r"(\d)\.jpg")
+        assert {patient for part in splits for patient in part.patients} == set("0123456789")
+
+
+class TestFiles:
+    def names(self):
+        return [f"{site}/{i}.png" for site in ("lyon", "graz") for i in range(2)]
+
+    @pytest.mark.parametrize("key", ["graz/1.png", "GRAZ/1", "C:/data/graz/1.png"])
+    def test_of_one_name_in_two_folders(self, key):
+        assert labels.match("t.csv", {key: "row"}, self.names()) == ({"graz/1.png": "row"}, [])
+
+    def test_that_are_called_otherwise_do_not_fit(self):
+        matched, missing = labels.match("t.csv", {"linz/1.png": "a", "graz/0.png": "b"}, self.names())
+        assert (matched, missing) == ({"graz/0.png": "b"}, ["linz/1.png"])
+
+    def test_that_two_rows_fit(self):
+        with pytest.raises(ValueError, match="1.png has two rows, lyon/1.png and graz/1.png; give their paths"):
+            labels.match("t.csv", {"lyon/1.png": "a", "graz/1.png": "a"}, ["1.png"])
+
+
+def test_patients_by_other_columns(images, tmp_path):
+    splits = folders.load(
+        images,
+        20,
+        labels=write(tmp_path / "l.csv", HAM.replace("lesion_id", "number")),
+        patients=write(tmp_path / "p.csv", HAM),
+    )
+    assert len({patient for part in splits for patient in part.patients}) == 20
 
 
 def test_a_name_that_fits_two_files(images, tmp_path):
@@ -83,3 +229,9 @@ def test_a_name_that_fits_two_files(images, tmp_path):
 def test_no_table(tmp_path):
     with pytest.raises(FileNotFoundError, match="nothing.csv does not exist"):
         labels.read_labels(tmp_path / "nothing.csv")
+
+
+def test_a_table_in_another_encoding(tmp_path):
+    (tmp_path / "t.csv").write_bytes("image,label\n1,złośliwy\n".encode("cp1250"))
+    with pytest.raises(ValueError, match='invalid start byte at byte 15; save it as "CSV UTF-8"'):
+        labels.read_labels(tmp_path / "t.csv")

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from synthkit.datasets import folders
-from synthkit.datasets.layout import arrange, fold_case, split_of
+from synthkit.datasets.folder_names import fold_case
+from synthkit.datasets.layout import arrange
 
 
 def picture(path, seed=0, shape=(24, 24), levels=(0, 256)):
@@ -35,6 +36,8 @@ class TestSplits:
             (("TRAIN", "Val", "test"), {"train", "validation", "test"}),
             (("training_set", "dev_set", "test_set"), {"train", "validation", "test"}),
             (("train", "valid"), {"train", "validation"}),
+            (("train_images", "Test cases"), {"train", "test"}),
+            (("ISIC2018_Training_Input", "ISIC2018_Validation_Input"), {"train", "validation"}),
         ],
     )
     def test_whatever_they_are_called(self, tmp_path, names, expected):
@@ -52,6 +55,30 @@ class TestSplits:
         tree(tmp_path, "train/a", "train/b", "test/a", "test/b", "extra/a", "extra/b")
         with pytest.raises(ValueError, match=r"holds test, train beside extra, which is not a training"):
             arrange(tmp_path)
+
+    def test_a_copy_of_the_splits_beside_them(self, tmp_path):
+        splits = [f"{split}/{label}" for split in ("train", "val", "test") for label in ("a", "b")]
+        tree(tmp_path, *splits, *(f"xray/{split}" for split in splits))
+        with pytest.raises(ValueError, match=r"beside xray, .* Give .*xray, which holds splits, too, or move it out"):
+            arrange(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("names", "strange"),
+        [
+            (("benign", "malignant", "Test cases"), "holds Test cases beside benign, malignant"),
+            (("train_benign", "train_malignant", "test_benign"), "test_benign, train_benign, train_malignant is named"),
+            (("benign", "malignant", "auto_test"), "auto_test is named like a training, validation or test set"),
+        ],
+    )
+    def test_splits_among_classes(self, tmp_path, names, strange):
+        with pytest.raises(ValueError, match=strange):
+            arrange(tree(tmp_path, *names))
+
+    def test_classes_that_are_all_called_tests(self, tmp_path):
+        assert {label for _, label in classes(tree(tmp_path, "negative test", "positive test"))} == {
+            "negative test",
+            "positive test",
+        }
 
     def test_two_folders_of_one_split(self, tmp_path):
         tree(tmp_path, "train/a", "train/b", "training/a", "training/b")
@@ -72,15 +99,6 @@ class TestSplits:
         tree(tmp_path, "train", "test")
         with pytest.raises(ValueError, match="8 images are in no class folder, for example test/0.png"):
             arrange(tmp_path)
-
-    def test_names(self):
-        assert [split_of(name) for name in ("Train", "DEV", "test-set", "tests", "benign")] == [
-            "train",
-            "validation",
-            "test",
-            None,
-            None,
-        ]
 
 
 class TestClasses:
@@ -113,6 +131,38 @@ class TestClasses:
         ):
             arrange(tmp_path)
 
+    @pytest.mark.parametrize("patients", [("patient_1", "patient_2"), ("7", "12", "90")])
+    def test_patients_below_classes_may_have_the_same_numbers(self, tmp_path, patients):
+        tree(tmp_path, *(f"{label}/{patient}" for label in ("benign", "malignant") for patient in patients))
+        assert {label for _, label in classes(tmp_path)} == {"benign", "malignant"}
+
+    def test_patients_above_classes(self, tmp_path):
+        tree(tmp_path, *(f"{patient}/{label}" for patient in (8863, 8876, 8889) for label in (0, 1)))
+        with pytest.raises(
+            ValueError, match="8863, 8876, 8889 each hold the folders 0, 1, which look like the classes"
+        ):
+            arrange(tmp_path)
+
+    def test_an_empty_class(self, tmp_path):
+        tree(tmp_path, "a", "b")
+        (tmp_path / "c").mkdir()
+        (tmp_path / "c" / ".DS_Store").touch()
+        with pytest.raises(ValueError, match="c is an empty folder. If it is a class, its images are missing"):
+            arrange(tmp_path)
+
+    def test_a_class_without_one_readable_image(self, tmp_path):
+        tree(tmp_path, "a", "b")
+        (tmp_path / "c").mkdir()
+        (tmp_path / "c" / "1.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(200))
+        with pytest.raises(ValueError, match="1 files of c cannot be read as images, for example c/1.heic; 0 can"):
+            arrange(tmp_path)
+
+    def test_spellings_of_one_class_are_said(self, tmp_path):
+        tree(tmp_path, "Benign", "benign ", "malignant")
+        entries, notes = arrange(tmp_path)
+        assert {entry.label for entry in entries} == {"Benign", "malignant"}
+        assert "the folders Benign and benign are one class" in notes[0]
+
     def test_one_level_off(self, tmp_path):
         tree(tmp_path, "us/benign", "us/malignant")
         with pytest.raises(ValueError, match=r"Did you mean .*us\?"):
@@ -134,7 +184,18 @@ class TestClasses:
     def test_a_table_beside_parts_is_pointed_at(self, tmp_path):
         tree(tmp_path, "part_1", "part_2")
         (tmp_path / "meta.csv").write_text("image_id,dx\n0,nv\n")
-        with pytest.raises(ValueError, match="meta.csv may hold the classes: give it with --labels meta.csv"):
+        with pytest.raises(ValueError, match="meta.csv may hold the classes: give it with --labels /.*meta.csv"):
+            arrange(tmp_path)
+
+    def test_a_table_beside_the_only_folder_is_pointed_at(self, tmp_path):
+        tree(tmp_path, "images")
+        (tmp_path / "truth.csv").write_text("image,A,B\n0,1,0\n")
+        with pytest.raises(ValueError, match="truth.csv may hold the classes: give it with --labels /.*truth.csv"):
+            arrange(tmp_path)
+
+    def test_a_folder_that_holds_an_npz_file(self, tmp_path):
+        (tmp_path / "set.npz").touch()
+        with pytest.raises(ValueError, match=r"holds no images; did you mean .*set.npz\?"):
             arrange(tmp_path)
 
     def test_an_archive_is_to_be_unpacked(self, tmp_path):
@@ -147,116 +208,3 @@ class TestClasses:
         tree(tmp_path, f"train/{composed}", "train/Malignant", f"test/{decomposed}", "test/malignant")
         assert {label for _, label in classes(tmp_path)} == {composed, "Malignant"}
         assert fold_case(decomposed) == fold_case(composed.upper())
-
-
-class TestFiles:
-    def test_hidden_folders_and_rubbish_are_left_out(self, tmp_path):
-        tree(tmp_path, "a", "b", ".ipynb_checkpoints", "a/.thumbs", "__MACOSX/a")
-        entries, notes = arrange(tmp_path)
-        assert len(entries) == 8
-        assert notes == []
-
-    def test_links_are_followed_and_cycles_are_not(self, tmp_path):
-        tree(tmp_path / "set", "a", "b")
-        tree(tmp_path / "disk", "more")
-        (tmp_path / "set" / "a" / "link").symlink_to(tmp_path / "disk" / "more")
-        (tmp_path / "set" / "b" / "back").symlink_to(tmp_path / "set")
-        entries, notes = arrange(tmp_path / "set")
-        assert len(entries) == 12
-        assert len(notes) == 1
-        assert "1 links lead back to a folder above and were left out, for example b/back" in notes[0]
-
-    @pytest.mark.parametrize("name", ["{}_mask", "{}_Mask_2", "{}-segmentation", "{} mask", "{}_gt"])
-    def test_masks_beside_their_images(self, tmp_path, name):
-        tree(tmp_path, "a", "b")
-        for i in range(4):
-            picture(tmp_path / "a" / f"{name.format(i)}.png", levels=(0, 2))
-        entries, notes = arrange(tmp_path)
-        assert len(entries) == 8
-        assert "4 masks beside their images were left out" in notes[0]
-
-    def test_mask_folders_beside_images(self, tmp_path):
-        tree(tmp_path, "a/images", "a/masks", "b/images", "b/Mask")
-        entries, notes = arrange(tmp_path)
-        assert len(entries) == 8
-        assert "8 masks" in notes[0]
-
-    def test_a_file_that_only_ends_like_a_mask_stays(self, tmp_path):
-        tree(tmp_path, "a", "b")
-        picture(tmp_path / "a" / "unpaired_mask.png")
-        assert len(arrange(tmp_path)[0]) == 9
-
-    def test_two_grey_levels_among_others(self, tmp_path):
-        tree(tmp_path, "a", "b", count=12)
-        for i in range(2):
-            picture(tmp_path / "a" / f"other{i}.png", levels=(0, 2))
-        with pytest.warns(UserWarning, match="2 images have at most two grey levels"):
-            splits = folders.load(tmp_path, 20, patients="(.+)")
-        assert sum(map(len, splits)) == 24
-        for i in range(2, 8):
-            picture(tmp_path / "a" / f"other{i}.png", levels=(0, 2))
-        with pytest.raises(ValueError, match="8 of the 20 images of a have at most two grey levels"):
-            folders.load(tmp_path, 20, patients="(.+)")
-
-    def test_a_set_of_two_grey_levels_is_a_set(self, tmp_path):
-        tree(tmp_path, "a", "b", count=12, levels=(0, 2))
-        with pytest.warns(UserWarning, match="no patients"):
-            assert sum(map(len, folders.load(tmp_path, 20))) == 24
-
-    def test_many_files_that_cannot_be_read(self, tmp_path):
-        tree(tmp_path, "a", "b", count=8)
-        for i in range(6):
-            (tmp_path / "a" / f"{i}.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(200))
-        with pytest.raises(ValueError, match="6 files of a cannot be read as images, for example a/0.heic; 8 can"):
-            arrange(tmp_path)
-
-    def test_documents_are_noted(self, tmp_path):
-        tree(tmp_path, "a", "b")
-        for i in range(9):
-            (tmp_path / "a" / f"{i}.xml").write_text("<x/>")
-        assert "9 files are not images and were left out, for example a/0.xml" in arrange(tmp_path)[1][0]
-
-    def test_every_damaged_file_is_named(self, tmp_path):
-        tree(tmp_path, "a", "b", count=8)
-        for name in ("a/0.png", "b/3.png"):
-            (tmp_path / name).write_bytes(b"\x89PNG and no more")
-        with pytest.raises(ValueError, match=r"2 of 16 files cannot be read as images:\n.*a/0.png(.|\n)*b/3.png"):
-            folders.load(tmp_path, 20, patients="(.+)")
-
-
-class TestFormats:
-    @pytest.mark.parametrize("suffix", ["JPG", "bmp", "tif", "TIFF", "pgm", "webp", "jpeg"])
-    def test_formats(self, tmp_path, suffix):
-        tree(tmp_path, "a", "b", count=10, suffix=suffix)
-        with pytest.warns(UserWarning, match="no patients"):
-            assert sum(map(len, folders.load(tmp_path, 20))) == 20
-
-    def test_without_extension(self, tmp_path):
-        tree(tmp_path, "a", "b", count=10)
-        for path in list(tmp_path.rglob("*.png")):
-            path.rename(path.with_suffix(""))
-        assert len(arrange(tmp_path)[0]) == 20
-
-    def test_twelve_bits_fill_the_grey_range(self, tmp_path):
-        rng = np.random.default_rng(0)
-        for i in range(20):
-            path = tmp_path / "ab"[i % 2] / f"{i}.png"
-            path.parent.mkdir(exist_ok=True)
-            Image.fromarray(rng.integers(0, 4096, (20, 20)).astype("uint16")).save(path)
-        with pytest.warns(UserWarning, match="20 images of 16 bits use 12 of them at most"):
-            splits = folders.load(tmp_path, 20, patients="(.+)")
-        assert splits.train.images.max() > 250
-
-    def test_colour_in_the_last_class_alone_is_seen(self, tmp_path):
-        tree(tmp_path, "a", count=30)
-        tree(tmp_path, "b", count=30, shape=(24, 24, 3))
-        with pytest.warns(UserWarning, match="no patients"):
-            assert folders.load(tmp_path, 20).train.image_shape == (20, 20, 3)
-
-    def test_stretching_is_said_and_padding_is_a_choice(self, tmp_path):
-        tree(tmp_path, "a", "b", count=10, shape=(20, 40), levels=(200, 256))
-        with pytest.warns(UserWarning, match="20 images are not square and were stretched to 20×20"):
-            assert folders.load(tmp_path, 20, patients="(.+)").train.images.min() >= 200
-        padded = folders.load(tmp_path, 20, patients="(.+)", keep_aspect=True).train.images
-        assert not padded[:, :5].any()
-        assert padded[:, 5:15].min() >= 200

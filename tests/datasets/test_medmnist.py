@@ -4,6 +4,7 @@ import warnings
 import numpy as np
 import pytest
 
+from synthkit import datasets
 from synthkit.datasets import medmnist
 from synthkit.datasets.medmnist_info import LARGER, Info
 from synthkit.imageset import ImageSet, Splits
@@ -68,6 +69,15 @@ class TestLoad:
     def test_files_of_another_format(self, tmp_path, changes, message):
         with pytest.raises(ValueError, match=message):
             medmnist.load(write(tmp_path / "odd.npz", **changes))
+
+    def test_suffix_in_capital_letters(self, tmp_path):
+        write(tmp_path / "odd.npz").rename(tmp_path / "ODD.NPZ")
+        assert len(datasets.load(tmp_path / "ODD.NPZ").test) > 0
+
+    @pytest.mark.parametrize("name", ["thatmnist", "nothing"])
+    def test_unknown_names(self, name):
+        with pytest.raises(ValueError, match=f"expected the path of an npz file, or one of pathmnist.*'{name}'"):
+            medmnist.load(name)
 
     def test_damaged_files(self, tmp_path):
         path = write(tmp_path / "cut.npz")

@@ -26,16 +26,18 @@ from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
 
 from synthkit import _environment
-from synthkit.datasets import cbis_ddsm, dicom, folders, labels, medmnist, reading
+from synthkit.datasets import cbis_ddsm, dicom, folders, medmnist, reading
 from synthkit.datasets.cbis_ddsm import files, phantom_archive, prepared
 from synthkit.study import results
 from tests.lossless_jpeg import encode
+from tests.tools import fuzzing_folders
 from tests.tools.mutation import mutate
 
 SHIPPED = (
     *("MR_small.dcm", "MR_small_RLE.dcm", "MR_small_bigendian.dcm", "MR_small_expb.dcm", "CT_small.dcm"),
     *("MR_small_jp2klossless.dcm", "MR_small_jpeg_ls_lossless.dcm", "image_dfl.dcm", "MR_truncated.dcm"),
 )
+SLOW = 5  # seconds; a file that takes longer is named
 
 
 @dataclasses.dataclass
@@ -47,12 +49,14 @@ class Kind:
         load: callable `(path of the mutated file, the kind's folder)`.
         named: what an error must name: "file", or "folder" if several files are loaded together.
         unchanged: number of bytes at the beginning that are rarely mutated.
+        change: callable `(bytes, rng, unchanged) → bytes`.
     """
 
     files: list
     load: Callable
     named: str = "file"
     unchanged: int = 0
+    change: Callable = mutate
 
 
 def dicoms():
@@ -106,6 +110,10 @@ def load_image(path, folder):
     assert (grey.ndim, grey.dtype) == (2, np.uint8)
 
 
+def load_bare(path, folder):
+    assert reading.read_stored(path).dtype in (np.uint8, np.uint16)
+
+
 def npz():
     """Returns files of MedMNIST's format as bytes, compressed and not."""
     rng, contents = np.random.default_rng(0), []
@@ -127,18 +135,6 @@ def load_npz(path, folder):
 
 def load_patients(path, folder):
     assert len(folders._patients(folder, [f"a/{i}.png" for i in range(4)], str(path))) == 4
-
-
-def load_labels(path, folder):
-    rows = labels.match(path, labels.read_labels(path), [f"a/{i}.png" for i in range(4)])
-    assert {row.label for row in rows.values()} <= {str(row.label) for row in rows.values()}
-
-
-def label_tables():
-    """Returns tables of labels: with a class and a patient, with one-hot columns and semicolons."""
-    plain = "image_id,dx,patient,split\n" + "".join(f"{i},{'ab'[i % 2]},P{i // 2},train\n" for i in range(4))
-    one_hot = "image;A;B\n" + "".join(f"a\\{i}.png;{i % 2};{1 - i % 2}\n" for i in range(4))
-    return [plain.encode(), one_hot.encode()]
 
 
 def patients():
@@ -206,12 +202,20 @@ def kinds(folder):
     ready = [(file.name, file.read_bytes()) for file in sorted((folder / "ready").iterdir()) if file.name[0] != "."]
     tables = [(path.name, path.read_bytes()) for path in sorted((archive / "csv").iterdir())]
     listed = [(f"{i}.png", content) for i, content in enumerate(images())]
+    mixed = fuzzing_folders.files(folder / "mixed", dicoms()[1])
+    trees = [(f"{i}.json", content) for i, content in enumerate(fuzzing_folders.trees())]
     return {
         "dicom": Kind([(f"{i}.dcm", content) for i, content in enumerate(dicoms())], load_dicom, unchanged=200),
         "table": Kind(tables, lambda path, folder: cbis_ddsm.read_table(path)),
         "image": Kind(listed, load_image),
         "npz": Kind([(f"{i}.npz", content) for i, content in enumerate(npz())], load_npz),
-        "labels": Kind([("labels.csv", content) for content in label_tables()], load_labels),
+        "labels": Kind(
+            [(f"{i}.csv", table) for i, table in enumerate(fuzzing_folders.tables())], fuzzing_folders.load_labels
+        ),
+        "tree": Kind(trees, fuzzing_folders.load_tree, "folder", change=fuzzing_folders.mutate_tree),
+        "bare": Kind([(str(i), content) for i, content in enumerate(dicoms()[:2])], load_bare),
+        "folder": Kind(mixed, fuzzing_folders.load_folder, "folder"),
+        "known": Kind(mixed, fuzzing_folders.load_known, "folder"),
         "patients": Kind([("patients.csv", content) for content in patients()], load_patients),
         "prepared": Kind(ready, load_prepared, "folder"),
         "study": Kind(trial_files(), load_study, "folder"),
@@ -242,11 +246,14 @@ def run(count, seed=0, names=()):
                 (root / file).parent.mkdir(parents=True, exist_ok=True)
                 (root / file).write_bytes(content)
             for file, _ in kind.files:
-                if name != "dicom":  # some need decoders that may not be installed
+                if name not in (
+                    "dicom",
+                    "tree",
+                ):  # some need decoders that may not be installed; some trees are refused
                     assert attempt(kind, root / file, root) == "loaded"
             for number in range(count):
                 file, original = kind.files[rng.integers(len(kind.files))]
-                content = mutate(original, rng, kind.unchanged)
+                content = kind.change(original, rng, kind.unchanged)
                 (root / file).write_bytes(content)
                 start = time.perf_counter()
                 signal.alarm(20)
@@ -256,7 +263,12 @@ def run(count, seed=0, names=()):
                     sys.stderr.write(f"{name} {number} of seed {seed}, {file}: {content[:300]!r} … {len(content)}\n")
                     raise
                 signal.alarm(0)
-                longest = max(longest, time.perf_counter() - start)
+                seconds = time.perf_counter() - start
+                if seconds > SLOW:
+                    sys.stderr.write(
+                        f"{name} {number} of seed {seed}, {file}, took {seconds:.1f} s: {content[:60]!r}\n"
+                    )
+                longest = max(longest, seconds)
                 (root / file).write_bytes(original)
     return outcomes, longest
 

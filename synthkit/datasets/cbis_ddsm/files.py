@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from synthkit import _workers
 from synthkit._files import read_csv
 from synthkit.datasets import dicom
-from synthkit.datasets.layout import files_below
+from synthkit.datasets.finding import DOCUMENTS, files_below
 from synthkit.datasets.reading import SUFFIXES, has_two_levels, is_dicom, read_image, read_size
 
 CASE = re.compile(r"(?:Mass|Calc)-(?:Training|Test)_P_\d{5}_(?:LEFT|RIGHT)_(?:CC|MLO)(?:_\d{1,2})?")
@@ -57,7 +57,7 @@ def scan(root, table, below, *, jobs=1, progress=False):
 
 def _is_image(root, path):
     suffix = Path(path).suffix.lower()
-    return suffix in SUFFIXES or (suffix in ("", ".ima", ".img") and is_dicom(Path(root) / path))
+    return suffix in SUFFIXES or (suffix not in DOCUMENTS and is_dicom(Path(root) / path))
 
 
 def find(root):

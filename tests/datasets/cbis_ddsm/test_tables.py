@@ -236,13 +236,16 @@ def copy(archive, tmp_path):
     return Path(shutil.copytree(archive(), tmp_path / "copy"))
 
 
-def test_files_are_joined_by_their_headers_alone(copy):
-    """All files are in one folder, and their names are numbers."""
+@pytest.mark.parametrize("name", ["{}.dcm", "{}", "1.3.6.1.4.1.9590.{}", "{}.IMA"])
+def test_files_are_joined_by_their_headers_alone(copy, tmp_path, name):
+    """All files are in one folder, which is a link, and their names are numbers, with or without a suffix."""
     before, _ = cbis_ddsm.index(copy)
-    new_paths = {}
+    new_paths, disk = {}, tmp_path / "disk"
+    disk.mkdir()
     for number, path in enumerate(sorted(copy.rglob("*.dcm"))):
-        new_paths[path.relative_to(copy).as_posix()] = f"{number}.dcm"
-        path.rename(copy / f"{number}.dcm")
+        new_paths[path.relative_to(copy).as_posix()] = f"link/{name.format(number)}"
+        path.rename(disk / name.format(number))
+    (copy / "link").symlink_to(disk)
     after, _ = cbis_ddsm.index(copy)
     for kind in KINDS:
         assert after[f"{kind}_file"].tolist() == before[f"{kind}_file"].map(new_paths).tolist()

@@ -1,0 +1,139 @@
+"""Masks, depths and copies among the images of a folder, whose files are read together."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from synthkit.datasets import folders
+from synthkit.datasets.finding import find_images
+from tests.datasets.test_layout import picture, tree
+
+
+def test_two_grey_levels_among_others(tmp_path):
+    tree(tmp_path, "a", "b", count=12)
+    for i in range(2):
+        picture(tmp_path / "a" / f"other{i}.png", levels=(0, 2))
+    with pytest.warns(UserWarning, match="2 images have at most two grey levels"):
+        splits = folders.load(tmp_path, 20, patients="(.+)")
+    assert sum(map(len, splits)) == 24
+    for i in range(2, 8):
+        picture(tmp_path / "a" / f"other{i}.png", levels=(0, 2))
+    with pytest.raises(ValueError, match="8 of the 20 images of a have at most two grey levels"):
+        folders.load(tmp_path, 20, patients="(.+)")
+
+
+def test_a_set_of_two_grey_levels_is_a_set(tmp_path):
+    tree(tmp_path, "a", "b", count=12, levels=(0, 2))
+    with pytest.warns(UserWarning, match="all images have at most two grey levels, as masks have"):
+        assert sum(map(len, folders.load(tmp_path, 20, patients="(.+)"))) == 24
+
+
+def test_every_damaged_file_is_named(tmp_path):
+    tree(tmp_path, "a", "b", count=8)
+    for name in ("a/0.png", "b/3.png"):
+        (tmp_path / name).write_bytes(b"\x89PNG and no more")
+    with pytest.raises(ValueError, match=r"2 of 16 files cannot be read as images:\n.*a/0.png(.|\n)*b/3.png"):
+        folders.load(tmp_path, 20, patients="(.+)")
+
+
+def test_masks_in_three_channels(tmp_path):
+    tree(tmp_path, "a", "b", count=12)
+    for i in range(2):
+        mask = np.repeat(np.random.default_rng(i).integers(0, 2, (24, 24, 1)) * 255, 3, axis=2).astype("uint8")
+        Image.fromarray(mask).save(tmp_path / "a" / f"other{i}.png")
+    with pytest.warns(UserWarning, match="2 images have at most two grey levels"):
+        assert sum(map(len, folders.load(tmp_path, 20, patients="(.+)"))) == 24
+
+
+def deep(path, bits, seed):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 2**bits, (20, 20)).astype("uint16")).save(path)
+
+
+def test_classes_of_other_depths_are_said(tmp_path):
+    for i in range(10):
+        deep(tmp_path / "a" / f"{i}.png", 12, i)
+        deep(tmp_path / "b" / f"{i}.png", 16, 50 + i)
+    with pytest.warns(UserWarning, match="images of 16 bits use 12 in a, 16 in b. If these are other scales"):
+        folders.load(tmp_path, 20, patients="(.+)")
+
+
+def test_twelve_bits_beside_dicom_files(tmp_path, dicom_file):
+    for i in range(10):
+        deep(tmp_path / "a" / f"{i}.png", 12, i)
+        dicom_file(tmp_path / "b" / f"{i}", i)
+    with pytest.warns(UserWarning, match="10 images of 16 bits use 12 of them at most"):
+        splits = folders.load(tmp_path, 20, patients="(.+)")
+    assert [int(splits.train.images[splits.train.labels == label].max()) > 250 for label in (0, 1)] == [True, True]
+
+
+@pytest.fixture
+def dicom_file():
+    from synthkit.datasets.cbis_ddsm import phantom_archive
+
+    def write(path, seed):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(seed).integers(0, 65536, (20, 20), dtype="uint16")
+        ds = phantom_archive.header("Mass-Training_P_00001_LEFT_CC_1", "1.2.3.4.5.6.7", "1.2.3.5.6", 1, "x", pixels)
+        ds.save_as(path, enforce_file_format=True)
+
+    return write
+
+
+def test_an_image_in_two_classes_is_left_out_of_both(tmp_path):
+    tree(tmp_path, "a", "b", count=12)
+    picture(tmp_path / "b" / "again.png", 0)
+    with pytest.warns(UserWarning, match="2 images are in several classes, for example a/0.png is the same as b/again"):
+        assert sum(map(len, folders.load(tmp_path, 20, patients="(.+)"))) == 23
+
+
+def test_a_class_that_is_a_link_to_another(tmp_path):
+    tree(tmp_path, "a", "b", count=12)
+    (tmp_path / "c").symlink_to(tmp_path / "b")
+    with pytest.raises(ValueError, match="24 images are in several classes, .* Keep each in the class that is right"):
+        folders.load(tmp_path, 20, patients="(.+)")
+
+
+def test_empty_file_is_said_to_be_empty(tmp_path):
+    tree(tmp_path, "a", "b", count=12)
+    (tmp_path / "a" / "zero.jpg").touch()
+    with pytest.raises(ValueError, match="zero.jpg cannot be read as an image: it is empty"):
+        folders.load(tmp_path, 20, patients="(.+)")
+
+
+class TestFormats:
+    @pytest.mark.parametrize("suffix", ["JPG", "bmp", "tif", "TIFF", "pgm", "webp", "jpeg"])
+    def test_formats(self, tmp_path, suffix):
+        tree(tmp_path, "a", "b", count=10, suffix=suffix)
+        with pytest.warns(UserWarning, match="no patients"):
+            assert sum(map(len, folders.load(tmp_path, 20))) == 20
+
+    def test_without_extension(self, tmp_path):
+        tree(tmp_path, "a", "b", count=10)
+        for path in list(tmp_path.rglob("*.png")):
+            path.rename(path.with_suffix(""))
+        assert len(find_images(tmp_path)[0]) == 20
+
+    def test_twelve_bits_fill_the_grey_range(self, tmp_path):
+        rng = np.random.default_rng(0)
+        for i in range(20):
+            path = tmp_path / "ab"[i % 2] / f"{i}.png"
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(rng.integers(0, 4096, (20, 20)).astype("uint16")).save(path)
+        with pytest.warns(UserWarning, match="20 images of 16 bits use 12 of them at most"):
+            splits = folders.load(tmp_path, 20, patients="(.+)")
+        assert splits.train.images.max() > 250
+
+    def test_colour_in_the_last_class_alone_is_seen(self, tmp_path):
+        tree(tmp_path, "a", count=30)
+        tree(tmp_path, "b", count=30, shape=(24, 24, 3))
+        with pytest.warns(UserWarning, match="no patients"):
+            assert folders.load(tmp_path, 20).train.image_shape == (20, 20, 3)
+
+    def test_stretching_is_said_and_padding_is_a_choice(self, tmp_path):
+        tree(tmp_path, "a", "b", count=10, shape=(20, 40), levels=(200, 256))
+        with pytest.warns(UserWarning, match="20 images are not square and were stretched to 20×20"):
+            assert folders.load(tmp_path, 20, patients="(.+)").train.images.min() >= 200
+        padded = folders.load(tmp_path, 20, patients="(.+)", keep_aspect=True).train.images
+        assert not padded[:, :5].any()
+        assert padded[:, 5:15].min() >= 200

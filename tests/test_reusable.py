@@ -75,3 +75,22 @@ def test_a_builder_that_cannot_be_seeded_is_named():
 
     with pytest.raises(RuntimeError, match="unseeded starts differently every time from seed 3: its builder is not"):
         outside_the_main_thread(reusable(build), 3)
+
+
+def test_an_optimizer_that_is_built_by_training_can_start_over():
+    def build():
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        model.compile("adam", "mse")
+        return model
+
+    start = reusable(build)
+    x = np.random.default_rng(0).random((8, 3)).astype("float32")
+
+    def fitted(seed):
+        model = start(seed)
+        model.fit(x, x[:, :1], epochs=2, verbose=0)
+        return model.predict(x, verbose=0)
+
+    first = fitted(0)
+    fitted(1)
+    np.testing.assert_array_equal(fitted(0), first)

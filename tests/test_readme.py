@@ -43,6 +43,12 @@ def quotations():
     yield f"With BreastMNIST's {images}, the smallest detectable ones were {inconclusive.min():.2f} to "
     yield f"{inconclusive.min():.2f} to {inconclusive.max():.2f}"
     yield f"{results.false_alarms()} % of cases"
+    tuned = results.read("mass_crops_fine_tuned").query("arm == 'augmentation'").set_index("metric")
+    area, rates = (
+        tuned.loc["auc"],
+        [f"{100 * tuned.loc[name, 'mean']:.0f} % {name}" for name in ("sensitivity", "specificity")],
+    )
+    yield f"{area['mean']:.3f} ({area['low']:.3f} to {area['high']:.3f}), {' and '.join(rates)}"
 
 
 @pytest.mark.parametrize("text", list(quotations()))

@@ -172,6 +172,16 @@ def study_rows(title, name):
     return "\n".join(lines)
 
 
+def operating_rows(title, name):
+    """Returns the lines of a study's table with AUC, sensitivity and specificity at the operating point."""
+    lines, table = [], read(name).set_index(["metric", "arm"])
+    for line, arm in zip(study_rows(title, name).split("\n"), areas(name).index, strict=True):
+        rows = [table.loc[(metric, arm)] for metric in ("sensitivity", "specificity")]
+        cells = [f"{row['mean']:.2f} {interval(row['low'], row['high'], '{:.2f}'.format)}" for row in rows]
+        lines.append(f"{line} {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def gap_rows(count, name):
     """Returns the lines of a study on phantoms, with the percentage of the gap to the oracle that an arm closes."""
     gap, lines = read(f"{name}_gap").set_index("arm"), []
@@ -244,6 +254,7 @@ def page():
     environment = jinja2.Environment(keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(template).render(
         study_rows=study_rows,
+        operating_rows=operating_rows,
         gap_rows=gap_rows,
         recipe_rows=recipe_rows,
         generator_rows=generator_rows(),

@@ -1,5 +1,6 @@
 """Folders of images: a folder for each class, with or without split folders around them, or a table of labels."""
 
+import os
 import re
 import warnings
 from pathlib import Path
@@ -40,9 +41,9 @@ def load(
         image_size: images are resized to this height and width.
         color: True for three channels, False for grey; None decides by whether any image has colour.
         class_names: the classes in the order of their labels; None takes the folders' names in alphabetical order.
-        patients: how to know a file's patient. A CSV file's path with the columns `file` (relative to `root`) and
-            `patient`; or a regular expression, whose groups, searched for in that relative path, together name the
-            patient. None gives every image a patient of its own, with a warning.
+        patients: how to know a file's patient. A table's path (`labels.read_patients`); or a regular expression, whose
+            groups, searched for in the path relative to `root`, together name the patient. None takes the patients of
+            `labels`, or gives every image a patient of its own, with a warning.
         labels: path of a CSV file with the classes, and maybe patients and splits (`labels.read_labels`), or None.
         validation, test: as in `splitting.split`, of all the images.
         keep_aspect: whether to pad images that are not square instead of stretching them.
@@ -178,7 +179,7 @@ def _patients(root, names, patients):
             stacklevel=3,
         )
         return {name: name for name in names}
-    if str(patients).lower().endswith(".csv"):
+    if str(patients).lower().endswith((".csv", ".tsv", ".xlsx", ".xls")) or os.path.isfile(patients):
         return _patients_of_table(patients, names)
     try:
         pattern = re.compile(patients)

@@ -21,8 +21,9 @@ What there is, in the order in which data flow:
 - `augmentation`: classical augmentation, mixup, cutmix, RandAugment.
 - `generators`: autoencoder, VAEs, GANs, diffusion.
 - `classifiers`: the studies' networks, and transfer learning.
-- `backbones`, `frozen`: a network that learned ImageNet and comes with pip; its frozen features under a regression.
+- `backbones`: a network that learned ImageNet and comes with pip.
 - `training`: a network, trained as often as asked with the same budget.
+- `pretrained`: classifiers made of a network that learned ImageNet: frozen features, and fine-tuned.
 - `selection`: which synthetic images to keep.
 - `study`: arms, trials, results.
 - `statistics`: metrics, intervals, verdicts, and studies whose truth is known.
@@ -51,8 +52,8 @@ __all__ = [
     "generators",
     "classifiers",
     "backbones",
-    "frozen",
     "training",
+    "pretrained",
     "selection",
     "study",
     "statistics",

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import re
 import shlex
 import sys
 import warnings
@@ -9,9 +10,10 @@ from pathlib import Path
 
 from synthkit import _arm_names, _environment, catalogue
 from synthkit._files import used_folder
+from synthkit._identity import digest
 from synthkit._options import PROFILES, parser, unknown
 
-POSITIVE = ("malignant", "malign", "cancer", "positive", "disease", "diseased", "abnormal")
+GENERATOR_SIZE = 64  # pixels a side; in larger images a generator takes a GPU
 
 
 def main(argv=None):
@@ -54,13 +56,20 @@ def _load(arguments, **options):
     """Loads the images that `--data` and its options name."""
     from synthkit import datasets
 
-    for name in ("patients", "labels", "keep_aspect", "validation", "test"):
+    for name in ("patients", "labels", "keep_aspect", "validation", "test", "group_near_duplicates"):
         options[name] = getattr(arguments, name)
     return datasets.load(arguments.data, arguments.image_size, progress=sys.stderr.isatty(), **options)
 
 
 def _study(arguments, argv):
     names = _names(arguments.arms, arguments.data == "phantom")
+    if arguments.baseline not in names:
+        names.insert(0, arguments.baseline)
+        catalogue.check(names)
+        print(f"note: the arm {arguments.baseline} was added, as the baseline", file=sys.stderr)
+    if arguments.out is None:
+        arguments.out = _default_folder(arguments)
+        print(f"results: {arguments.out} (--out chooses another folder)", file=sys.stderr)
     _environment.import_tensorflow()
     kept = used_folder(arguments.generators, "fitted generators") if arguments.generators else contextlib.nullcontext()
     with used_folder(Path(arguments.out) / "trials", "the results"), kept:
@@ -75,43 +84,54 @@ def _run_study(arguments, names):
     profile = {key: value[arguments.profile] for key, value in PROFILES.items()}
     out, phantoms = Path(arguments.out), arguments.data == "phantom"
     per_class = arguments.per_class or (profile["per_class"] if phantoms else None)
+    rows = _classifiers(arguments)
+    if Path(arguments.data).is_dir() and not (Path(arguments.data) / "prepare.json").exists():
+        arguments.image_size = arguments.image_size or max(row.image_size for row in rows.values())
     # Each seed draws a tenth of the phantoms, so two seeds share a tenth of theirs. More would make them too similar.
     splits = _load(arguments, train=20 * (per_class or 0))
     if arguments.drop_near_duplicates:
         splits = splitting.without_near_duplicates(splits)
-    positive = arguments.positive or _positive_class(splits.train.class_names)
-    steps = {name: arguments.steps or row.steps[arguments.profile] for name, row in catalogue.CLASSIFIERS.items()}
-    recipe = {"steps": steps[arguments.classifier], "learning_rate": profile["learning_rate"]}
-    if arguments.recipe and arguments.steps:
-        raise ValueError("--recipe determines the number of steps; remove --steps")
-    if arguments.recipe:
-        counts = splits.train.class_counts().values()
-        recipe = catalogue.recipe(arguments.recipe, sum(min(count, per_class or count) for count in counts))
-    if arguments.mixed_precision:
-        recipe["mixed_precision"] = True
+    _check_validation(splits, per_class, phantoms)
+    counts = splits.train.class_counts().values()
+    images = sum(min(count, per_class or count) for count in counts)
+    candidates = {name: (catalogue.build(row), _recipe(arguments, row, profile, images)) for name, row in rows.items()}
+    name, choice = next(iter(candidates)), {}
+    augment = _augment(arguments, names)
+    if len(candidates) > 1:
+        augmenter = catalogue.build(catalogue.AUGMENTATIONS["augmentation"])(**augment)
+        choice = study.choose(splits, candidates, out=out, train_per_class=per_class, augment=augmenter)
+        name = choice["chosen"]
+        print(_choice(choice))
+    classifier, recipe = candidates[name]
+    settings = {"best_auc": BEST_AUC} if phantoms else {}
+    if choice:
+        settings["chosen"] = _choice(choice)
     arms = catalogue.arms(
         names,
+        augment=augment,
         epochs=arguments.epochs,
         ratio=profile["ratio"],
-        steps=steps["skin_cnn"],
+        steps=arguments.steps or catalogue.CLASSIFIERS["skin_cnn"].steps[arguments.profile],
         learning_rate=profile["learning_rate"],
         keep=arguments.generators,
         progress=sys.stderr.isatty(),
         keep_aspect=arguments.keep_aspect,
+        generator_size=_generator_size(arguments, names, splits.train.image_shape[0]),
     )
     results = study.run(
         splits,
         arms,
         out=out,
-        classifier=catalogue.build(catalogue.CLASSIFIERS[arguments.classifier]),
+        classifier=classifier,
         seeds=arguments.seeds or profile["seeds"],
         train_per_class=per_class,
-        positive=positive,
+        positive=arguments.positive,
+        operating_point=arguments.operating_point,
         n_jobs=arguments.jobs,
-        settings={"best_auc": BEST_AUC} if phantoms else {},
+        settings=settings,
         **recipe,
     )
-    summary = results.summary()
+    summary = results.summary(baseline=arguments.baseline)
     save(results, summary, out)
     print(report.text(results, summary))
     print(f"\n{report.write(results, out / 'report.html', summary)}")
@@ -121,10 +141,102 @@ def _run_study(arguments, names):
     return 0
 
 
-def _positive_class(class_names):
-    """Returns the class that is called malignant or the like, whatever the case; None if there is none or several."""
-    names = [name for name in class_names if name.casefold() in POSITIVE]
-    return names[0] if len(names) == 1 else None
+def _generator_size(arguments, names, image_size):
+    """Returns the pixels a side at which generators work; None is the size of the images."""
+    size = arguments.generator_size or min(image_size, GENERATOR_SIZE)
+    if size == image_size:
+        return None
+    if any(name.split()[0] in catalogue.GENERATORS for name in names):
+        print(
+            f"note: generators work at {size}×{size} pixels, and their images are resized to {image_size}×{image_size} "
+            f"(--generator-size)",
+            file=sys.stderr,
+        )
+    return size
+
+
+def _classifiers(arguments):
+    """Returns the classifiers to choose from, as a dict from name to `catalogue.Classifier`."""
+    name = arguments.classifier or ("skin_cnn" if arguments.data == "phantom" else "auto")
+    if name == "auto":
+        return {name: catalogue.CLASSIFIERS[name] for name in catalogue.AUTO}
+    weights = {None: "imagenet", "none": None}.get(arguments.weights, arguments.weights)
+    row = catalogue.classifier(name, weights)
+    if row.steps is None and (arguments.recipe or arguments.steps):
+        raise ValueError(f"{name} is not trained in steps; remove --steps and --recipe")
+    return {name: row}
+
+
+def _recipe(arguments, row, profile, images):
+    """Returns the arguments of `training.Trainer` for a classifier."""
+    if row.steps is None:
+        return {}
+    if arguments.recipe and arguments.steps:
+        raise ValueError("--recipe determines the number of steps; remove --steps")
+    recipe = {"steps": arguments.steps or row.steps[arguments.profile]}
+    recipe["learning_rate"] = row.learning_rate or profile["learning_rate"]
+    if arguments.recipe:
+        recipe = catalogue.recipe(arguments.recipe, images)
+    return recipe | ({"mixed_precision": True} if arguments.mixed_precision else {})
+
+
+def _choice(choice):
+    """Returns the choice of a classifier as a sentence."""
+    areas = [f"{name} {max(scores.values()):.3f}" for name, scores in choice["auc"].items()]
+    return (
+        f"classifier: {choice['chosen']}, the best AUC with real images only, augmented or not, on "
+        f"{choice['scored_on']} ({', '.join(areas)})"
+    )
+
+
+def _default_folder(arguments):
+    """Returns the name of a study's folder, from the data and a digest of the options that determine its results.
+
+    The same command, run again in the same place, has the same name and resumes the study; another one has another.
+    """
+    defaults, settings = vars(parser().parse_args(["study"])), {}
+    for name, value in vars(arguments).items():
+        if value == defaults[name] or name in ("out", "jobs", "scheduler", "generators"):
+            continue  # so that an option that is added later changes no name
+        is_path = name in ("data", "patients", "labels") and Path(value).exists()
+        settings[name] = str(Path(value).resolve()) if is_path else value
+    if arguments.arms:
+        settings["arms"] = [name.strip() for name in arguments.arms.split(",")]
+    path = Path(arguments.data)
+    data = path.stem if path.suffix.lower() == ".npz" else path.resolve().name
+    data = re.sub(r"[^\w.-]+", "-", data).strip("-.") or "data"
+    return f"synthkit-study-{data}-{digest(settings)[:6]}"
+
+
+def _check_validation(splits, per_class, phantoms):
+    """Warns of a validation set that is larger than what a trial trains on."""
+    images = len(splits.train) if per_class is None else per_class * len(splits.train.class_names)
+    if len(splits.validation) > images and not phantoms:
+        warnings.warn(
+            f"the validation set has {len(splits.validation)} images, more than the {images} that a trial trains on; "
+            "somebody with so few would not hold back that many. --validation makes it smaller for a folder of images, "
+            "and --test gives the rest to the test set",
+            stacklevel=2,
+        )
+
+
+def _augment(arguments, names):
+    """Returns the arguments of the Augmenter: the mammography study's for its kind of images, upright ones for others.
+
+    Masses have no up and down, and neither do phantoms, which simulate them. A chest film upside down is an image that
+    no test set contains.
+    """
+    settings = arguments.augment or {}
+    upright = arguments.data != "phantom" and not (Path(arguments.data) / "prepare.json").exists()
+    if not upright or "vertical_flip" in settings:
+        return settings
+    if any(name in ("augmentation", "elastic") or {"augmented", "filtered"} & {*name.split()} for name in names):
+        warnings.warn(
+            "augmentation does not turn these images upside down; where up and down mean nothing, as in microscopy or "
+            "crops of skin, add --augment vertical_flip=yes",
+            stacklevel=2,
+        )
+    return {**settings, "vertical_flip": False}
 
 
 def _names(text, phantoms):
@@ -195,6 +307,7 @@ def _study_command(arguments):
         if getattr(arguments, name) is not None:
             command += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
     command += ["--keep-aspect"] * arguments.keep_aspect
+    command += ["--group-near-duplicates"] * arguments.group_near_duplicates
     return shlex.join([*command, "--arms", f"real,augmentation,folder:{arguments.out}"])
 
 

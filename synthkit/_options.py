@@ -7,7 +7,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-from synthkit import __version__, catalogue
+from synthkit import __version__, _augment_option, catalogue
 
 # Both profiles side by side. Library functions take these values as arguments, and do not know about profiles.
 PROFILES = {
@@ -62,7 +62,8 @@ def _add_study(commands, prog):
     default = {name: arms.pop(name) for name in catalogue.DEFAULT_ARMS}
     epochs = ", ".join(f"{name}\N{NO-BREAK SPACE}{row.epochs}" for name, row in catalogue.GENERATORS.items())
     epochs = textwrap.fill(epochs, 100, initial_indent="  ", subsequent_indent="  ").replace("\N{NO-BREAK SPACE}", " ")
-    profiles = PROFILES | {f"steps, {name}": row.steps for name, row in catalogue.CLASSIFIERS.items()}
+    rows = {f"steps, {name}": row.steps for name, row in catalogue.CLASSIFIERS.items() if row.steps}
+    profiles = PROFILES | rows
     study = commands.add_parser(
         "study",
         usage=f"{prog} study [options]",
@@ -78,11 +79,14 @@ def _add_study(commands, prog):
         + "\n".join(f"  {key:18}{value['fast']:<8g}{value['full']:g}" for key, value in profiles.items())
         + "\n  (per_class: real training images of each class, of phantoms only; of other data all are used;\n"
         "  ratio: of synthetic to real images)\n\n"
+        f"settings of --augment, and their defaults:\n{_augment_option.defaults()}\n"
+        "  (phantoms are turned upside down, other images only with vertical_flip=yes; no switches a setting off)\n\n"
         f"epochs of the generators, unless --epochs is given:\n{epochs}\n\n"
         + _examples(
             prog,
             "study",
             'study --arms "real, augmentation, diffusion x2 augmented" --seeds 10',
+            'study --data chest --arms real,augmentation --augment "rotation=10, horizontal_flip=no"',
             "study --data breastmnist --recipe medmnist --classifier resnet18",
             "study --data my_images --image-size 64 --patients patients.csv --positive malignant",
             'study --data my_images --arms "real, augmentation, folder:synthetic x2 augmented"',
@@ -90,16 +94,49 @@ def _add_study(commands, prog):
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = _add_data(study)
-    add("--positive", metavar="CLASS", help="positive class for sensitivity (default: malignant, if there is one)")
-    add("--per-class", type=_positive, metavar="N", help="real training images of each class, drawn for every seed")
+    add(
+        "--positive",
+        metavar="CLASS",
+        help="positive class for sensitivity (default: the one called malignant, positive, disease or the like; else "
+        "the second of two classes)",
+    )
+    add(
+        "--operating-point",
+        type=_operating_point,
+        default="youden",
+        metavar="RULE",
+        help="how the threshold for sensitivity and specificity is chosen on the validation set: youden (default), "
+        "sensitivity=0.9 or specificity=0.9",
+    )
+    add(
+        "--per-class",
+        type=_positive,
+        metavar="N",
+        help="real training images of each class, drawn for every seed. With few, test on more of a folder's images: "
+        "--test 0.6, for example",
+    )
     add(
         "--drop-near-duplicates",
         action="store_true",
-        help="remove validation and test images that are nearly identical to images of another set",
+        help="remove validation and test images that look like images of another set",
     )
     add = study.add_argument_group("arms and generators").add_argument
     add("--arms", metavar="A,B,…", help="names of arms, separated by commas (default: those of the default study)")
+    add("--baseline", default="real", metavar="ARM", help="the arm that the others are compared with (default: real)")
+    add(
+        "--augment",
+        type=_augment_option.parse,
+        metavar="NAME=VALUE,…",
+        help="settings of the arm augmentation, of elastic and of the ending augmented, see below",
+    )
     add("--epochs", type=_epochs, metavar="N|NAME=N,…", help="epochs of all, or of the named, generators (see below)")
+    add(
+        "--generator-size",
+        type=_positive,
+        metavar="N",
+        help="height and width at which generators work; their images are then resized (default: that of the images, "
+        "at most 64)",
+    )
     add(
         "--generators",
         metavar="DIR",
@@ -111,11 +148,12 @@ def _add_study(commands, prog):
     add("--seeds", type=_positive, metavar="N", help="number of seeds of every arm (default: the profile's)")
     add(
         "--classifier",
-        type=_classifier,
-        default="skin_cnn",
         metavar="NAME",
-        help=f"{', '.join(catalogue.CLASSIFIERS)} (default: skin_cnn)",
+        help=f"{', '.join(catalogue.CLASSIFIERS)}; a Keras application such as VGG16 or fine_tuned:VGG16; "
+        f"module:function of a builder of your own; or auto, the best of {', '.join(catalogue.AUTO)} on real images "
+        "outside the test set (default: auto; skin_cnn for phantoms)",
     )
+    add("--weights", metavar="FILE", help="of a Keras application: a file instead of a download, or none")
     add("--steps", type=_positive, metavar="N", help="gradient steps of every trial (default: the profile's)")
     add(
         "--recipe",
@@ -130,7 +168,12 @@ def _add_study(commands, prog):
         "time on GPUs with tensor cores and on processors with AMX",
     )
     running = study.add_argument_group("running")
-    running.add_argument("--out", default="synthkit-study", metavar="DIR", help="results (default: synthkit-study)")
+    running.add_argument(
+        "--out",
+        metavar="DIR",
+        help="results (default: a new folder, named after the data and a digest of the other options). Give the folder "
+        "of an earlier study to add arms or seeds to it",
+    )
     _add_workers(running, "trials at a time, each in a process of its own (default: 1)")
 
 
@@ -144,7 +187,12 @@ def _add_data(command):
         help="phantom: simulated images (default); the name of a MedMNIST data set, which is downloaded; an npz file "
         "in MedMNIST's format; a folder with a folder of images for each class; or a folder that prepare wrote",
     )
-    add("--image-size", type=_positive, metavar="N", help="height and width (default: those of an npz file, or 28)")
+    add(
+        "--image-size",
+        type=_positive,
+        metavar="N",
+        help="height and width (default: those of an npz file, 28 for phantoms, else what suits the classifier)",
+    )
     add(
         "--patients",
         metavar="CSV|REGEX",
@@ -160,6 +208,11 @@ def _add_data(command):
     add("--validation", type=_size, metavar="N", help="for a folder of images: number or fraction to validate on (0.1)")
     add("--test", type=_size, metavar="N", help="for a folder of images: number or fraction to test on (0.2)")
     add("--keep-aspect", action="store_true", help="for a folder of images: pad to squares instead of stretching")
+    add(
+        "--group-near-duplicates",
+        action="store_true",
+        help="for a folder of images: images that look alike count as one patient, so that they stay in one set",
+    )
     return add
 
 
@@ -262,9 +315,14 @@ def _named(text, names, what, others=""):
     raise argparse.ArgumentTypeError(f"there is no {what} {text!r}{hint}; expected one of {', '.join(names)}{others}")
 
 
-def _classifier(text):
-    others = ". Other networks are for Python: study.run(classifier=…)"
-    return _named(text, tuple(catalogue.CLASSIFIERS), "classifier", others)
+def _operating_point(text):
+    from synthkit.statistics import operating_point
+
+    try:
+        operating_point([0, 1], [0, 1], text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def _generator(text):

@@ -34,6 +34,9 @@ def reusable(build):
     def start(seed):
         nonlocal model
         new = _seeded(build, seed)
+        optimizer = getattr(new, "optimizer", None)
+        if optimizer is not None and not optimizer.built:  # a model that has trained has more variables than a new one
+            optimizer.build(new.trainable_variables)
         if model is None:
             model = new
         else:

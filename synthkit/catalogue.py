@@ -11,10 +11,12 @@ add a generator of your own, `register` it:
 >>> del catalogue.GENERATORS["tiny_gan"]
 """
 
+import difflib
 import functools
 import importlib
 import math
 import re
+import sys
 import typing
 import warnings
 
@@ -40,7 +42,10 @@ class Generator(typing.NamedTuple):
 
 
 class Augmentation(typing.NamedTuple):
-    """An augmentation: `builder()` returns a callable for `pipeline.to_dataset`; attributes as in `Generator`."""
+    """An augmentation: `builder()` returns a callable for `pipeline.to_dataset`; attributes as in `Generator`.
+
+    The builders of "augmentation" and "elastic" also take arguments of `augmentation.Augmenter`.
+    """
 
     builder: object
     text: str
@@ -55,11 +60,21 @@ class Control(typing.NamedTuple):
 
 
 class Classifier(typing.NamedTuple):
-    """A classifier: `builder(image_shape, num_classes)` returns a keras.Model; `steps` are for each profile."""
+    """A classifier.
+
+    Attributes:
+        builder: `builder(image_shape, num_classes)` returns a keras.Model; or one of `pretrained`.
+        text: description, for `--help`.
+        steps: gradient steps in each profile; None for a classifier that is not trained in steps.
+        learning_rate: None for that of the profile.
+        image_size: pixels a side to which images of a folder are resized, unless `--image-size` is given.
+    """
 
     builder: object
     text: str
-    steps: dict
+    steps: dict | None
+    learning_rate: float | None = None
+    image_size: int = 28
 
 
 class Recipe(typing.NamedTuple):
@@ -130,6 +145,19 @@ GENERATORS = {  # epochs as in the studies, or enough for a few hundred images
     ),
 }
 CLASSIFIERS = {
+    "frozen": Classifier(
+        "pretrained:frozen",
+        "ImageNet features of EfficientNet-Lite0 under a logistic regression; sees images at 96 pixels",
+        None,
+        image_size=96,
+    ),
+    "fine_tuned": Classifier(
+        "pretrained:fine_tuned",
+        "the same network, with its last layers trained as well",
+        {"fast": 100, "full": 300},
+        1e-4,
+        96,
+    ),
     "skin_cnn": Classifier(
         "classifiers:skin_cnn", "the skin-lesion study's small network", {"fast": 300, "full": 1500}
     ),
@@ -151,6 +179,7 @@ ENDINGS = {  # after a generator's name, any of them in this order; after a cont
     "augmented": "synthetic and real images, transformed as in the arm augmentation",
 }
 FOLDER = {"folder:PATH": "images made elsewhere, in a folder for each class; may have the endings of a generator"}
+AUTO = ("frozen", "fine_tuned", "skin_cnn")  # what the classifier auto chooses from
 DEFAULT_ARMS = ("real", "augmentation", "oversample", "shuffled", "dense_cvae", "oracle")
 RENAMED = {"cvae": "dense_cvae", "cgan": "dense_cgan"}  # old names, accepted until version 0.2
 
@@ -193,7 +222,19 @@ def build(row):
     return getattr(importlib.import_module(f"synthkit.{module}"), name)
 
 
-def arms(names, *, epochs=None, ratio=5.0, steps=300, learning_rate=2e-3, keep=None, progress=False, keep_aspect=False):
+def arms(
+    names,
+    *,
+    epochs=None,
+    ratio=5.0,
+    steps=300,
+    learning_rate=2e-3,
+    augment=None,
+    keep=None,
+    progress=False,
+    keep_aspect=False,
+    generator_size=None,
+):
     """Makes arms of a study by name.
 
     Args:
@@ -204,8 +245,11 @@ def arms(names, *, epochs=None, ratio=5.0, steps=300, learning_rate=2e-3, keep=N
         ratio: ratio of synthetic to real images.
         steps, learning_rate: of the classifier that filters images. It is trained with and without augmentation; the
             network with the better AUC on a quarter of the real training images, held back from both, is used.
+        augment: dict, arguments of `augmentation.Augmenter` for the arms augmentation and elastic, the ending augmented
+            and the classifier that filters images; None for the mammography study's.
         keep, progress: as in `generators.synthesizer`.
         keep_aspect: whether to pad images of folders that are not square instead of stretching them.
+        generator_size: pixels a side at which generators work, as `image_size` of `generators.synthesizer`.
 
     Returns:
         list of study.Arm.
@@ -217,11 +261,15 @@ def arms(names, *, epochs=None, ratio=5.0, steps=300, learning_rate=2e-3, keep=N
     from synthkit.datasets import phantom
     from synthkit.generators import synthesizer
 
+    augment = augment or {}
     names, epochs = [current(name) for name in names], {current(name): n for name, n in (epochs or {}).items()}
     check([*names, *epochs])
     epochs = {name: row.epochs for name, row in GENERATORS.items()} | epochs
     filter_classifier = training.scorer(
-        classifiers.skin_cnn, steps=steps, learning_rate=learning_rate, augment=(None, augmentation.Augmenter())
+        classifiers.skin_cnn,
+        steps=steps,
+        learning_rate=learning_rate,
+        augment=(None, augmentation.Augmenter(**augment)),
     )
     rules = selection.confident(filter_classifier), selection.novel(lambda train: fidelity.pixels(train.images))
 
@@ -232,7 +280,7 @@ def arms(names, *, epochs=None, ratio=5.0, steps=300, learning_rate=2e-3, keep=N
         if name.startswith("folder:"):
             return study.from_folder(name.removeprefix("folder:"), keep_aspect=keep_aspect)
         if name in GENERATORS:
-            row, options = GENERATORS[name], {"keep": keep, "progress": progress}
+            row, options = GENERATORS[name], {"keep": keep, "progress": progress, "image_size": generator_size}
             return synthesizer(build(row), epochs=epochs[name], batch_size=row.batch_size, **options)
         if name == "shuffled":
             return study.shuffled(source("dense_cvae"))
@@ -241,13 +289,14 @@ def arms(names, *, epochs=None, ratio=5.0, steps=300, learning_rate=2e-3, keep=N
     def arm(name):
         match = _arm_names.parse(name, GENERATORS)
         images, number, first, augmented = match.groups() if match else (None, None, None, None)
-        augment = AUGMENTATIONS.get("augmentation" if augmented else name)
+        row = AUGMENTATIONS.get("augmentation" if augmented else name)
+        options = augment if row in (AUGMENTATIONS["augmentation"], AUGMENTATIONS["elastic"]) else {}
         generator = "dense_cvae" if images == "shuffled" else images and images.split()[0]
         return study.Arm(
             _arm_names.display_name(name),
             images and source(images),
             ratio=float(number or ratio) if images else 0.0,
-            augment=augment and build(augment)(),
+            augment=row and build(row)(**options),
             pretrain=0.5 if first else 0.0,
             settings={"epochs": epochs[generator]} if generator in epochs else None,
         )
@@ -274,6 +323,69 @@ def check(names):
                 f"there is no arm {name!r}{hint}; expected one of {', '.join(texts())}, or folder:PATH. The name of a "
                 f"generator may be followed by {', '.join(ENDINGS)}, in this order"
             )
+
+
+def classifier(name, weights="imagenet"):
+    """Finds a classifier.
+
+    Args:
+        name: one of `CLASSIFIERS`; a Keras application, such as "VGG16" (in any case), whose frozen features go into a
+            logistic regression, or "fine_tuned:VGG16"; or "module:function" of a builder of your own.
+        weights: of a Keras application: "imagenet", the path of a file, or None to train it from random weights.
+
+    Returns:
+        Classifier.
+
+    Raises:
+        ValueError: for an unknown name.
+        FileNotFoundError: if the file of weights does not exist.
+    """
+    if name in CLASSIFIERS:
+        return CLASSIFIERS[name]
+    kind, _, rest = name.partition(":")
+    application = rest if kind in ("frozen", "fine_tuned") and rest else name
+    if ":" in name and application == name:
+        return Classifier(_imported(name), "a classifier of your own", {"fast": 300, "full": 1500})
+    from synthkit import classifiers, pretrained
+
+    known = {name.lower(): name for name in classifiers.APPLICATIONS}
+    application = known.get(application.lower())
+    if application is None:
+        close = difflib.get_close_matches(name.lower(), [*CLASSIFIERS, *known], 1)
+        hint = f" (did you mean {known.get(close[0], close[0])!r}?)" if close else ""
+        raise ValueError(
+            f"there is no classifier {name!r}{hint}; expected auto, {', '.join(CLASSIFIERS)}, a Keras application such "
+            "as VGG16, or module:function of your own"
+        )
+    text = f"{application} of Keras"
+    if weights is None:
+
+        def build(image_shape, num_classes):
+            return classifiers.transfer(application, image_shape, num_classes, weights=None)
+
+        build.__name__ = application
+        return Classifier(build, f"{text}, from random weights", {"fast": 300, "full": 1500}, image_size=96)
+    backbone = classifiers.application(application, weights)
+    if kind == "fine_tuned":
+        return CLASSIFIERS[kind]._replace(builder=pretrained.FineTuned(backbone), text=f"{text}, fine-tuned")
+    return CLASSIFIERS["frozen"]._replace(builder=pretrained.Frozen(backbone), text=f"frozen features of {text}")
+
+
+def _imported(name):
+    """Returns the function "module:function", from the current folder or an installed package."""
+    module, _, function = name.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"--classifier {name}: {error}. Expected module:function of a builder (image_shape, num_classes) → "
+            "keras.Model, in the current folder or an installed package"
+        ) from error
+    if not callable(found):
+        raise ValueError(f"--classifier {name}: {function} is not a function. Received: {type(found).__name__}")
+    return found
 
 
 def recipe(name, images):

@@ -10,6 +10,8 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from synthkit._sizes import check_size
+
 # For each network: Keras's file of ImageNet weights without the head, and the last layer before its last block.
 BACKBONES = {
     "VGG16": ("vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5", "block4_pool"),
@@ -17,6 +19,10 @@ BACKBONES = {
     "DenseNet169": ("densenet169_weights_tf_dim_ordering_tf_kernels_notop.h5", "pool4_pool"),
     "EfficientNetV2B0": ("efficientnetv2-b0_notop.h5", "block5e_add"),
 }
+
+
+LEAST = {"InceptionResNetV2": 75, "InceptionV3": 75, "Xception": 71}  # pixels a side; 32 for the others
+APPLICATIONS = tuple(name for name in dir(keras.applications) if name[0].isupper())
 
 
 @keras.saving.register_keras_serializable("synthkit")
@@ -60,11 +66,8 @@ def simple_cnn(image_shape=(224, 224, 3), num_classes=2, *, filters=(32, 64, 128
     Raises:
         ValueError: if the image is too small for one pooling per layer.
     """
-    if min(image_shape[:2]) < 2 ** len(filters):
-        raise ValueError(
-            f"simple_cnn halves the image {len(filters)} times and needs at least {2 ** len(filters)} pixels a side; "
-            f"give larger images or fewer filters. Received: image_shape={image_shape}, filters={filters}"
-        )
+    why = f", or fewer filters: it halves images {len(filters)} times (filters={filters})"
+    _check_least("simple_cnn", image_shape, 2 ** len(filters), why)
     inputs = x = keras.Input(image_shape, name="image")
     for count in filters:
         x = layers.Conv2D(count, 3, padding="same", activation="relu")(x)
@@ -93,10 +96,7 @@ def skin_cnn(image_shape=(32, 32, 3), num_classes=2):
     Raises:
         ValueError: if the image is too small for three poolings.
     """
-    if min(image_shape[:2]) < 20:
-        raise ValueError(
-            f"skin_cnn needs images of at least 20×20 pixels (--image-size). Received: image_shape={image_shape}"
-        )
+    _check_least("skin_cnn", image_shape, 20)
     inputs = keras.Input(image_shape, name="image")
     x = layers.Conv2D(32, 3, padding="same", activation="relu")(inputs)
     x = layers.MaxPooling2D(2)(x)
@@ -156,52 +156,85 @@ def resnet18(image_shape=(28, 28, 1), num_classes=2, *, stem=None):
 def transfer(name, image_shape=(224, 224, 3), num_classes=2, *, weights="imagenet", dropout=0.2):
     """Builds a frozen, pretrained network with a new head: the first stage of transfer learning.
 
-    The networks are the mammography study's VGG16 and InceptionResNetV2, the DenseNet169 that its slides cite, and
-    EfficientNetV2B0, a small recent one (Tan and Le, 2021). The model includes the network's own input preprocessing;
-    grey images are repeated to three channels; the head is global average pooling, dropout and a softmax. `fine_tune`
+    The networks are those of `application`. The head is dropout and a softmax over the pooled features. `fine_tune`
     makes the model of the second stage.
 
     Args:
-        name: one of `BACKBONES`.
+        name, weights: as in `application`; without weights nothing is frozen.
         image_shape: `(height, width, channels)`, 1 or 3 channels, at least 32 pixels a side, 75 for InceptionResNetV2.
         num_classes: int, size of the softmax.
-        weights: "imagenet"; the path of a file with the weights of the network without its head; or None for random
-            weights, with nothing frozen.
         dropout: fraction of the pooled features that is dropped in training.
 
     Returns:
         keras.Model from float32 `(batch, *image_shape)` in [0, 1] to probabilities `(batch, num_classes)`.
 
     Raises:
-        ValueError: for an unknown name, another number of channels, or images that are too small.
-        OSError: if the file of weights does not exist, or the ImageNet weights cannot be downloaded.
+        ValueError, OSError: as in `application`.
     """
-    if name not in BACKBONES:
-        raise ValueError(f"name must be one of {', '.join(BACKBONES)}. Received: name={name!r}")
-    if image_shape[-1] not in (1, 3):
-        raise ValueError(f"{name} takes images of 1 or 3 channels. Received: image_shape={image_shape}")
-    if weights not in ("imagenet", None) and not Path(weights).is_file():
-        raise FileNotFoundError(f"there is no file {weights}; weights must be 'imagenet', a file of weights or None")
-    inputs = x = keras.Input(image_shape, name="image")
-    if image_shape[-1] == 1:
-        x = layers.Concatenate(name="grey_to_rgb")([x, x, x])
-    x = _imagenet_input(name, x)
-    options = {"include_top": False, "weights": None if weights is None else str(weights), "pooling": "avg"}
-    try:
-        base = getattr(keras.applications, name)(input_tensor=x, input_shape=(*image_shape[:2], 3), **options)
-    except Exception as error:
-        if type(error) is not Exception:  # exactly this class is what Keras raises when a download fails
-            raise
-        raise OSError(
-            f"the ImageNet weights of {name} could not be downloaded ({error}); download {BACKBONES[name][0]} on "
-            f"another machine and copy it to ~/.keras/models/"
-        ) from error
+    base = application(name, weights)(image_shape)
     for layer in base.layers:
         layer.trainable = weights is None
         if weights is None and isinstance(layer, layers.BatchNormalization):
             layer.momentum = 0.9  # as in resnet18, for the same reason
     outputs = _head(layers.Dropout(dropout)(base.output), num_classes, binary_units=2)
-    return keras.Model(inputs, outputs, name=name.lower())
+    return keras.Model(base.input, outputs, name=name.lower())
+
+
+def application(name, weights="imagenet"):
+    """Makes a builder of one of Keras's applications, without its head, for `transfer` and `pretrained`.
+
+    Among them are the mammography study's VGG16 and InceptionResNetV2, the DenseNet169 that its slides cite, and
+    EfficientNetV2B0, a small recent one (Tan and Le, 2021). The model includes the network's own input preprocessing;
+    grey images are repeated to three channels.
+
+    Args:
+        name: name of the function in `keras.applications`.
+        weights: "imagenet"; the path of a file with the weights of the network without its head; or None for random
+            weights.
+
+    Returns:
+        callable `(image_shape) → keras.Model` from float32 `(batch, *image_shape)` in [0, 1] to features `(batch, n)`.
+        It raises ValueError for another number of channels or images that are too small, and OSError if the ImageNet
+        weights cannot be downloaded.
+
+    Raises:
+        ValueError: for an unknown name.
+        FileNotFoundError: if the file of weights does not exist.
+    """
+    if name not in APPLICATIONS:
+        raise ValueError(f"name must be one of {', '.join(APPLICATIONS)}. Received: name={name!r}")
+    if weights not in ("imagenet", None) and not Path(weights).is_file():
+        raise FileNotFoundError(f"there is no file {weights}; weights must be 'imagenet', a file of weights or None")
+
+    def build(image_shape):
+        if image_shape[-1] not in (1, 3):
+            raise ValueError(f"{name} takes images of 1 or 3 channels. Received: image_shape={image_shape}")
+        _check_least(name, image_shape, LEAST.get(name, 32))
+        inputs = x = keras.Input(image_shape, name="image")
+        if image_shape[-1] == 1:
+            x = layers.Concatenate(name="grey_to_rgb")([x, x, x])
+        x = _imagenet_input(name, x)
+        options = {"include_top": False, "weights": None if weights is None else str(weights), "pooling": "avg"}
+        try:
+            base = getattr(keras.applications, name)(input_tensor=x, input_shape=(*image_shape[:2], 3), **options)
+        except Exception as error:
+            if type(error) is not Exception:  # exactly this class is what Keras raises when a download fails
+                raise
+            file = BACKBONES[name][0] if name in BACKBONES else "the file"
+            raise OSError(
+                f"the ImageNet weights of {name} could not be downloaded ({error}); download {file} on another machine "
+                f"and copy it to ~/.keras/models/, or give its path (weights, --weights)"
+            ) from error
+        return keras.Model(inputs, base.output, name=name.lower())
+
+    build.__name__ = name
+    return build
+
+
+def _check_least(network, image_shape, least, why=""):
+    """Raises ValueError if a side of the images has fewer than `least` pixels."""
+    needs = f"images of at least {least}×{least} pixels{why}"
+    check_size(network, image_shape, lambda *sides: min(sides) >= least, needs)
 
 
 def _imagenet_input(name, x):
@@ -219,7 +252,16 @@ def _imagenet_input(name, x):
         mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
         scale, offset = [1 / d for d in deviation], [-m / d for m, d in zip(mean, deviation, strict=True)]
         return layers.Rescaling(scale, offset, name="imagenet_input")(x)
-    return layers.Rescaling(255.0, name="imagenet_input")(x)  # EfficientNetV2 does the rest itself
+    x = layers.Rescaling(255.0, name="imagenet_input")(x)
+    return _module_of(name).preprocess_input(x)  # which EfficientNet, MobileNetV3 and ConvNeXt do themselves
+
+
+def _module_of(name):
+    """Returns the module of `keras.applications` that holds a network."""
+    modules = [getattr(keras.applications, module) for module in dir(keras.applications) if module[0].islower()]
+    if name.startswith("MobileNetV3"):  # which its public module does not list
+        return keras.applications.mobilenet_v3
+    return next(module for module in modules if hasattr(module, name))
 
 
 def fine_tune(model, after=None):

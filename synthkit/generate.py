@@ -100,7 +100,10 @@ def generate(
         "generator's code": digest(build),
         "generator's file": load and _file_digest(load),
     }
-    model = reusable(lambda: build(train.image_shape, len(class_names)))(seed)
+    try:
+        model = reusable(lambda: build(train.image_shape, len(class_names)))(seed)
+    except ValueError as error:
+        raise ValueError(f"{generator}: {error}") from error
     labels = np.repeat(np.arange(len(class_names)), list(counts.values()))
     _class_folders.file_names(labels, class_names)
     with used_folder(out, "the images") as out, locked(out, "synthetic images"):

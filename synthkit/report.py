@@ -12,8 +12,8 @@ import numpy as np
 
 from synthkit import catalogue, plots
 from synthkit._files import replacing
-from synthkit.splitting import NEAR_DUPLICATE
 from synthkit.statistics import MARGIN, verdicts
+from synthkit.statistics.scores import predict
 
 
 def text(results, summary):
@@ -25,18 +25,60 @@ def text(results, summary):
     """
     sentences = [*verdicts.controls(summary), *verdicts.power(summary)]
     rescored = results.without_near_duplicates()
-    blocks = [_table(summary), "\n".join(textwrap.fill(sentence, 100) for sentence in sentences)]
+    baseline = _baseline(summary)
+    blocks = [*(textwrap.fill(sentence, 100) for sentence in verdicts.unlearned(summary, baseline)), _table(summary)]
+    over = over_augmentation(results, baseline)
+    if over is not None:
+        blocks.append(f"On top of classical augmentation (baseline: augmentation):\n{_table(over)}")
+    blocks.append(f"{_operating_point(results)}\n{_table(summary, 'sensitivity', 'specificity')}")
+    blocks.append("\n".join(textwrap.fill(sentence, 100) for sentence in sentences))
     blocks.append(textwrap.fill(_near_duplicates(results, rescored), 100))
     if rescored:
-        blocks.append(_table(rescored.summary()))
+        blocks.append(_table(rescored.summary(baseline=baseline)))
     return "\n\n".join(block for block in blocks if block)
 
 
-def _table(summary):
-    """Returns the AUCs and verdicts as a table of text."""
-    rows = summary[summary["metric"] == "auc"].to_dict("records")
+def over_augmentation(results, baseline="real"):
+    """Compares the arms with augmentation instead of real images only: do synthetic images add anything to it?
+
+    Args:
+        results: study.Results.
+        baseline: the arm that the others were compared with, which is left out here.
+
+    Returns:
+        pandas.DataFrame, as `study.Results.summary` returns it; None if there is no arm augmentation, if it is the
+        baseline already, or if there is no other arm.
+    """
+    arms = [arm for arm in results.scores if arm != baseline]
+    if baseline == "augmentation" or "augmentation" not in arms or len(arms) < 2:
+        return None
+    return results.summary(baseline="augmentation", arms=arms)
+
+
+def _baseline(summary):
+    arms = summary["arm"][summary["verdict"] == "baseline"]
+    return arms.iloc[0] if len(arms) else None
+
+
+def _operating_point(results):
+    """Returns what sensitivity is of, and at which threshold."""
+    positive = results.settings.get("positive")
+    if results.thresholds is None:
+        return f"Sensitivity ({positive or 'mean over the classes'}); the class with the highest score is predicted:"
+    rule = {"youden": "by Youden's index"}.get(results.settings.get("operating_point"))
+    rule = rule or f"for a {results.settings['operating_point'].replace('=', ' of at least ')}"
+    return f"Sensitivity ({positive}) at a threshold chosen on the validation set {rule}:"
+
+
+def _table(summary, metric="auc", beside=None):
+    """Returns a metric and its verdicts as a table of text, with the mean of a second metric `beside` it or not."""
+    rows = summary[summary["metric"] == metric].to_dict("records")
+    others = dict(zip(summary["arm"][summary["metric"] == beside], summary["mean"][summary["metric"] == beside]))
     width = max(12, *(len(row["arm"]) for row in rows)) + 2
-    lines = [f"{'arm':{width}}{'AUC':>5}  {'95 %':14}  {'difference':>10}  {'95 %':16}  {'p (Holm)':>8}  verdict"]
+    title = {"auc": "AUC", "sensitivity": "sens."}[metric]
+    lines = [f"{'arm':{width}}{title:>5}  {'95 %':14}  {'difference':>10}  {'95 %':16}  {'p (Holm)':>8}  verdict"]
+    if beside:
+        lines[0] = lines[0].replace("verdict", f"{'spec.':7}verdict")
     for row in rows:
         line = f"{row['arm']:{width}}{row['mean']:.3f}  {row['low']:.3f} to {row['high']:.3f}  "
         if isinstance(row["verdict"], str) and row["verdict"] != "baseline":
@@ -44,13 +86,14 @@ def _table(summary):
             line += f"{row['difference']:+10.3f}  {interval}  {row['p_holm']:8.2g}  "
         else:
             line += " " * 40
+        line += f"{others[row['arm']]:<7.3f}" if beside else ""
         lines.append(line + verdicts.label(row))
     return "\n".join(lines)
 
 
 def _near_duplicates(results, rescored):
-    number = len(results.settings.get("near_duplicates", []))
-    return verdicts.near_duplicates(number, len(results.labels), NEAR_DUPLICATE, rescored is not None)
+    number, limit = (results.settings.get(key) for key in ("near_duplicates", "near_duplicates_above"))
+    return verdicts.near_duplicates(len(number or ()), len(results.labels), limit or 0.97, rescored is not None)
 
 
 def write(results, path, summary=None, margin=MARGIN):
@@ -67,7 +110,10 @@ def write(results, path, summary=None, margin=MARGIN):
     """
     summary = results.summary(margin=margin) if summary is None else summary
     rescored = results.without_near_duplicates()
-    others = rescored.summary(margin=margin) if rescored else summary.head(0)
+    baseline = _baseline(summary)
+    others = rescored.summary(margin=margin, baseline=baseline) if rescored else summary.head(0)
+    over = over_augmentation(results, baseline)
+    second = "sensitivity" if results.thresholds else "balanced_accuracy"
     class_names = results.settings["class_names"]
     name = results.settings.get("positive")
     positive = class_names.index(name) if name else len(class_names) - 1
@@ -77,7 +123,8 @@ def write(results, path, summary=None, margin=MARGIN):
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
     with plt.rc_context({"text.parse_math": False, "font.size": 11, "svg.fonttype": "path", "figure.dpi": 100}):
         figures = {
-            "forest": _forest(summary, margin),
+            "forest": _forest(summary, margin, second),
+            "over": None if over is None else _forest(over, margin),
             "samples": _samples(results),
             "roc": _per_arm(results, _draw_curve(plots.roc, results, positive)),
             "precision_recall": _per_arm(results, _draw_curve(plots.precision_recall, results, positive)),
@@ -86,18 +133,22 @@ def write(results, path, summary=None, margin=MARGIN):
         }
     trials, aucs = results.trials, summary[summary["metric"] == "auc"]
     done = trials[trials["status"] == "done"]
-    baselines = aucs["arm"][aucs["verdict"] == "baseline"]
-    hidden = ("versions", "arms", "near_duplicates")
+    hidden = ("versions", "arms", "near_duplicates", "near_duplicates_above")
     page = environment.get_template("report.html.jinja").render(
         rows=summary.to_dict("records"),
-        baseline=baselines.iloc[0] if len(baselines) else None,
+        baseline=baseline,
+        unlearned=[_unbroken(sentence) for sentence in verdicts.unlearned(summary, baseline)],
+        over=[] if over is None else over[over["metric"] == "auc"].to_dict("records"),
+        second=second,
+        operating_point=_operating_point(results).rstrip(":"),
+        metric_name=verdicts.metric_name,
         sentences=[_unbroken(verdicts.sentence(row)) for row in aucs.to_dict("records")],
         notes=map(_unbroken, [*verdicts.controls(summary, margin), *verdicts.power(summary, margin)]),
         near_duplicates=_near_duplicates(results, rescored),
         others=others[others["metric"] == "auc"].to_dict("records"),
         label=verdicts.label,
         margin=margin,
-        further=[metric for metric in summary["metric"].unique() if metric not in ("auc", "accuracy")],
+        further=[metric for metric in summary["metric"].unique() if metric not in ("auc", second)],
         figures=figures,
         positive=class_names[positive],
         settings={key: value for key, value in results.settings.items() if key not in hidden},
@@ -144,12 +195,15 @@ def _embed(figure, kind="svg", **options):
     return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _forest(summary, margin):
+def _forest(summary, margin, second=None):
+    """Draws the differences in AUC, and below them those in a second metric or not."""
     arms = (summary["difference"].notna() & (summary["metric"] == "auc")).sum()
     if not arms:
         return None
-    figure, axes = plt.subplots(2, 1, figsize=(6.5, 1.6 + 0.75 * arms), sharex=True, layout="constrained")
-    for metric, ax in zip(("auc", "accuracy"), axes, strict=True):
+    metrics = ["auc", second] if second else ["auc"]
+    size = 6.5, len(metrics) * (0.8 + 0.375 * arms)
+    figure, axes = plt.subplots(len(metrics), 1, figsize=size, squeeze=False, layout="constrained")
+    for metric, ax in zip(metrics, axes[:, 0], strict=True):
         plots.forest(summary, metric, ax, margin=margin)
     return _embed(figure)
 
@@ -199,7 +253,15 @@ def _draw_curve(curve, results, positive):
 
 
 def _draw_confusion(results, class_names):
-    return lambda arm, ax: plots.confusion(results.labels, results.scores[arm], class_names, ax)
+    name, thresholds = results.settings.get("positive"), results.thresholds
+    positive = class_names.index(name) if name else None
+
+    def draw(arm, ax):
+        cuts = thresholds[arm] if thresholds else [None] * len(results.seeds)
+        predicted = [predict(s, positive, cut) for s, cut in zip(results.scores[arm], cuts, strict=True)]
+        plots.confusion(results.labels, np.eye(len(class_names))[np.array(predicted)], class_names, ax)
+
+    return draw
 
 
 def _histories(results):

@@ -51,8 +51,12 @@ def filtered(synthesizer, *rules, most=8):
             chosen[labels == label] = rows[synthetic.labels[rows] == label][: requested[label]]
         return synthetic[chosen]
 
-    if hasattr(synthesizer, "check"):
-        synthesize.check = synthesizer.check
+    def check(train, counts):
+        for part in (synthesizer, *rules):
+            if hasattr(part, "check"):
+                part.check(train, counts)
+
+    synthesize.check = check
     return synthesize
 
 
@@ -91,6 +95,8 @@ def confident(fit, share=0.5):
 
         return judge
 
+    if hasattr(fit, "check"):
+        confident.check = fit.check
     return confident
 
 

@@ -6,9 +6,8 @@ import warnings
 
 import numpy as np
 
-from synthkit.imageset import SPLIT_NAMES, Splits, resize
-
-NEAR_DUPLICATE = 0.97  # correlation above which two images are near-duplicates
+from synthkit._alike import groups, nearest
+from synthkit.imageset import SPLIT_NAMES, Splits
 
 
 def deal(labels, patients, fractions, *, seed=0):
@@ -61,8 +60,8 @@ def partition(imageset, sizes, *, seed=0):
     fractions = [size / n if isinstance(size, (int, np.integer)) else size for size in sizes]
     if min(fractions) <= 0 or sum(fractions) >= 1:
         raise ValueError(
-            f"{imageset.name}: sizes must be positive and leave some of the {n} images for the first subset. "
-            f"Received: {', '.join(map(str, sizes))}"
+            f"{imageset.name}: the sizes of the sets that are split off (--validation, --test) must be positive and "
+            f"leave some of the {n} images to train on. Received: {', '.join(f'{size:g}' for size in sizes)}"
         )
     fractions = np.array([1 - sum(fractions), *fractions])
     group = deal(imageset.labels, imageset.patients, fractions, seed=seed)
@@ -91,7 +90,7 @@ def split(imageset, validation=0.1, test=0.2, *, seed=0):
             raise ValueError(
                 f"{imageset.name}: class {imageset.class_names[label]} has {count} images of {patients} patients, too "
                 f"few for the {' and the '.join(empty)} to get one; provide more images, or larger fractions "
-                "(validation=, test=)"
+                "(--validation, --test)"
             )
     return Splits(*(dataclasses.replace(images, name=f"{imageset.name} {role}") for role, images in splits.items()))
 
@@ -139,6 +138,11 @@ def subsample(imageset, per_class, *, seed=0, total=None):
     Returns:
         ImageSet, its images in their original order.
     """
+    return imageset[subsample_rows(imageset, per_class, seed=seed, total=total)]
+
+
+def subsample_rows(imageset, per_class, *, seed=0, total=None):
+    """Returns the rows of the images that `subsample` draws, in order."""
     available = np.bincount(imageset.labels, minlength=len(imageset.class_names))
     counts = np.minimum(available, per_class)
     while total is not None and counts.sum() < min(total, len(imageset)):
@@ -153,35 +157,33 @@ def subsample(imageset, per_class, *, seed=0, total=None):
     chosen = np.sort(np.concatenate(chosen))
     if total is not None and len(chosen) > total:
         chosen = np.sort(rng.choice(chosen, total, replace=False))
-    return imageset[chosen]
+    return chosen
 
 
-def near_duplicates(imageset, *others, limit=NEAR_DUPLICATE):
-    """Finds near-duplicates of images in other sets: taken a moment later, or cropped or compressed differently.
+def near_duplicates(imageset, *others, limit=None):
+    """Finds images that look like copies of images in other sets: taken a moment later, or cropped or compressed.
 
-    Two images are near-duplicates if the correlation of their values, after each channel's mean is subtracted, is above
-    `limit`; larger images are reduced to 32×32. The default was chosen by eye: above it, BreastMNIST's official splits
-    share ultrasound frames of the same lesion, while no two of 1,675 mammogram masses or of 2,200 phantoms are as
-    similar. Aligned images, such as chest films, may be more similar than that without being of one patient, so look at
-    some pairs.
+    Two images look alike if the correlation of their values, after each channel's mean is subtracted, is above `limit`;
+    larger images are reduced to 32×32. The limit is at least 0.97. It is higher where images of different patients (by
+    their identifiers, or else by their classes) correlate strongly, as films of the same view do: near-duplicates are
+    then five times closer to each other, by 1 - correlation, than the closest images of different patients usually are.
+    Above the limit, BreastMNIST's official splits share ultrasound frames of the same lesion, while no two of 1,675
+    mammogram masses or of 2,200 phantoms are as similar. Even so, look at some pairs: a study draws them in
+    `near_duplicates.png`.
 
     Args:
         imageset: ImageSet.
-        others: ImageSets of the same image shape.
-        limit: correlation, up to 1.
+        others: ImageSets of the same classes and image shape.
+        limit: correlation, up to 1; None for the one above.
 
     Returns:
         bool `(n,)`.
     """
-    near = np.zeros(len(imageset), bool)
-    for start, vectors in _blocks(imageset, 4096):
-        for other in others:
-            for _, other_vectors in _blocks(other, 1024):
-                near[start : start + len(vectors)] |= (vectors @ other_vectors.T).max(1) > limit
-    return near
+    found = nearest(imageset, *others, limit=limit)
+    return found.correlation > found.limit
 
 
-def without_near_duplicates(splits, limit=NEAR_DUPLICATE):
+def without_near_duplicates(splits, limit=None):
     """Removes near-duplicates: from the validation set those of training images, from the test set those of either.
 
     The training set is not changed, so generators that were fitted on it can still be used. Warns with the numbers of
@@ -204,22 +206,34 @@ def without_near_duplicates(splits, limit=NEAR_DUPLICATE):
     if any(flags.any() for flags in near.values()):
         counts = " and ".join(f"{flags.sum()} of {len(flags)} {role} images" for role, flags in near.items())
         warnings.warn(
-            f"{splits.train.name}: {counts} are near-duplicates of images in earlier splits and were left out",
-            stacklevel=2,
+            f"{splits.train.name}: {counts} look like images in earlier splits and were left out", stacklevel=2
         )
     return Splits(splits.train, *(getattr(splits, role)[np.flatnonzero(~flags)] for role, flags in near.items()))
 
 
-def _blocks(imageset, size):
-    """Yields `size` images at a time, as the index of the first and vectors whose dot products are correlations."""
-    for start in range(0, len(imageset), size):
-        yield start, _standardized(imageset[np.arange(start, min(start + size, len(imageset)))])
+def group_near_duplicates(imageset, limit=None):
+    """Makes one patient of images that look alike, so that a split keeps them together.
 
+    For images without patient identifiers, such as frames of a video or slices of a scan. Patients with near-duplicates
+    of each other become one, and so do chains of them. Warns with the numbers.
 
-def _standardized(imageset):
-    """Returns images as float32 vectors `(n, values)` of mean 0 and length 1; uniform images as zeros."""
-    small = resize(imageset, 32) if max(imageset.image_shape[:2]) > 32 else imageset
-    vectors = small.images.reshape(len(small), -1, small.image_shape[-1]).astype("float32")
-    vectors -= vectors.mean(1, keepdims=True)  # of each channel, so that a common skin colour does not count
-    vectors = vectors.reshape(len(small), -1)
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+    Args:
+        imageset: ImageSet, before it is split.
+        limit: as in `near_duplicates`.
+
+    Returns:
+        ImageSet with other patients.
+    """
+    group, near = groups(imageset, limit)
+    if not near.any():
+        warnings.warn(f"{imageset.name}: no two images look alike, so none were grouped", stacklevel=2)
+        return imageset
+    sizes, count = np.bincount(group), len(np.unique(group[near]))
+    warnings.warn(
+        f"{imageset.name}: {near.sum()} of {len(imageset)} images look like others and were put into {count} "
+        f"group{'s' if count > 1 else ''}, the largest of {sizes[group[near]].max()} images; each group counts as one "
+        "patient",
+        stacklevel=2,
+    )
+    first = np.unique(group, return_index=True)[1]
+    return dataclasses.replace(imageset, patients=imageset.patients[first][group])

@@ -108,7 +108,7 @@ class Trainer:
             input_signature=signature,
         )
 
-    def train(self, train, validation=None, *, seed, augment=None, on_step=None, first=None, share=0.5):
+    def train(self, train, validation=None, *, seed, augment=None, on_step=None, first=None, share=0.5, begin=None):
         """Trains from scratch and restores the weights with the best validation AUC.
 
         Args:
@@ -119,6 +119,8 @@ class Trainer:
             on_step: callable `()`, called after every step.
             first: ImageSet to train on before `train`, within the same number of steps; None for none.
             share: fraction of the steps on `first`.
+            begin: callable `(model)`, called before the first step to set weights; the validation AUC of these weights
+                is then checked, too, as step 0. None for none.
 
         Returns:
             dict: lists `step`, `loss` (mean over the steps since the last check) and `val_auc`; `best_step`; and
@@ -130,6 +132,9 @@ class Trainer:
         """
         self.model = self._start(seed)
         best_validation = _BestValidation(self, validation, on_step)
+        if begin is not None:
+            begin(self.model)
+            best_validation.check_start()
         options = {"shuffle_seed": seed, "augment": augment, "one_hot": True, "repeat": True}
         data = to_dataset(train, self.batch_size, **options)
         if first is not None:
@@ -186,6 +191,13 @@ class _BestValidation(keras.callbacks.Callback):
         self.history = {"step": [], "loss": [], "val_auc": [], "best_step": 0}
         self.durations, self.scoring, self.best = [], 0.0, None
 
+    def check_start(self):
+        """Scores the weights before the first step."""
+        if self.validation is not None:
+            value = auc(self.validation.labels, self.trainer.predict(self.validation.images))
+            self.history |= {"step": [0], "loss": [np.nan], "val_auc": [float(value)]}
+            self.best = self.trainer.model.get_weights()
+
     def on_train_batch_begin(self, batch, logs=None):
         self.step_began = time.perf_counter()
 
@@ -207,7 +219,7 @@ class _BestValidation(keras.callbacks.Callback):
                 self.history["best_step"] = step
                 self.best = self.model.get_weights()
             self.history["val_auc"].append(float(value))
-            checks_since_best = epoch - self.history["step"].index(self.history["best_step"])
+            checks_since_best = len(self.history["step"]) - 1 - self.history["step"].index(self.history["best_step"])
             if self.trainer.patience is not None and checks_since_best >= self.trainer.patience:
                 self.model.stop_training = True
         self.scoring += time.perf_counter() - began
@@ -275,4 +287,5 @@ def scorer(builder, *, steps, held_back=0.25, augment=(None,), **recipe):
         trainer.model.set_weights(max(candidates, key=lambda candidate: candidate[0])[1])
         return trainer.predict
 
+    fit.check = lambda images, counts: builder(images.image_shape, len(images.class_names))
     return fit

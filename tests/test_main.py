@@ -1,6 +1,8 @@
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -22,7 +24,9 @@ def tiny(monkeypatch):
     monkeypatch.setattr(command, "PROFILES", {key: {"fast": value, "full": value} for key, value in PROFILE.items()})
     for name, row in catalogue.CLASSIFIERS.items():
         steps = 2 if name == "resnet18" else 6
-        monkeypatch.setitem(catalogue.CLASSIFIERS, name, row._replace(steps={"fast": steps, "full": steps}))
+        if row.steps:
+            monkeypatch.setitem(catalogue.CLASSIFIERS, name, row._replace(steps={"fast": steps, "full": steps}))
+    monkeypatch.setattr(catalogue, "AUTO", ("skin_cnn",))
     for name, row in catalogue.GENERATORS.items():
         monkeypatch.setitem(catalogue.GENERATORS, name, row._replace(epochs=2, batch_size=32))
     load = phantom.load
@@ -53,6 +57,58 @@ def test_study_from_end_to_end(tiny, tmp_path, capsys):
     assert "12/12" in printed.err
     assert command.main(["study", "--out", str(tmp_path)]) == 0
     assert "12 of 12 trials were finished before" in capsys.readouterr().err
+
+
+class TestDefaultFolder:
+    def folder(self, *options):
+        return command._default_folder(command.parser().parse_args(["study", *options]))
+
+    def test_named_after_the_data_and_the_settings(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        for path in ("a/skin images", "b/skin images"):
+            (tmp_path / path).mkdir(parents=True)
+        commands = [
+            [],
+            ["--seeds", "3"],
+            ["--arms", "real,augmentation"],
+            ["--arms", "real,elastic"],
+            ["--augment", "rotation=5"],
+            ["--data", "a/skin images"],
+            ["--data", "b/skin images"],
+            ["--data", "breastmnist"],
+            ["--data", "x/breastmnist_64 (1).npz"],
+        ]
+        names = [self.folder(*options) for options in commands]
+        assert len(set(names)) == len(names)
+        assert all(re.fullmatch(r"synthkit-study-phantom-[0-9a-f]{6}", name) for name in names[:5])
+        assert f"`{names[0]}`" in (ROOT / "README.md").read_text(encoding="utf-8")
+        assert all(name.startswith("synthkit-study-skin-images-") for name in names[5:7])
+        assert names[7].startswith("synthkit-study-breastmnist-")
+        assert names[8].startswith("synthkit-study-breastmnist_64-1-")
+
+    def test_the_same_study_in_other_words_has_the_same(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "skin").mkdir()
+        for one, other in (
+            ([], ["--jobs", "2"]),
+            ([], ["--data", "phantom", "--generators", "kept"]),
+            (["--arms", "real,elastic"], ["--arms", "real, elastic"]),
+            (["--data", "skin"], ["--data", str(tmp_path / "skin") + "/"]),
+        ):
+            assert self.folder(*one) == self.folder(*other)
+
+    def test_the_same_command_resumes(self, tiny, tmp_path, monkeypatch, capsys):
+        monkeypatch.chdir(tmp_path)
+        options = ["study", "--arms", "real,augmentation", "--seeds", "1"]
+        assert command.main(options) == 0
+        (out,) = tmp_path.iterdir()
+        printed = capsys.readouterr()
+        assert f"results: {out.name}" in printed.err
+        assert str(Path(out.name) / "report.html") in printed.out
+        assert command.main(options) == 0
+        assert "2 of 2 trials were finished before" in capsys.readouterr().err
+        assert command.main([*options[:-1], "2"]) == 0
+        assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_npz_and_chosen_arms(tiny, tmp_path, capsys, monkeypatch):
@@ -131,14 +187,14 @@ def test_near_duplicates_are_reported_or_dropped(tiny, tmp_path, capsys):
     options = ["study", "--data", str(path), "--arms", "real", "--seeds", "1"]
     assert command.main([*options, "--out", str(tmp_path / "all")]) == 0
     printed = capsys.readouterr()
-    assert "6 of 20 test images look like copies of training or validation images" in " ".join(printed.out.split())
-    assert printed.out.count("baseline") == 2
-    assert "look like copies" in (tmp_path / "all" / "report.html").read_text(encoding="utf-8")
+    assert "6 of 20 test images look like training or validation images" in " ".join(printed.out.split())
+    assert printed.out.count("baseline") == 3
+    assert "look like training" in (tmp_path / "all" / "report.html").read_text(encoding="utf-8")
     assert json.loads((tmp_path / "all" / "study.json").read_text())["near_duplicates"] == list(range(6))
     assert command.main([*options, "--drop-near-duplicates", "--out", str(tmp_path / "dropped")]) == 0
     printed = capsys.readouterr()
     assert "6 of 12 validation images and 6 of 20 test images" in printed.err
-    assert printed.out.count("baseline") == 1
+    assert len(re.findall("  baseline$", printed.out, re.M)) == 2
     with np.load(tmp_path / "dropped" / "scores.npz") as scores:
         assert scores["scores/real"].shape == (1, 14, 2)
 
@@ -277,3 +333,41 @@ def test_the_console_command_has_its_own_name(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         command.main(["prepare", "--help"])
     assert capsys.readouterr().out.startswith("usage: synthkit prepare ")
+
+
+class TestClassifiers:
+    def test_the_best_on_real_images_is_chosen_and_shown(self, tiny, tmp_path, capsys, monkeypatch):
+        monkeypatch.setattr(catalogue, "AUTO", ("frozen", "skin_cnn"))
+        path, out = write(tmp_path / "mine.npz", **arrays()), tmp_path / "out"
+        options = ["study", "--data", str(path), "--arms", "augmentation", "--seeds", "2", "--out", str(out)]
+        assert command.main(options) == 0
+        printed = capsys.readouterr()
+        assert re.search(r"classifier: (frozen|skin_cnn), the best AUC with real images only, augmented", printed.out)
+        assert "note: the arm real was added, as the baseline" in printed.err
+        assert "chosen" in json.loads((out / "study.json").read_text())
+        assert list((out / "features").glob("*.npy")) or "classifier: skin_cnn" in printed.out
+
+    def test_frozen_network_on_grey_and_colour_images(self, tiny, tmp_path, capsys):
+        for channels in ((), (3,)):
+            images = arrays()
+            path = write(tmp_path / f"mine{len(channels)}.npz", **images)
+            options = ["--classifier", "frozen", "--arms", "real,augmentation", "--seeds", "2"]
+            assert command.main(["study", "--data", str(path), *options, "--out", str(tmp_path / f"o{channels}")]) == 0
+        assert "Sensitivity (" in capsys.readouterr().out
+
+    def test_bad_choices(self, tiny, tmp_path, capsys):
+        for options, message in (
+            (["--classifier", "frozen", "--steps", "9"], "frozen is not trained in steps; remove --steps"),
+            (["--classifier", "frozn"], "there is no classifier 'frozn' (did you mean 'frozen'?)"),
+            (["--classifier", "VGG16", "--weights", "no.h5"], "there is no file no.h5"),
+            (
+                ["--classifier", "frozen", "--arms", "real,oversample first"],
+                "is not trained in steps; leave out the arm",
+            ),
+        ):
+            assert command.main(["study", *options, "--out", str(tmp_path / "out")]) == 2
+            assert message in " ".join(capsys.readouterr().err.split())
+            assert not (tmp_path / "out").exists()
+        with pytest.raises(SystemExit):
+            command.main(["study", "--operating-point", "accuracy"])
+        assert "an operating point is youden" in " ".join(capsys.readouterr().err.split())

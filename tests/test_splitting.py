@@ -6,7 +6,15 @@ import pytest
 
 from synthkit.datasets import medmnist, phantom
 from synthkit.imageset import ImageSet, Splits
-from synthkit.splitting import fold, near_duplicates, partition, split, subsample, without_near_duplicates
+from synthkit.splitting import (
+    fold,
+    group_near_duplicates,
+    near_duplicates,
+    partition,
+    split,
+    subsample,
+    without_near_duplicates,
+)
 from tests.conftest import make_imageset
 from tests.test_imageset import numbered
 
@@ -38,7 +46,10 @@ class TestSplit:
             split(images)
 
     def test_sizes_that_leave_no_training_set_raise(self):
-        with pytest.raises(ValueError, match="leave some of the 10 images"):
+        with pytest.raises(
+            ValueError,
+            match="--test. must be positive and leave some of the 10 images to train on. Received: 0.5, 0.5",
+        ):
             split(numbered(10), validation=0.5, test=0.5)
         with pytest.raises(ValueError, match="leave some"):
             split(numbered(10), validation=2, test=8)
@@ -133,7 +144,7 @@ def test_sets_larger_than_a_block():
 
 
 def test_near_duplicates_are_removed_from_validation_and_test_sets(splits):
-    with pytest.warns(UserWarning, match="2 of 4 validation images and 4 of 14 test images are near-duplicates"):
+    with pytest.warns(UserWarning, match="2 of 4 validation images and 4 of 14 test images look like images"):
         unique = without_near_duplicates(splits)
     assert [len(images) for images in unique] == [20, 2, 10]
     assert unique.train.fingerprint() == splits.train.fingerprint()
@@ -141,6 +152,65 @@ def test_near_duplicates_are_removed_from_validation_and_test_sets(splits):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert [len(images) for images in without_near_duplicates(unique)] == [20, 2, 10]
+
+
+def films(women, seed=0, patients=True):
+    """Two aligned films of each woman, mostly black, all of about the same shape: all correlate above 0.97."""
+    rng, (y, x) = np.random.default_rng(seed), np.mgrid[:64, :64] / 64
+    images = np.zeros((2 * women, 64, 64, 1), "uint8")
+    for i in range(2 * women):
+        radius = np.hypot((y - rng.normal(0.55, 0.02)) / rng.normal(0.4, 0.03), x / rng.normal(0.45, 0.05))
+        texture = phantom.background(1, 64, rng)[0]
+        images[i, ..., 0] = np.clip(np.clip(1 - radius**3, 0, 1) ** 0.35 * (150 + 12 * texture), 0, 255)
+    owner = np.arange(2 * women) // 2
+    return ImageSet(images, owner % 2, ("normal", "abnormal"), owner if patients else None, "films")
+
+
+class TestAlignedFilms:
+    """Films of different women are alike, but not near-duplicates, and near-duplicates are found among them."""
+
+    @pytest.mark.parametrize("patients", [True, False])
+    def test_different_women_are_no_near_duplicates(self, patients):
+        splits = split(films(60, patients=patients), seed=1)
+        assert near_duplicates(splits.test, splits.train, limit=0.97).mean() > 0.9
+        assert not near_duplicates(splits.test, splits.train, splits.validation).any()
+
+    @pytest.mark.parametrize("patients", [True, False])
+    def test_the_same_film_again_is_one(self, patients):
+        women = films(60, patients=patients)
+        noise = np.random.default_rng(0).integers(-2, 3, (10, 64, 64, 1))
+        again = np.clip(women.images[:10] * 0.95 + 5 + noise, 0, 255).astype("uint8")
+        new = films(20, 7, patients)
+        test = ImageSet(np.concatenate([again, new.images]), [*women.labels[:10], *new.labels], women.class_names)
+        assert np.flatnonzero(near_duplicates(test, women)).tolist() == list(range(10))
+
+
+class TestGroups:
+    def test_near_duplicates_become_one_patient_in_a_chain(self):
+        rng = np.random.default_rng(0)
+        images = rng.integers(0, 256, (12, 16, 16, 1))
+        for i in (1, 2):  # the second looks like the first, the third like the second
+            images[i] = np.clip(images[i - 1] + rng.integers(-12, 13, (16, 16, 1)), 0, 255)
+        toy = ImageSet(images.astype("uint8"), np.arange(12) % 2, ("a", "b"), name="toy")
+        with pytest.warns(UserWarning, match="3 of 12 images look like others and were put into 1 group, the largest"):
+            grouped = group_near_duplicates(toy)
+        assert grouped.patients[:3].tolist() == ["toy-0"] * 3
+        assert (grouped.patients[3:] == toy.patients[3:]).all()
+        for seed in range(5):
+            assert sum("toy-0" in part.patients for part in split(grouped, 0.25, 0.25, seed=seed)) == 1
+
+    def test_patients_stay_together(self):
+        toy = make_imageset(12, patients=[f"P{i // 3}" for i in range(12)])
+        images = toy.images.copy()
+        images[11] = images[0] ^ 1
+        with pytest.warns(UserWarning, match="2 of 12 images look like others .* the largest of 6 images"):
+            grouped = group_near_duplicates(ImageSet(images, toy.labels, toy.class_names, toy.patients))
+        assert grouped.patients.tolist() == ["P0"] * 3 + ["P1"] * 3 + ["P2"] * 3 + ["P0"] * 3
+
+    def test_nothing_to_group(self):
+        toy = make_imageset(12)
+        with pytest.warns(UserWarning, match="no two images look alike"):
+            assert group_near_duplicates(toy) is toy
 
 
 def test_near_duplicates_in_breastmnist(real_data):

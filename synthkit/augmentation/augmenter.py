@@ -199,9 +199,9 @@ class Augmenter:
         return images
 
 
-def elastic():
-    """Returns the study's transformations with elastic deformation by 2 % of the side."""
-    return Augmenter(elastic_range=0.02)
+def elastic(**settings):
+    """Returns an Augmenter with elastic deformation by 2 % of the side; `settings` as in `Augmenter`."""
+    return Augmenter(**{"elastic_range": 0.02, **settings})
 
 
 def _number(name, value, low, high):

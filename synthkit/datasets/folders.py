@@ -12,7 +12,8 @@ from synthkit.datasets.collection import read_images, to_channels, without_contr
 from synthkit.datasets.finding import find_images
 from synthkit.datasets.folder_names import fold_case, splits_of
 from synthkit.datasets.layout import Entry, arrange
-from synthkit.imageset import ImageSet, Splits, without_copies
+from synthkit.imageset import SPLIT_NAMES, ImageSet, Splits, without_copies
+from synthkit.splitting import group_near_duplicates as group_alike
 from synthkit.splitting import partition, split
 
 
@@ -24,9 +25,10 @@ def load(
     class_names=None,
     patients=None,
     labels=None,
-    validation=0.1,
-    test=0.2,
+    validation=None,
+    test=None,
     keep_aspect=False,
+    group_near_duplicates=False,
     seed=0,
     progress=False,
 ):
@@ -45,8 +47,11 @@ def load(
             groups, searched for in the path relative to `root`, together name the patient. None takes the patients of
             `labels`, or gives every image a patient of its own, with a warning.
         labels: path of a CSV file with the classes, and maybe patients and splits (`labels.read_labels`), or None.
-        validation, test: as in `splitting.split`, of all the images.
+        validation, test: as in `splitting.split`, of all the images; None for 0.1 and 0.2, or for the split that a
+            folder or the table gives.
         keep_aspect: whether to pad images that are not square instead of stretching them.
+        group_near_duplicates: whether images that look alike count as one patient, so that the split keeps them
+            together (`splitting.group_near_duplicates`).
         seed: int, of the split.
         progress: whether to show a bar over the files.
 
@@ -94,7 +99,21 @@ def load(
             [patient_of[entries[i].name] for i in places],
             f"{root.name} {name}",
         )
-    return _complete(sets, root.name, validation, test, seed)
+    for option, size in (("validation", validation), ("test", test)):
+        if size is not None and option in sets:
+            raise ValueError(
+                f"--{option} {size:g} splits off a {SPLIT_NAMES[option]}, but {root} has one, of {len(sets[option])} "
+                f"images. Leave out --{option}, or move the images of that set into the training set"
+            )
+    if group_near_duplicates:
+        if "validation" in sets and "test" in sets:
+            raise ValueError(
+                f"--group-near-duplicates is for splits that are made here, but {root} has a validation and a test "
+                "set of its own. Use --drop-near-duplicates"
+            )
+        sets["train"] = group_alike(sets["train"])
+    sizes = (0.1 if validation is None else validation, 0.2 if test is None else test)
+    return _complete(sets, root.name, *sizes, seed)
 
 
 def _from_table(root, path):

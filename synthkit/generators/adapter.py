@@ -13,11 +13,11 @@ from synthkit._environment import versions
 from synthkit._files import replacing
 from synthkit._identity import describe
 from synthkit._reusable import ProcessCache, reusable
-from synthkit.imageset import ImageSet
+from synthkit.imageset import ImageSet, resize
 from synthkit.pipeline import to_dataset
 
 
-def synthesizer(build, *, epochs=300, batch_size=128, augment=None, keep=None, progress=False):
+def synthesizer(build, *, epochs=300, batch_size=128, augment=None, image_size=None, keep=None, progress=False):
     """Makes a synthesizer of a generator: fitted on the training set, then sampled.
 
     The network is built and traced once. The last fit is kept, so that arms that use the same generator, training set
@@ -28,6 +28,8 @@ def synthesizer(build, *, epochs=300, batch_size=128, augment=None, keep=None, p
         epochs: passes over the training images.
         batch_size: images per step.
         augment: callable for `pipeline.to_dataset`, applied to the training images; None for none.
+        image_size: pixels a side at which the generator works. Its training images are resized to this, and its images
+            are resized to the size of the training images. None is the size of the training images.
         keep: folder for fitted generators, made if missing. A generator that was fitted before on the same images, with
             the same seed, epochs and network, is read from there. Empty it after changing a generator's code. The file
             of an autoencoder contains the training images. None keeps the last fit in memory only.
@@ -35,11 +37,16 @@ def synthesizer(build, *, epochs=300, batch_size=128, augment=None, keep=None, p
 
     Returns:
         callable `(train: ImageSet, labels (n,), seed) → ImageSet` of n synthetic images. It raises FloatingPointError
-        if pixels are not finite, and ValueError for a damaged file in `keep`.
+        if pixels are not finite, and ValueError for a damaged file in `keep`. A study calls its `check(train, counts)`
+        before the first trial, which raises what `build` does for images of a size that it cannot make.
     """
-    starts, fitted = ProcessCache(), ProcessCache()
+    starts, fitted, checked = ProcessCache(), ProcessCache(), ProcessCache()
+
+    def resized(train):
+        return train if image_size is None else resize(train, image_size)
 
     def synthesize(train, labels, seed):
+        full_size, train = train.image_shape[0], resized(train)
         kind = (train.image_shape, len(train.class_names))
         if kind not in starts:
             starts[kind] = reusable(lambda: build(*kind))
@@ -58,10 +65,19 @@ def synthesizer(build, *, epochs=300, batch_size=128, augment=None, keep=None, p
             if path and not path.exists():
                 with replacing(path) as temporary:
                     model.save(temporary)
-        return draw(fitted[key], train.class_names, labels, seed)
+        synthetic = draw(fitted[key], train.class_names, labels, seed)
+        return synthetic if image_size is None else resize(synthetic, full_size)
+
+    def check(train, counts):
+        kind = (resized(train[:1]).image_shape, len(train.class_names))
+        if kind not in checked:
+            build(*kind)  # raises for images of a size that it cannot make
+            checked[kind] = True
 
     augmentation = augment and getattr(augment, "__name__", type(augment).__name__)
-    synthesize.identity = lambda: [describe(build), epochs, batch_size, augmentation]
+    synthesize.check = check
+    size = [] if image_size is None else [image_size]
+    synthesize.identity = lambda: [describe(build), epochs, batch_size, augmentation, *size]
     return synthesize
 
 
@@ -104,9 +120,7 @@ def draw(model, class_names, labels, seed):
     """
     images = model.sample(labels, seed)
     if not np.isfinite(images).all():
-        raise FloatingPointError(
-            f"{model.name} makes pixels that are NaN or infinite: its training diverged"
-        )
+        raise FloatingPointError(f"{model.name} makes pixels that are NaN or infinite: its training diverged")
     return ImageSet(np.round(np.clip(images, 0, 1) * 255).astype("uint8"), labels, class_names, name=model.name)
 
 

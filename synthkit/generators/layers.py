@@ -4,6 +4,8 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from synthkit._sizes import check_size
+
 
 @keras.saving.register_keras_serializable("synthkit")
 class LabelPlanes(layers.Layer):
@@ -117,7 +119,7 @@ def _shift(side, pixels):
 
 
 def halvings(image_shape, smallest=5):
-    """Returns how often an image can be halved before a side is odd or would be shorter than `smallest` pixels.
+    """Returns how often an image is halved until its shorter side is less than `2 * smallest` pixels.
 
     Args:
         image_shape: `(height, width, channels)`.
@@ -125,8 +127,23 @@ def halvings(image_shape, smallest=5):
 
     Returns:
         int.
+
+    Raises:
+        ValueError: if a side becomes odd before that, as 50 pixels do. A network with fewer halvings would be a
+            smaller one under the same name.
     """
-    sides, count = image_shape[:2], 0
+    check_size(
+        "this generator",
+        image_shape,
+        lambda *sides: min(sides) >> _halvings(sides, smallest) < 2 * smallest,
+        f"images that can be halved down to {smallest} to {2 * smallest - 1} pixels",
+    )
+    return _halvings(image_shape[:2], smallest)
+
+
+def _halvings(sides, smallest):
+    """Returns how often both sides can be halved before one is odd or would be shorter than `smallest` pixels."""
+    count = 0
     while min(sides) >> count >= 2 * smallest and not any(side % 2 ** (count + 1) for side in sides):
         count += 1
     return count
@@ -142,16 +159,19 @@ def doublings(image_shape, smallest):
     Raises:
         ValueError: unless the image is square and its side is such a start times 4, 8, 16 and so on.
     """
-    height, width, _ = image_shape
-    times = halvings(image_shape, smallest)
-    start = height >> times
-    if height != width or not smallest <= start < 2 * smallest or times < 2:
-        sides = [first * 2**n for n in range(2, 6) for first in range(smallest, 2 * smallest)]
-        raise ValueError(
-            f"this generator makes square images of {', '.join(map(str, sides))} pixels a side. Received: "
-            f"{height}×{width}; choose one of these sizes with --image-size, or resize with synthkit.imageset.resize"
-        )
-    return start, times
+
+    def fits(height, width):
+        times = _halvings((height, width), smallest)
+        return height == width and smallest <= height >> times < 2 * smallest and times >= 2
+
+    check_size(
+        "this generator",
+        image_shape,
+        fits,
+        f"square images whose side is {smallest} to {2 * smallest - 1} pixels times 4, 8, 16 or another power of 2",
+    )
+    times = _halvings(image_shape[:2], smallest)
+    return image_shape[0] >> times, times
 
 
 def moving_average(network):

@@ -24,7 +24,7 @@ def forest(summary, metric="auc", ax=None, *, margin=None):
 
     Args:
         summary: DataFrame of `statistics.summarize`.
-        metric: "auc" or "accuracy".
+        metric: name of a metric in it.
         ax: matplotlib Axes.
         margin: float, differences smaller than this are shaded; None for no shading.
     """
@@ -45,7 +45,7 @@ def forest(summary, metric="auc", ax=None, *, margin=None):
     ax.set_ylim(len(table) - 0.5, -0.5)
     ax.xaxis.set_major_formatter(signed)
     ax.xaxis.set_major_locator(ticker.MaxNLocator(6))
-    ax.set_xlabel(f"difference in test {metric.upper() if metric == 'auc' else metric} from the baseline")
+    ax.set_xlabel(f"difference in test {verdicts.metric_name(metric)} from the baseline")
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
     return ax

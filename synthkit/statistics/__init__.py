@@ -9,7 +9,7 @@
 
 from synthkit.statistics.estimates import MARGIN, Estimate, estimate, gap_closed, patient_weights
 from synthkit.statistics.intervals import delong, delong_test, hanley_mcneil, mcnemar, mcnemar_range, newcombe, wilson
-from synthkit.statistics.scores import MEASURES, accuracy, auc, brier, score
+from synthkit.statistics.scores import MEASURES, accuracy, auc, brier, operating_point, score
 from synthkit.statistics.simulation import error_rates, power_curve, simulate_study
 from synthkit.statistics.verdicts import holm, sentence, summarize, verdict
 
@@ -30,6 +30,7 @@ __all__ = [
     "mcnemar",
     "mcnemar_range",
     "newcombe",
+    "operating_point",
     "patient_weights",
     "power_curve",
     "score",

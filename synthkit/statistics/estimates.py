@@ -145,6 +145,8 @@ def estimate(values, draws, patients=np.inf, classes=1):
     values, draws = np.asarray(values, float), np.asarray(draws, float)
     draws = draws[np.isfinite(draws).all(1)]
     seeds = len(values)
+    if not np.isfinite(values).all() or len(draws) < 2:  # the metric is not defined, as with no image called positive
+        return Estimate(float(values.mean()), np.nan, np.nan, seeds)
     # A bootstrap's covariance is too small: it divides by the patients P, not by P - K for K classes.
     covariance = np.atleast_2d(np.cov(draws, rowvar=False)) / (1 - classes / patients)
     patients = patients - classes

@@ -14,9 +14,12 @@ import numpy as np
 import pandas as pd
 
 from synthkit.statistics.estimates import MARGIN, estimate, patient_weights
-from synthkit.statistics.scores import MEASURES
+from synthkit.statistics.scores import MEASURES, predict
 
 INCONCLUSIVE = "inconclusive"  # neither a difference nor equivalence is shown
+GAP = "gap"  # the metric of overfitting
+LOWER_IS_BETTER = ("brier", GAP)
+ONE_CLASS = 0.95  # fraction of the test images from which on a network is said to predict one class
 
 
 def holm(p_values):
@@ -59,8 +62,13 @@ def summarize(
     metrics=tuple(MEASURES),
     margin=MARGIN,
     positive=None,
+    thresholds=None,
+    train_aucs=None,
 ):
     """Compares every arm with the baseline.
+
+    A network whose AUC does not differ from 0.5, or that predicts (nearly) one class only, has learned nothing. Two
+    such arms are alike because both are empty, so no arm is called equivalent if it or the baseline learned nothing.
 
     Args:
         scores: dict from arm to float `(seeds, n, classes)`; every arm has the same seeds in the same order.
@@ -71,7 +79,13 @@ def summarize(
         seed: int, of the bootstrap.
         metrics: names of functions of `statistics.scores`.
         margin: a difference smaller than this is too small to matter; to be chosen before the study is run.
-        positive: label of the positive class for sensitivity, specificity and F1; None takes the mean over classes.
+        positive: label of the positive class for sensitivity, specificity, predictive values and F1; None takes the
+            mean over classes.
+        thresholds: dict from arm to `(seeds,)`, above which images are predicted positive (`scores.operating_point`);
+            None predicts the class with the highest score.
+        train_aucs: dict from arm to `(seeds,)`, AUC on the real training images. With it there is one more metric,
+            "gap": the AUC on the training images minus that on the test images, which shows how much a network
+            overfits. Its interval covers seeds and test patients.
 
     Returns:
         pandas.DataFrame with a row for every arm and metric:
@@ -84,15 +98,26 @@ def summarize(
         - detectable: the smallest true difference that this study had an 80 % chance to detect, with a Bonferroni
           correction for the number of arms.
         - seeds_needed: the number of seeds at which `detectable` would be the margin (`Estimate.seeds_needed`).
+        - one_class: the fraction of test images that are predicted as the most frequent class, mean over the seeds.
+        - learned: whether the arm has learned anything.
     """
     weights = patient_weights(patients, draws, seed)
     design = len(np.unique(patients)), len(np.unique(labels))
+    cuts = {arm: [None] * len(arm_scores) for arm, arm_scores in scores.items()} | (thresholds or {})
+    learned = {
+        arm: _learned(arm_scores, labels, weights, design, positive, cuts[arm]) for arm, arm_scores in scores.items()
+    }
     rows = []
-    for metric in metrics:
+    for metric in (*metrics, GAP) if train_aucs else metrics:
         values, bootstrap = {}, {}
         for arm, arm_scores in scores.items():
-            values[arm] = np.array([MEASURES[metric](labels, s, positive=positive) for s in arm_scores])
-            bootstrap[arm] = np.stack([MEASURES[metric](labels, s, weights, positive) for s in arm_scores], axis=1)
+            function = MEASURES["auc" if metric == GAP else metric]
+            pairs = list(zip(arm_scores, cuts[arm], strict=True))
+            values[arm] = np.array([function(labels, s, None, positive, cut) for s, cut in pairs])
+            bootstrap[arm] = np.stack([function(labels, s, weights, positive, cut) for s, cut in pairs], axis=1)
+            if metric == GAP:
+                trained = np.asarray(train_aucs[arm])
+                values[arm], bootstrap[arm] = trained - values[arm], trained - bootstrap[arm]
         others = [arm for arm in scores if arm != baseline] if baseline in scores else []
         differences = [
             estimate(values[arm] - values[baseline], bootstrap[arm] - bootstrap[baseline], *design) for arm in others
@@ -101,13 +126,30 @@ def summarize(
         for arm in scores:
             mean = estimate(values[arm], bootstrap[arm], *design)
             row = {"arm": arm, "metric": metric, "mean": mean.value}
-            row["low"], row["high"] = np.clip(mean.interval(), 0, 1)
-            rows.append(row | ({"verdict": "baseline"} if arm == baseline else comparisons.get(arm, {})))
+            row["low"], row["high"] = np.clip(mean.interval(), -1 if metric == GAP else 0, 1)
+            row |= {"verdict": "baseline"} if arm == baseline else comparisons.get(arm, {})
+            row |= dict(zip(("one_class", "learned"), learned[arm], strict=True))
+            if row.get("verdict") == "equivalent" and not (row["learned"] and learned[baseline][1]):
+                row["verdict"] = INCONCLUSIVE
+            rows.append(row)
     columns = (
         "arm metric mean low high difference difference_low difference_high p p_holm p_equivalent verdict detectable "
-        "seeds_needed"
+        "seeds_needed one_class learned"
     )
     return pd.DataFrame(rows, columns=columns.split())
+
+
+def _learned(scores, labels, weights, design, positive, thresholds):
+    """Returns the fraction of images predicted as the most frequent class, and whether an arm has learned anything."""
+    predicted = np.array([predict(s, positive, cut) for s, cut in zip(scores, thresholds, strict=True)])
+    fractions = np.stack([(predicted == label).mean(1) for label in range(scores.shape[2])])
+    mean, label = float(fractions.max(0).mean()), int(fractions.mean(1).argmax())
+    prevalence = float(np.mean(np.asarray(labels) == label))
+    values = np.array([MEASURES["auc"](labels, s) for s in scores])
+    areas = estimate(values, np.stack([MEASURES["auc"](labels, s, weights) for s in scores], axis=1), *design)
+    one_class = mean >= max(ONE_CLASS, (1 + prevalence) / 2)
+    # Student's t would call every arm of a study of two seeds unlearned.
+    return mean, bool(areas.value - 1.96 * areas.error > 0.5 and not one_class)
 
 
 def _compare(differences, metric, margin):
@@ -118,7 +160,7 @@ def _compare(differences, metric, margin):
     rows = []
     for difference, p_holm, p_margin in zip(differences, p_different, p_equivalent, strict=True):
         low, high = difference.interval()
-        improvement = -difference.value if metric == "brier" else difference.value
+        improvement = -difference.value if metric in LOWER_IS_BETTER else difference.value
         rows.append(
             {
                 "difference": difference.value,
@@ -146,7 +188,7 @@ def label(row):
 
 def sentence(row):
     """Returns one row of `summarize` as a sentence, without a full stop."""
-    metric = {"auc": "AUC", "f1": "F1", "brier": "Brier score"}.get(row["metric"], row["metric"].replace("_", " "))
+    metric = metric_name(row["metric"])
     arm, word = row["arm"], row["verdict"]
     if not isinstance(word, str) or word == "baseline":
         mean = f"{arm}: {metric} {row['mean']:.3f} (95 % interval {row['low']:.3f} to {row['high']:.3f})"
@@ -177,6 +219,35 @@ def sentence(row):
             f"not the variation between seeds. Run at least three seeds"
         )
     return re.sub(r"-(?=\d+\.\d{3})", "−", text)
+
+
+def metric_name(metric):
+    """Returns a metric's name as it is written in a text."""
+    names = {"auc": "AUC", "f1": "F1", "brier": "Brier score", "ppv": "positive predictive value"}
+    names |= {"npv": "negative predictive value", GAP: "AUC on training minus test images"}
+    return names.get(metric, metric.replace("_", " "))
+
+
+def unlearned(summary, baseline="real"):
+    """Returns which arms have learned nothing, as a list of sentences.
+
+    Args:
+        summary: DataFrame of `summarize`.
+        baseline: the arm that the others are compared with.
+    """
+    sentences = []
+    for row in summary[(summary["metric"] == "auc") & (summary["learned"] == False)].to_dict("records"):  # noqa: E712
+        if row["arm"] == "shuffled":
+            continue  # as it should
+        reason = f"its AUC of {row['mean']:.3f} ({row['low']:.3f} to {row['high']:.3f}) could be 0.5"
+        if row["low"] > 0.5:
+            reason = f"it predicts the same class for {row['one_class']:.0%} of the test images"
+        end = ", so this study does not show what other arms add" if row["arm"] == baseline else ""
+        sentences.append(
+            f"The classifier is not shown to have learned anything in the arm {row['arm']}: {reason}{end}. Use more "
+            f"real images, larger ones (--image-size), more steps or another classifier (--classifier)."
+        )
+    return sentences
 
 
 def controls(summary, margin=MARGIN):
@@ -251,14 +322,15 @@ def near_duplicates(number, images, correlation, rescored):
     Args:
         number: test images that look like training or validation images.
         images: test images.
-        correlation: the correlation above which two images are near-duplicates.
+        correlation: the correlation above which two images look alike.
         rescored: whether results without them follow.
     """
     if not number:
         return ""
     return (
-        f"{number} of {images} test images look like copies of training or validation images (correlation above "
-        f"{correlation:g}). If they are copies, a network that memorises its training images scores well on them, and "
-        f"whatever keeps it from memorising, such as augmentation or synthetic images, seems to hurt. "
+        f"{number} of {images} test images look like training or validation images (correlation above "
+        f"{correlation:.3g}): see near_duplicates.png. If they show the same patients, a network that memorises its "
+        f"training images scores well on them, and whatever keeps it from memorising, such as augmentation or "
+        f"synthetic images, seems to hurt. "
         f"{'Results without these test images:' if rescored else 'Too few other test images are left to score.'}"
     )

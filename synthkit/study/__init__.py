@@ -2,6 +2,7 @@
 
 - `arms`: `Arm`, and the synthesizers of the control arms.
 - `folders`: arms of images that were made elsewhere.
+- `choice`: the classifier that is best on real images.
 - `trial`: one arm, one seed: train, then score the test set once.
 - `grid`: `run`, which runs all the trials of a study and resumes one that was stopped.
 - `results`: `load` and `Results`, the results in a study's folder.
@@ -9,8 +10,9 @@
 """
 
 from synthkit.study.arms import Arm, oversample, shuffled
+from synthkit.study.choice import choose
 from synthkit.study.folders import folder_arm, from_folder
 from synthkit.study.grid import run
 from synthkit.study.results import Results, load
 
-__all__ = ["Arm", "Results", "folder_arm", "from_folder", "load", "oversample", "run", "shuffled"]
+__all__ = ["Arm", "Results", "choose", "folder_arm", "from_folder", "load", "oversample", "run", "shuffled"]

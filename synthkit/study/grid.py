@@ -9,15 +9,15 @@ import numpy as np
 from tqdm.auto import tqdm
 from tqdm.notebook import tqdm_notebook
 
-from synthkit import _workers
+from synthkit import _workers, statistics
 from synthkit._environment import versions
 from synthkit._files import compare, harmless, locked, make_folder, replacing, write_json
 from synthkit._identity import digest, network
-from synthkit.splitting import near_duplicates
-from synthkit.study import results
+from synthkit.study import pairs, results
 from synthkit.study.arms import requested
 from synthkit.study.trial import Trials, failure, pack, run_packed
 
+POSITIVE = "malignant malign cancer positive disease diseased abnormal pneumonia tumor tumour".split()
 ARM_NAME = r'[^/\\:*?"<>|=+@\n-][^/\\:*?"<>|\n]*'
 
 
@@ -30,6 +30,7 @@ def run(
     seeds=5,
     train_per_class=None,
     positive=None,
+    operating_point="youden",
     settings=None,
     n_jobs=None,
     progress=True,
@@ -42,11 +43,15 @@ def run(
             trial.
         arms: list of Arm.
         out: folder for `trials/`, `trials.csv` and `study.json`; made if it is missing.
-        classifier: callable `(image_shape, num_classes) → keras.Model`.
+        classifier: callable `(image_shape, num_classes) → keras.Model`, or one of `pretrained`.
         seeds: int, number of seeds. Each determines the subset of the training set, the generator, its samples and the
             classifier's training, and is the same for all arms.
         train_per_class: int, real training images of each class, newly drawn for every seed; None uses all.
-        positive: name of the positive class for sensitivity, specificity and F1; None for the mean over classes.
+        positive: name of the positive class for sensitivity, specificity, predictive values and F1. None takes, of two
+            classes, the one called malignant, positive, disease or the like (`positive_class`), or else the second
+            one; of more classes the mean over all.
+        operating_point: rule that chooses the threshold of each trial on the validation set, with two classes:
+            "youden", "sensitivity=0.9" or "specificity=0.9" (`statistics.operating_point`).
         settings: dict of whatever else determines the results of every arm; stored, and compared when resuming.
         n_jobs: number of trials at a time, each in a process of its own, as in joblib: -1 for one per core; None for
             the value of `joblib.parallel_config`, which may name a cluster (backend "dask" or "ray"), or else for one
@@ -67,32 +72,43 @@ def run(
     """
     import tensorflow as tf
 
+    classes = splits.train.class_names
+    positive = positive or positive_class(classes)
     _check(splits, arms, seeds, positive)
-    _check_synthesizers(arms, splits.train, train_per_class)
+    first = [arm.name for arm in arms if arm.pretrain]
+    if first and not getattr(classifier, "has_steps", True):
+        raise ValueError(
+            f"the arm {first[0]} trains on synthetic images first, and the classifier {classifier.__name__} is not "
+            "trained in steps; leave out the arm, or choose another classifier (--classifier)"
+        )
+    statistics.operating_point([0, 1], [0, 1], operating_point)  # refuses an unknown rule
+    _check_enough(splits.train, train_per_class)
+    model = _check_networks(arms, classifier, splits.train, train_per_class)
     if tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
-    classes = splits.train.class_names
     recipe = {"steps": 300, "batch_size": 32, "learning_rate": 1e-3} | recipe
     identity = {
         "data": dict(zip(("train", "validation", "test"), (part.fingerprint() for part in splits), strict=True)),
         "class_names": list(classes),
         "classifier": getattr(classifier, "__name__", type(classifier).__name__),
-        "network": digest(network(classifier(splits.train.image_shape, len(classes)))),
+        "network": digest(network(model)),
         **recipe,
         "train_per_class": train_per_class,
         "positive": positive,
+        "operating_point": operating_point,
         **(settings or {}),
         "arms": {arm.name: _describe(arm) for arm in arms},
     }
     out = Path(out)
     make_folder(out / "trials", "the results")
     with locked(out, "a study"):
-        arm_names = _claim(out, identity, splits)
+        arm_names = _claim(out, identity, splits, seeds)
         grid = [(arm, seed) for seed in range(seeds) for arm in arms]
         rows = {key: contents["row"] for key, contents in results.read_trials(out).items()}
         todo = [(arm, seed) for arm, seed in grid if rows.get((arm.name, seed), {}).get("status") != "done"]
         options = {"classifier": classifier, "recipe": recipe, "train_per_class": train_per_class}
         options["positive"] = None if positive is None else classes.index(positive)
+        options |= {"operating_point": operating_point, "features": str((out / "features").resolve())}
         with _Bars(len(grid), len(grid) - len(todo), progress) as bars:
             if _workers.here(n_jobs):
                 finished = _one_by_one(splits, todo, bars, options)
@@ -107,6 +123,21 @@ def run(
                     harmless(results.table(rows, arm_names)).to_csv(part, index=False)
                 bars.end(row)
         return results.load(out)
+
+
+def positive_class(class_names):
+    """Returns the positive one of two classes: the one called malignant or the like, or else the second one.
+
+    Args:
+        class_names: the classes.
+
+    Returns:
+        str; None for more than two classes, unless exactly one of them is called malignant or the like.
+    """
+    names = [name for name in class_names if name.casefold() in POSITIVE]
+    if len(names) == 1:
+        return names[0]
+    return class_names[1] if len(class_names) == 2 else None
 
 
 def _one_by_one(splits, todo, bars, options):
@@ -175,15 +206,46 @@ def _check(splits, arms, seeds, positive):
         raise ValueError(f"positive must be one of {', '.join(splits.train.class_names)}. Received: {positive!r}")
 
 
-def _check_synthesizers(arms, train, train_per_class):
-    """Calls the `check` of every synthesizer that has one, before the first trial."""
+def _check_networks(arms, classifier, train, train_per_class):
+    """Builds the classifier and calls the `check` of every synthesizer that has one, before the first trial.
+
+    Returns:
+        keras.Model of the classifier.
+
+    Raises:
+        ValueError: if images of this size, for example, do not suit them; names every arm with what it needs.
+    """
     counts = {name: min(count, train_per_class or count) for name, count in train.class_counts().items()}
+    problems, model = {}, None
     for arm in arms:
         if hasattr(arm.synthesizer, "check"):
-            arm.synthesizer.check(train, requested(arm, counts))
+            wanted = requested(arm, counts)
+            try:
+                arm.synthesizer.check(train, wanted)
+            except ValueError as error:
+                problems.setdefault(str(error), []).append(arm.name)
+    try:
+        model = classifier(train.image_shape, len(train.class_names))
+    except ValueError as error:
+        problems.setdefault(str(error), []).append("classifier")
+    if problems:
+        raise ValueError("\n  ".join(f"{', '.join(names)}: {text}" for text, names in problems.items()))
+    return model
 
 
-def _claim(out, identity, splits):
+def _check_enough(train, train_per_class):
+    """Raises ValueError for a class with fewer training images than a trial draws of each."""
+    counts = train.class_counts()
+    small = [f"{count} of {name}" for name, count in counts.items() if count < (train_per_class or 0)]
+    if small:
+        raise ValueError(
+            f"{train.name}: trials cannot draw {train_per_class} training images of each class, because the training "
+            f"set has {', '.join(small)}. Draw {min(counts.values())} or fewer (--per-class, train_per_class=), or "
+            "leave that out to train on all images, as many of each class as there are"
+        )
+
+
+def _claim(out, identity, splits, seeds):
     """Writes `study.json`, or compares this study with the one there and adds its new arms.
 
     Returns:
@@ -191,11 +253,11 @@ def _claim(out, identity, splits):
     """
     path, identity = out / "study.json", json.loads(json.dumps(identity))
     if not any((out / "trials").glob("*.npz")):
-        near = np.flatnonzero(near_duplicates(splits.test, splits.train, splits.validation)).tolist()
-        write_json(path, {**identity, "near_duplicates": near, "versions": versions()})
+        write_json(path, {**identity, **_look_alikes(out, splits, seeds, identity), "versions": versions()})
         return list(identity["arms"])
     stored = results.read_settings(out)
-    finished = {arm for (arm, _), trial in results.read_trials(out).items() if trial["row"]["status"] == "done"}
+    done = [key for key, trial in results.read_trials(out).items() if trial["row"]["status"] == "done"]
+    finished = {arm for arm, _ in done}
     before = {arm: settings for arm, settings in stored["arms"].items() if arm in finished}
     arms = {**stored["arms"], **identity["arms"]}
     if stored.get("data") != identity["data"]:
@@ -206,12 +268,22 @@ def _claim(out, identity, splits):
             f"the code of the arm {changed[0]} has changed since its trials were run in {out}; give the arm another "
             "name, or choose another folder"
         )
-    hidden = ("near_duplicates", "versions", "arms")
+    hidden = ("near_duplicates", "near_duplicates_above", "versions", "arms")
     known, now = ({key: value for key, value in part.items() if key not in hidden} for part in (stored, identity))
     compare(path, known | _flat(before), now | _flat({arm: arms[arm] for arm in before}))
-    if arms != stored["arms"]:
-        write_json(path, {**stored, "arms": arms})
+    seeds = max(seeds, *(seed + 1 for _, seed in done), 1)
+    now = {**stored, "arms": arms, **_look_alikes(out, splits, seeds, identity)}
+    if now != stored:
+        write_json(path, now)
     return list(arms)
+
+
+def _look_alikes(out, splits, seeds, identity):
+    """Returns what `study.json` says about near-duplicates; writes their picture and table if there are any."""
+    table, limit = pairs.find(splits, seeds, identity["train_per_class"])
+    if len(table):
+        pairs.write(out, table, splits)
+    return {"near_duplicates": sorted(table["test"].tolist()), "near_duplicates_above": limit}
 
 
 def _flat(arms):

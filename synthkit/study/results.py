@@ -12,7 +12,8 @@ from synthkit.imageset import ImageSet
 from synthkit.statistics import MARGIN, summarize
 
 COLUMNS = (
-    "arm seed n_real n_synthetic steps auc accuracy balanced_accuracy sensitivity specificity f1 brier seconds status"
+    "arm seed n_real n_synthetic steps auc train_auc threshold accuracy balanced_accuracy sensitivity specificity ppv "
+    "npv f1 brier seconds status"
 ).split()
 KINDS = {"arm": str, "seed": int, "status": str}  # all other columns are numbers
 
@@ -66,7 +67,20 @@ class Results:
         positive = self.settings["class_names"].index(name) if name else None
         scores = {arm: self.scores[arm] for arm in arms or self.scores}
         options = {"draws": draws, "margin": margin, "positive": positive}
+        options["train_aucs"] = {arm: self.column(arm, "train_auc") for arm in scores}
+        options["thresholds"] = self.thresholds
         return summarize(scores, self.labels, self.patients, baseline, **options)
+
+    def column(self, arm, name):
+        """Returns a column of `trials` for one arm, float `(seeds,)`, in the order of `seeds`."""
+        rows = self.trials[self.trials["arm"] == arm].set_index("seed")
+        return rows.loc[self.seeds, name].to_numpy(float)
+
+    @property
+    def thresholds(self):
+        """The operating points: a dict from arm to float `(seeds,)`; None with more than two classes."""
+        thresholds = {arm: self.column(arm, "threshold") for arm in self.scores}
+        return None if any(np.isnan(values).any() for values in thresholds.values()) else thresholds
 
     def without_near_duplicates(self):
         """Returns the same results without the test images that are near-duplicates of training or validation images.

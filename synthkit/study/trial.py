@@ -1,6 +1,7 @@
 """One trial: an arm's training set, a network trained on it, and the test set scored once; in any process."""
 
 import dataclasses
+import functools
 import json
 import threading
 import time
@@ -12,7 +13,7 @@ from synthkit import _environment
 from synthkit.imageset import ImageSet, Splits, concatenate, image_digests
 from synthkit.pipeline import to_dataset
 from synthkit.splitting import partition, subsample
-from synthkit.statistics import accuracy, score
+from synthkit.statistics import accuracy, auc, operating_point, score
 from synthkit.study.arms import synthesize
 from synthkit.study.results import COLUMNS
 
@@ -28,15 +29,18 @@ class Trials:
         recipe: dict, arguments of `training.Trainer`.
         train_per_class: as in `study.run`.
         positive: label of the positive class; None for the mean over classes.
+        operating_point: as in `study.run`.
+        features: folder for the features of the images, if the classifier computes some; None keeps them in memory.
     """
 
-    def __init__(self, splits, classifier, recipe, train_per_class=None, positive=None):
-        from synthkit.training import Trainer
-
+    def __init__(
+        self, splits, classifier, recipe, train_per_class=None, positive=None, operating_point="youden", features=None
+    ):
         self.splits, self.train_per_class, self.positive = splits, train_per_class, positive
-        kind = splits.train.image_shape, len(splits.train.class_names)
-        make = getattr(classifier, "trainer", None)  # `frozen.Frozen` has one of its own
-        self.trainer = make(*kind, **recipe) if make else Trainer(classifier, *kind, **recipe)
+        self.rule = operating_point
+        self.trainer = make_trainer(classifier, splits.train, recipe)
+        if features and hasattr(self.trainer, "keep"):
+            self.trainer.keep(splits, features)
         self.held_out = set(image_digests(splits.validation)) | set(image_digests(splits.test))
 
     def run(self, arm, seed, on_stage=None, on_step=None):
@@ -56,7 +60,7 @@ class Trials:
         began = time.perf_counter()
         on_stage = on_stage or (lambda stage: None)
         splits, trainer = self.splits, self.trainer
-        subset_seed, synthesis_seed, network_seed = np.random.SeedSequence(seed).generate_state(3).tolist()
+        subset_seed, synthesis_seed, network_seed = seeds_of(seed)
         real = subsample(splits.train, self.train_per_class, seed=subset_seed) if self.train_per_class else splits.train
         if arm.real_share < 1:
             real = partition(real, [1 - arm.real_share], seed=subset_seed)[0]
@@ -80,9 +84,12 @@ class Trials:
             scoring = time.perf_counter()
             scores = trainer.predict(splits.test.images)
             history["train_accuracy"] = accuracy(train.labels, trainer.predict(train.images))
+            row["train_auc"] = auc(real.labels, trainer.predict(real.images))
+            threshold = self._threshold()
             history["synthesis_seconds"] = synthesized - began
             history["scoring_seconds"] += time.perf_counter() - scoring
-            row |= score(splits.test.labels, scores, self.positive)
+            row["threshold"] = np.nan if threshold is None else threshold
+            row |= score(splits.test.labels, scores, self.positive, threshold)
             samples = subsample(synthetic, SAMPLES)
             if arm.augment is not None:
                 samples = _augmented(samples, arm.augment, network_seed)
@@ -92,6 +99,34 @@ class Trials:
             row["status"] = f"failed: {_reason(error)}"
         row["seconds"] = round(time.perf_counter() - began, 3)
         return contents | {"row": json.dumps(row)}
+
+    def _threshold(self):
+        """Returns the operating point, chosen on the validation set; None with more than two classes."""
+        validation = self.splits.validation
+        if len(validation.class_names) > 2:
+            return None
+        positive = 1 if self.positive is None else self.positive
+        scores = self.trainer.predict(validation.images)[:, positive]
+        return operating_point(validation.labels == positive, scores, self.rule)
+
+
+def make_trainer(classifier, train, recipe):
+    """Returns a `training.Trainer`, or the trainer that the classifiers of `pretrained` make themselves.
+
+    Args:
+        classifier: as in `study.run`.
+        train: ImageSet, for the shape of the images and the classes.
+        recipe: dict, arguments of `training.Trainer`.
+    """
+    from synthkit.training import Trainer
+
+    make = getattr(classifier, "trainer", functools.partial(Trainer, classifier))
+    return make(train.image_shape, len(train.class_names), **recipe)
+
+
+def seeds_of(seed):
+    """Returns a trial's seeds of the subset of the training set, the synthetic images, and the network's training."""
+    return np.random.SeedSequence(seed).generate_state(3).tolist()
 
 
 def _augmented(samples, augment, seed):

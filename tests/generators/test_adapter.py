@@ -10,6 +10,7 @@ from synthkit.generators.contract import Generator
 from synthkit.generators.medmnist_autoencoder import autoencoder
 from synthkit.generators.medmnist_cvae import dense_cvae
 from synthkit.generators.skin_dcgan import per_class_dcgan
+from synthkit.imageset import resize
 from tests.conftest import make_imageset
 from tests.generators.toy import toy
 
@@ -118,3 +119,13 @@ def test_killed_fit_resumes_in_the_same_order(build, tmp_path):
         images(4, checkpoint, Killed())
     assert checkpoint.path.exists()
     np.testing.assert_array_equal(images(4, checkpoint), images(4))
+
+
+def test_generator_works_at_another_size():
+    train = make_imageset(12, size=24)
+    synthesize = generators.synthesizer(toy, epochs=1, image_size=16)
+    synthetic = synthesize(train, LABELS, 0)
+    assert synthetic.image_shape == train.image_shape
+    small = generators.synthesizer(toy, epochs=1)(resize(train, 16), LABELS, 0)
+    np.testing.assert_array_equal(synthetic.images, resize(small, 24).images)
+    assert synthesize.identity() != generators.synthesizer(toy, epochs=1).identity()

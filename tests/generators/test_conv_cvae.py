@@ -73,7 +73,7 @@ def test_learns_to_tell_the_classes_apart():
     assert (images[:50].mean() - images[50:].mean()) * 255 == pytest.approx(60, abs=15)
 
 
-@pytest.mark.parametrize(("size", "lowest"), [(28, 7), (32, 8), (64, 8), (21, 21)])
+@pytest.mark.parametrize(("size", "lowest"), [(28, 7), (32, 8), (64, 8), (8, 8)])
 def test_works_at_other_sizes(size, lowest):
     model = conv_cvae((size, size, 3), 2)
     assert size >> model.halvings == lowest

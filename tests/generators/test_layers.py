@@ -73,9 +73,9 @@ class TestSizes:
             ((32, 32, 3), 4, 3),
             ((64, 64, 3), 5, 3),
             ((224, 224, 3), 5, 5),
-            ((21, 21, 1), 5, 0),
+            ((8, 8, 1), 5, 0),
             ((20, 40, 1), 5, 2),
-            ((20, 30, 1), 5, 1),
+            ((9, 31, 1), 5, 0),
         ],
     )
     def test_halvings_by_hand(self, shape, smallest, count):
@@ -89,8 +89,13 @@ class TestSizes:
         "build", [conv_cgan.conv_cgan, mammography_cgan.mammography_cgan, skin_dcgan.per_class_dcgan]
     )
     def test_sizes_that_cannot_be_doubled_to_are_named(self, build):
-        with pytest.raises(ValueError, match="square images of .* pixels a side. Received: 30×28; .* --image-size"):
+        with pytest.raises(ValueError, match="square images whose side is .* Received: 30×28 .* 28 and 32: .*-size 28"):
             build((30, 28, 1), 2)
+
+    @pytest.mark.parametrize(("side", "nearest"), [(30, "28 and 32"), (50, "48 and 56"), (21, "20 and 24")])
+    def test_sizes_that_do_not_halve_are_refused(self, side, nearest):
+        with pytest.raises(ValueError, match=f"halved down to 5 to 9 pixels. Received: {side}×20 .* are {nearest}"):
+            halvings((side, 20, 1))
 
 
 class TestMovingAverage:

@@ -3,6 +3,7 @@ import pytest
 from sklearn import metrics
 
 from synthkit import statistics
+from synthkit.statistics import operating_point, score
 from synthkit.statistics import scores as module
 
 
@@ -79,3 +80,45 @@ class TestScores:
         rng = np.random.default_rng(6)
         labels, scores = rng.integers(0, 2, 80), two_columns(rng.normal(size=80))
         assert module.specificity(labels, scores, positive=0) == module.sensitivity(labels, scores, positive=1)
+
+
+class TestOperatingPoint:
+    LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1, 1])
+    SCORES = np.array([0.1, 0.2, 0.3, 0.6, 0.25, 0.4, 0.5, 0.7, 0.8, 0.9])
+
+    def test_youden_by_hand(self):
+        # Above 0.35, five of six cases and three of four controls are right: 5/6 + 3/4 is the largest sum.
+        assert operating_point(self.LABELS, self.SCORES) == pytest.approx(0.35)
+
+    def test_least_sensitivity_and_specificity(self):
+        assert operating_point(self.LABELS, self.SCORES, "sensitivity=0.9") == pytest.approx(0.225)
+        assert operating_point(self.LABELS, self.SCORES, "specificity=0.9") == pytest.approx(0.65)
+
+    def test_scores_that_do_not_vary(self):
+        assert np.isfinite(operating_point([0, 1, 1], [0.5, 0.5, 0.5]))
+
+    @pytest.mark.parametrize(
+        "rule", ["", "youden=0.9", "sensitivity", "sensitivity=1", "specificity=x", "accuracy=0.9"]
+    )
+    def test_other_rules(self, rule):
+        with pytest.raises(ValueError, match="an operating point is youden, sensitivity=0.9 or specificity=0.9"):
+            operating_point([0, 1], [0, 1], rule)
+
+    def test_one_class(self):
+        with pytest.raises(ValueError, match="positive and negative images"):
+            operating_point([1, 1], [0, 1])
+
+    def test_metrics_at_a_threshold(self):
+        scores = np.stack([1 - self.SCORES, self.SCORES], axis=1)
+        metrics = score(self.LABELS, scores, positive=1, threshold=0.35)
+        truth = {"sensitivity": 5 / 6, "specificity": 3 / 4, "ppv": 5 / 6, "npv": 3 / 4, "accuracy": 0.8, "f1": 5 / 6}
+        truth |= {"balanced_accuracy": (5 / 6 + 3 / 4) / 2}
+        assert {name: metrics[name] for name in truth} == pytest.approx(truth)
+        swapped = score(self.LABELS, scores, positive=0, threshold=0.65)
+        assert swapped["sensitivity"] == 3 / 4  # controls whose score for class 0 is at least 0.65
+        with pytest.raises(ValueError, match="a threshold is for two classes"):
+            score(self.LABELS, np.column_stack([scores, scores[:, 0]]), threshold=0.5)
+
+    def test_undefined_metrics_are_nan(self):
+        scores = np.stack([1 - self.SCORES, self.SCORES], axis=1)
+        assert np.isnan(score(self.LABELS, scores, positive=1, threshold=2.0)["ppv"])

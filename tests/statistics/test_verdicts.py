@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from synthkit import statistics
-from synthkit.statistics import verdicts
+from synthkit.statistics import summarize, verdicts
 
 
 def two_columns(scores):
@@ -61,7 +61,7 @@ class TestVerdict:
 
     def test_table(self):
         table = statistics.summarize(*simulate(np.random.default_rng(2)), draws=200)
-        assert table["arm"].tolist() == ["real", "arm 1", "arm 2"] * 7
+        assert table["arm"].tolist() == ["real", "arm 1", "arm 2"] * len(statistics.MEASURES)
         assert table["metric"].unique().tolist() == list(statistics.MEASURES)
         real = table[table["arm"] == "real"]
         assert real["difference"].isna().all()
@@ -156,6 +156,59 @@ class TestSentences:
     def test_near_duplicates(self):
         assert verdicts.near_duplicates(0, 40, 0.9, True) == ""
         text = verdicts.near_duplicates(10, 40, 0.9, True)
-        assert text.startswith("10 of 40 test images look like copies of training or validation images")
+        assert text.startswith("10 of 40 test images look like training or validation images")
         assert text.endswith("Results without these test images:")
         assert verdicts.near_duplicates(37, 40, 0.9, False).endswith("Too few other test images are left to score.")
+
+
+class TestLearned:
+    """Arms that learned nothing are not equivalent, and are named."""
+
+    LABELS = np.arange(400) % 2
+
+    def summary(self, strength, thresholds=None, **options):
+        rng = np.random.default_rng(0)
+        signal = np.where(self.LABELS, strength, -strength)
+        noise = rng.normal(size=400)
+        positive = [1 / (1 + np.exp(-(signal + noise + 0.1 * rng.normal(size=(5, 400))))) for _ in ("real", "same")]
+        scores = {arm: np.stack([1 - p, p], axis=-1) for arm, p in zip(("real", "same"), positive, strict=True)}
+        options |= {"thresholds": thresholds, "positive": 1}
+        return summarize(scores, self.LABELS, np.arange(400), draws=300, **options)
+
+    def verdicts_of(self, summary):
+        return dict(zip(summary["arm"], summary["verdict"], strict=True))
+
+    def test_networks_that_learned_are_equivalent(self):
+        summary = self.summary(1.0, metrics=("auc",))
+        assert self.verdicts_of(summary)["same"] == "equivalent"
+        assert summary["learned"].all()
+        assert verdicts.unlearned(summary) == []
+
+    def test_chance_is_not_equivalent_to_chance(self):
+        summary = self.summary(0.0, metrics=("auc",))
+        assert self.verdicts_of(summary)["same"] == verdicts.INCONCLUSIVE
+        sentences = verdicts.unlearned(summary)
+        assert len(sentences) == 2
+        assert "not shown to have learned anything in the arm real: its AUC of" in sentences[0]
+        assert "so this study does not show what other arms add" in sentences[0]
+
+    def test_one_class_for_all_is_not_equivalent(self):
+        always = {"real": np.zeros(5), "same": np.zeros(5)}
+        summary = self.summary(1.0, always, metrics=("auc", "sensitivity"))
+        assert (summary.query("arm == 'same'")["verdict"] == verdicts.INCONCLUSIVE).all()
+        assert "it predicts the same class for 100% of the test images" in verdicts.unlearned(summary)[0]
+
+    def test_gap_between_training_and_test_images(self):
+        trained = {"real": np.full(5, 1.0), "same": np.full(5, 0.9)}
+        summary = self.summary(1.0, metrics=("auc",), train_aucs=trained).set_index(["metric", "arm"])
+        real, same = summary.loc[("gap", "real")], summary.loc[("gap", "same")]
+        assert real["mean"] == pytest.approx(1 - summary.loc[("auc", "real"), "mean"])
+        assert same["verdict"] == "helps"  # it overfits less
+        assert same["difference"] == pytest.approx(-0.1, abs=0.03)
+
+
+def test_an_undefined_metric_gets_no_verdict():
+    scores = {arm: np.tile([0.9, 0.1], (3, 40, 1)) + 0.0 for arm in ("real", "other")}
+    summary = summarize(scores, np.arange(40) % 2, np.arange(40), draws=50, metrics=("ppv",), positive=1)
+    assert summary["mean"].isna().all()
+    assert summary["verdict"].tolist() == ["baseline", "inconclusive"]

@@ -5,21 +5,25 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from synthkit import study
+from synthkit import catalogue, study
+from synthkit.imageset import Splits
+from synthkit.splitting import subsample_rows
 from synthkit.study import Arm
 from synthkit.study.results import load
+from synthkit.study.trial import seeds_of
 from tests.conftest import ROOT, make_imageset
-from tests.study.toy import ARMS, OPTIONS, assert_same, brighter
+from tests.study.toy import ARMS, OPTIONS, assert_same, brighter, toy_splits
 
 
 def test_every_trial_is_run_and_stored(finished):
     _, out, results = finished
     assert results.trials.columns.tolist() == (
-        "arm seed n_real n_synthetic steps auc accuracy balanced_accuracy sensitivity specificity f1 brier seconds "
-        "status".split()
+        "arm seed n_real n_synthetic steps auc train_auc threshold accuracy balanced_accuracy sensitivity specificity "
+        "ppv npv f1 brier seconds status".split()
     )
     assert list(zip(results.trials["seed"], results.trials["arm"], strict=True)) == [
         (seed, arm) for seed in (0, 1) for arm in ("real", "brighter", "shuffled")
@@ -41,7 +45,7 @@ def test_rows_follow_from_the_stored_scores(finished):
     for arm, seeds in results.scores.items():
         for seed, scores in enumerate(seeds):
             row = results.trials.set_index(["arm", "seed"]).loc[arm, seed]
-            expected = score(splits.test.labels, scores, positive=0)
+            expected = score(splits.test.labels, scores, positive=0, threshold=row["threshold"])
             assert row[list(expected)].to_dict() == pytest.approx(expected)
 
 
@@ -50,6 +54,49 @@ def test_a_finished_study_runs_nothing_again(finished, monkeypatch):
     monkeypatch.setattr("synthkit.study.grid.Trials", lambda *_, **__: pytest.fail("ran a finished trial"))
     again = study.run(splits, ARMS, out=out, **OPTIONS)
     pd.testing.assert_frame_equal(again.trials, results.trials, check_exact=True)
+
+
+def test_sizes_that_do_not_suit_are_said_before_anything_is_trained(tmp_path):
+    splits = Splits(*(make_imageset(n, n, size=18, name=f"toy {n}") for n in (24, 12, 30)))
+    arms = catalogue.arms(["real", "dense_cvae filtered", "conv_cgan", "conv_cgan x2 augmented"])
+    with pytest.raises(ValueError, match="needs") as caught:
+        study.run(splits, arms, out=tmp_path / "out", **OPTIONS)
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith("dense_cvae filtered, classifier: skin_cnn needs images of at least 20×20 pixels")
+    assert lines[1].startswith("  conv_cgan, conv_cgan x2 augmented: this generator needs square images whose side")
+    assert all("works is 20: give --image-size 20, or image_size=20" in line for line in lines)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_class_smaller_than_what_is_drawn_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"draw 13 .* has 12 of bright, 12 of dark. Draw 12 or fewer .--per-class"):
+        study.run(toy_splits(), ARMS[:1], out=tmp_path / "out", train_per_class=13, **OPTIONS)
+    assert not (tmp_path / "out").exists()
+
+
+def test_near_duplicates_of_images_that_some_trial_draws(tmp_path):
+    splits = toy_splits(400)
+    images = splits.test.images.copy()
+    images[:6] = splits.train.images[:6] ^ 1
+    images[6] = splits.validation.images[3] ^ 1
+    splits = Splits(splits.train, splits.validation, dataclasses.replace(splits.test, images=images))
+    options = {"train_per_class": 4, "out": tmp_path, **OPTIONS}
+
+    def near(seeds):
+        study.run(splits, ARMS[:1], **options | {"seeds": seeds})
+        settings = load(tmp_path).settings
+        assert settings["near_duplicates_above"] == 0.97
+        return settings["near_duplicates"]
+
+    drawn = [subsample_rows(splits.train, 4, seed=seeds_of(seed)[0]) for seed in range(40)]
+    assert near(1) == [*(row for row in range(6) if row in drawn[0]), 6]
+    first = next(seed for seed in range(40) if set(range(6)) & set(drawn[seed]))
+    assert first < 6
+    assert near(first + 1) == [*(row for row in range(6) if row in np.concatenate(drawn[: first + 1])), 6]
+    table = pd.read_csv(tmp_path / "near_duplicates.csv").set_index("test")
+    assert table.loc[6, ["other", "row", "other_patient"]].tolist() == ["validation", 3, "toy 1-3"]
+    assert (table.drop(6)["row"] == table.drop(6).index).all()
+    assert (tmp_path / "near_duplicates.png").stat().st_size > 5000
 
 
 def test_missing_trials_are_run_and_come_out_the_same(copied):

@@ -1,0 +1,335 @@
+"""Classifiers that have learned from ImageNet's photographs: frozen features, and the same network fine-tuned.
+
+For a study both take the place of a network that is trained from scratch. They see the images at `image_size` pixels,
+whatever the size of the images in the study.
+"""
+
+import hashlib
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+
+from synthkit._files import replacing
+from synthkit._identity import digest
+from synthkit.backbones import efficientnet_lite0
+from synthkit.imageset import resize
+from synthkit.statistics import auc
+from synthkit.training import Trainer
+
+PENALTIES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)  # scikit-learn's C, the inverse of the penalty
+FEW = 20  # validation images of a class below which the penalty is cross-validated on the training set
+FOLDS = 5
+BATCH = 64  # images in the network at once
+
+
+class Frozen:
+    """A classifier for `study.run` whose network is not trained: its features under a logistic regression.
+
+    The features of a network trained on ImageNet, standardised, and a multinomial logistic regression with an L2
+    penalty, fitted to convergence (Kornblith, Shlens and Le, "Do better ImageNet models transfer better?", CVPR 2019,
+    section 3.1). The penalty is the one with the best validation AUC, or, where the validation set has fewer than 20
+    images of a class, with the best AUC in five folds of the training set, by patient. Classes weigh the same.
+
+    Args:
+        backbone: callable `(image_shape) → keras.Model` from float32 images in [0, 1] to features `(batch, n)`; None
+            for `backbones.efficientnet_lite0`.
+        image_size: pixels a side at which the network sees the images.
+        copies: in an arm with augmentation, the number of transformed copies of each training image, which the
+            regression is fitted on in addition to the image itself.
+    """
+
+    has_steps = False
+
+    def __init__(self, backbone=None, image_size=96, copies=4):
+        self.backbone, self.image_size, self.copies = backbone or efficientnet_lite0, image_size, copies
+        self.__name__ = f"frozen {self.backbone.__name__}, {image_size} pixels"
+
+    def __call__(self, image_shape, num_classes):
+        """Returns the network without a head."""
+        return self.backbone((self.image_size, self.image_size, image_shape[-1]))
+
+    def trainer(self, image_shape, num_classes, **recipe):
+        """Returns a `FrozenTrainer`; the recipe for training in steps has no meaning for it."""
+        return FrozenTrainer(self._inference, self.image_size, image_shape[-1], self.copies)
+
+    def _inference(self, image_shape):
+        """Returns the network for features only."""
+        return self.backbone(image_shape, **({"fold": True} if self.backbone is efficientnet_lite0 else {}))
+
+
+class FineTuned(Frozen):
+    """A classifier for `study.run`: the network of `Frozen`, whose last layers are trained as well.
+
+    Its head begins as the regression of `Frozen`. Then the head and the last layers are trained, with batch
+    normalisation in inference mode and classes weighted equally. The weights with the best validation AUC are used, and
+    those of the beginning are among them.
+
+    Args:
+        backbone, image_size, copies: as in `Frozen`.
+        trained: fraction of the layers, the last ones, that are trained.
+    """
+
+    has_steps = True
+
+    def __init__(self, backbone=None, image_size=96, copies=4, trained=0.55):
+        super().__init__(backbone, image_size, copies)
+        self.trained = trained
+        self.__name__ = f"fine-tuned {self.backbone.__name__}, {image_size} pixels"
+
+    def __call__(self, image_shape, num_classes):
+        """Returns the network with a softmax over the classes."""
+        base = super().__call__(image_shape, num_classes)
+        first = round((1 - self.trained) * len(base.layers))
+        for i, layer in enumerate(base.layers):
+            layer.trainable = i >= first and not isinstance(layer, layers.BatchNormalization)
+        outputs = layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(base.output)
+        return keras.Model(base.input, outputs, name=f"fine_tuned_{base.name}")
+
+    def trainer(self, image_shape, num_classes, **recipe):
+        """Returns a `FineTunedTrainer`; the recipe is that of `training.Trainer`."""
+        return FineTunedTrainer(self, image_shape, num_classes, **recipe)
+
+
+class FrozenTrainer:
+    """Fits and applies the regression of `Frozen`, with the methods of `training.Trainer`.
+
+    Features of untransformed images are computed once, and kept by the digest of the image.
+
+    Args:
+        backbone, image_size, copies: as in `Frozen`.
+        channels: of the images, 1 or 3.
+    """
+
+    steps = 0
+
+    def __init__(self, backbone, image_size, channels, copies=4):
+        self.image_size, self.copies = image_size, copies
+        self.model = backbone((image_size, image_size, channels))
+        self._identity = digest(self.model)
+        signature = [tf.TensorSpec((None, image_size, image_size, channels))]
+        self._features = tf.function(lambda images: self.model(images, training=False), input_signature=signature)
+        self._known = {}  # features by the digest of the image, or by digest, seed, augmentation and number of the copy
+        self._head = None
+
+    def keep(self, imagesets, folder):
+        """Computes the features of sets in advance, or reads them from a folder.
+
+        Args:
+            imagesets: ImageSets.
+            folder: for one file for each set, named by the content of the images and the network; made if missing.
+        """
+        for imageset in imagesets:
+            path = Path(folder) / f"{digest(self._identity, self.image_size, imageset.images)}.npy"
+            digests = _digests(imageset.images)
+            if path.exists():
+                self._known |= zip(digests, np.load(path, allow_pickle=False), strict=True)
+                continue
+            features = self.features(imageset)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as temporary, open(temporary, "wb") as file:
+                np.save(file, features)
+
+    def features(self, imageset):
+        """Returns the features of images, float32 `(n, dimensions)`."""
+        keys = _digests(imageset.images)
+        return self._look_up(keys, imageset, lambda images, rows: images)
+
+    def _look_up(self, keys, imageset, transform):
+        """Returns the features with these keys, after computing those that are not known."""
+        new = {key: row for row, key in enumerate(keys) if key not in self._known}
+        rows = np.array(list(new.values()), int)
+        for start in range(0, len(rows), BATCH):
+            batch = rows[start : start + BATCH]
+            images = resize(imageset[batch], self.image_size).images.astype("float32") / 255
+            images = np.asarray(transform(images, batch))
+            # In a batch of another size the last bits of a feature may differ.
+            full = np.concatenate([images, np.zeros((BATCH - len(images), *images.shape[1:]), "float32")])
+            vectors = self._features(full).numpy()[: len(batch)]
+            self._known |= {keys[row]: vector for row, vector in zip(batch, vectors, strict=True)}
+        return np.stack([self._known[key] for key in keys])
+
+    def train(self, train, validation=None, *, seed, augment=None, on_step=None, first=None, share=0.5):
+        """Fits the regression, once for each penalty.
+
+        Args:
+            train: ImageSet, the training set.
+            validation: ImageSet whose AUC chooses the penalty; None cross-validates.
+            seed: int, of the transformed copies.
+            augment: callable for `pipeline.to_dataset`, or None.
+            on_step: not called.
+            first, share: not supported.
+
+        Returns:
+            dict, the history, as `training.Trainer.train` returns it, with a "step" for each penalty.
+
+        Raises:
+            ValueError: if `first` is given.
+        """
+        if first is not None:
+            raise ValueError("a frozen network is not trained in steps, so it cannot train on synthetic images first")
+        began = time.perf_counter()
+        features, labels, weights = self.features(train), train.labels, np.ones(len(train))
+        groups = np.unique(train.patients, return_inverse=True)[1]
+        if augment is not None:
+            copies = [self._copy(train, augment, seed, number) for number in range(self.copies)]
+            features = np.concatenate([features, *(copy[0] for copy in copies)])
+            # An augmentation may mix two images and their labels: a row for each of the two, weighted.
+            soft = np.concatenate([np.eye(len(train.class_names))[labels], *(copy[1] for copy in copies)])
+            rows, labels = np.nonzero(soft)
+            features, weights = features[rows], soft[rows, labels]
+            groups = np.tile(groups, 1 + self.copies)[rows]
+        mean, deviation = features.mean(0), features.std(0) + 1e-6
+        scaled = (features - mean) / deviation
+        counts = np.bincount(labels, weights)
+        weights = (weights * (weights.sum() / (np.count_nonzero(counts) * counts))[labels]).astype("float32")
+        seconds = time.perf_counter() - began
+        aucs = []
+        if validation is not None and min(validation.class_counts().values()) >= FEW:
+            checked = (self.features(validation) - mean) / deviation
+            heads = _regressions(scaled, labels, weights)
+            aucs = [float(auc(validation.labels, head.predict_proba(checked))) for head in heads]
+            head = heads[int(np.argmax(aucs))]
+        else:
+            aucs = _cross_validate(scaled, labels, weights, groups)
+            head = _regressions(scaled, labels, weights)[int(np.argmax(aucs))]
+        self._head = mean, deviation, head
+        return {
+            "step": list(range(1, len(PENALTIES) + 1)),
+            "loss": [
+                float(-np.average(head.predict_log_proba(scaled)[np.arange(len(labels)), labels], weights=weights))
+            ]
+            * len(PENALTIES),
+            "val_auc": aucs,
+            "best_step": int(np.argmax(aucs)) + 1,
+            "penalty": head.C,
+            "step_seconds": time.perf_counter() - began,
+            "scoring_seconds": seconds,
+        }
+
+    def _copy(self, train, augment, seed, number):
+        """Returns features and labels (one-hot, or mixed) of one transformed copy of every image.
+
+        A copy depends on the image, the seed and its number alone, so that arms share the copies of real images.
+        """
+        digests = _digests(train.images)
+        name = digest(augment)
+        keys = [(key, seed, name, number) for key in digests]
+        labels = np.eye(len(train.class_names), dtype="float32")[train.labels]
+
+        def transform(images, rows):
+            positions = [number * 2**32 + int.from_bytes(digests[row][:4], "big") for row in rows]
+            seeds = np.stack([np.full(len(rows), seed), positions], axis=1).astype("int64")
+            images = np.round(images * 255).astype("uint8")
+            images, mixed = augment(tf.constant(images), tf.constant(labels[rows]), tf.constant(seeds))
+            labels[rows] = mixed
+            return tf.cast(images, "float32") / 255 if images.dtype == "uint8" else images
+
+        if all(key in self._known for key in keys):
+            return self._look_up(keys, train, transform), labels
+        features = self._look_up(keys, train, transform)
+        if not (labels.max(1) == 1).all():  # mixed with other images of the batch, so it is not a copy of one image
+            for key in keys:
+                self._known.pop(key, None)
+        return features, labels
+
+    def predict(self, images, batch_size=None):
+        """Scores images.
+
+        Args:
+            images: uint8 `(n, height, width, channels)`.
+            batch_size: not used.
+
+        Returns:
+            float32 `(n, num_classes)`, probabilities.
+        """
+        from synthkit.imageset import ImageSet
+
+        mean, deviation, head = self._head
+        unlabelled = ImageSet(images, np.zeros(len(images), int), ("",))
+        return head.predict_proba((self.features(unlabelled) - mean) / deviation).astype("float32")
+
+    def dense_weights(self):
+        """Returns the regression as weights `[(dimensions, num_classes), (num_classes,)]` of a softmax layer."""
+        mean, deviation, head = self._head
+        kernel, bias = head.coef_.T / deviation[:, None], head.intercept_ - head.coef_ @ (mean / deviation)
+        if kernel.shape[1] == 1:  # of two classes scikit-learn keeps one
+            kernel, bias = np.hstack([0 * kernel, kernel]), np.concatenate([0 * bias, bias])
+        return [kernel.astype("float32"), bias.astype("float32")]
+
+
+class FineTunedTrainer:
+    """Trains and applies the network of `FineTuned`, with the methods of `training.Trainer`.
+
+    Args:
+        classifier: FineTuned.
+        image_shape: `(height, width, channels)` of the images.
+        num_classes: int.
+        recipe: arguments of `training.Trainer`.
+    """
+
+    def __init__(self, classifier, image_shape, num_classes, **recipe):
+        self.image_size = classifier.image_size
+        shape = (self.image_size, self.image_size, image_shape[-1])
+        recipe = {"class_weights": True} | recipe
+        self.trainer = Trainer(classifier, shape, num_classes, **recipe)
+        self.frozen = FrozenTrainer(classifier._inference, self.image_size, image_shape[-1], classifier.copies)
+        self.steps, self.keep = self.trainer.steps, self.frozen.keep
+
+    def train(self, train, validation=None, *, seed, augment=None, on_step=None, first=None, share=0.5):
+        """Fits the regression, then trains; arguments and result as `training.Trainer.train`."""
+        began = time.perf_counter()
+        train, validation, first = (s and resize(s, self.image_size) for s in (train, validation, first))
+        self.frozen.train(train, validation, seed=seed, augment=augment)
+        head, seconds = self.frozen.dense_weights(), time.perf_counter() - began
+        options = {"augment": augment, "on_step": on_step, "first": first, "share": share}
+        history = self.trainer.train(
+            train, validation, seed=seed, begin=lambda model: model.layers[-1].set_weights(head), **options
+        )
+        history["step_seconds"] += seconds
+        return history
+
+    def predict(self, images, batch_size=256):
+        """Scores images; arguments and result as `training.Trainer.predict`."""
+        from synthkit.imageset import ImageSet
+
+        unlabelled = ImageSet(images, np.zeros(len(images), int), ("",))
+        return self.trainer.predict(resize(unlabelled, self.image_size).images, batch_size)
+
+
+def _regressions(features, labels, weights):
+    """Returns the regression fitted with each penalty."""
+    heads = []
+    for penalty in PENALTIES:
+        # For a thousand features and images, Newton's method with conjugate gradients takes a fifth of L-BFGS's time.
+        head = LogisticRegression(C=penalty, solver="newton-cg", max_iter=1000)
+        heads.append(head.fit(features, labels, weights))
+    return heads
+
+
+def _cross_validate(features, labels, weights, groups):
+    """Returns the mean AUC of each penalty in folds by patient."""
+    count = min(FOLDS, *(len(np.unique(groups[labels == label])) for label in np.unique(labels)))
+    if count < 2:
+        raise ValueError(
+            "a frozen network needs images of at least 2 patients of every class, to choose its penalty by folds"
+        )
+    aucs = np.zeros((count, len(PENALTIES)))
+    splits = StratifiedGroupKFold(count).split(features, labels, groups)
+    for row, (rows, others) in zip(aucs, splits, strict=True):
+        heads = _regressions(features[rows], labels[rows], weights[rows])
+        if len(np.unique(labels[others])) == len(np.unique(labels)):
+            row[:] = [auc(labels[others], head.predict_proba(features[others])) for head in heads]
+    return aucs.mean(0).tolist()
+
+
+def _digests(images):
+    return [hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest() for image in images]
+
+
+frozen, fine_tuned = Frozen(), FineTuned()

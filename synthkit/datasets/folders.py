@@ -47,8 +47,8 @@ def load(
             groups, searched for in the path relative to `root`, together name the patient. None takes the patients of
             `labels`, or gives every image a patient of its own, with a warning.
         labels: path of a CSV file with the classes, and maybe patients and splits (`labels.read_labels`), or None.
-        validation, test: as in `splitting.split`, of all the images; None for 0.1 and 0.2, or for the split that a
-            folder or the table gives.
+        validation, test: as in `splitting.split`, of all the images; None for the split that a folder or the table
+            gives, or else for 0.1 (up to 0.2 for two images of a small class) and 0.2.
         keep_aspect: whether to pad images that are not square instead of stretching them.
         group_near_duplicates: whether images that look alike count as one patient, so that the split keeps them
             together (`splitting.group_near_duplicates`).
@@ -112,7 +112,7 @@ def load(
                 "set of its own. Use --drop-near-duplicates"
             )
         sets["train"] = group_alike(sets["train"])
-    sizes = (0.1 if validation is None else validation, 0.2 if test is None else test)
+    sizes = (_default_validation(sets) if validation is None else validation, 0.2 if test is None else test)
     return _complete(sets, root.name, *sizes, seed)
 
 
@@ -166,6 +166,13 @@ def _with_folders_of_splits(path, entries):
                 f"{path} puts {old.name} into the {old.split} set, and its folder into the {new.split} set"
             )
     return result
+
+
+def _default_validation(sets):
+    """Returns the default fraction of the validation set: 0.1, or up to 0.2 where a class would get one image of it."""
+    train, total = sets["train"], sum(map(len, sets.values()))
+    fraction = 2 / max(1, min(train.class_counts().values())) * len(train) / total
+    return fraction if 0.1 < fraction <= 0.2 else 0.1
 
 
 def _complete(sets, name, validation, test, seed):

@@ -80,7 +80,7 @@ def test_data_that_are_none(name, tmp_path, capsys):
 
 def test_classifier_and_generator_that_are_none(capsys):
     message = said(capsys, "study", "--classifier", "resnet-18")
-    assert "there is no classifier 'resnet-18' (did you mean 'resnet18'?); expected one of skin_cnn" in message
+    assert "there is no classifier 'resnet-18' (did you mean 'resnet18'?); expected auto, frozen" in message
     assert "study.run(classifier=…)" in message
     message = said(capsys, "generate", "--generator", "gan", "--per-class", "3", "--out", "x")
     assert "there is no generator 'gan'" in message

@@ -1,5 +1,6 @@
 """Folders of images: a folder for each class, with or without split folders around them, or a table of labels."""
 
+import os
 import re
 import warnings
 from pathlib import Path
@@ -42,12 +43,12 @@ def load(
         image_size: images are resized to this height and width.
         color: True for three channels, False for grey; None decides by whether any image has colour.
         class_names: the classes in the order of their labels; None takes the folders' names in alphabetical order.
-        patients: how to know a file's patient. A CSV file's path with the columns `file` (relative to `root`) and
-            `patient`; or a regular expression, whose groups, searched for in that relative path, together name the
-            patient. None gives every image a patient of its own, with a warning.
+        patients: how to know a file's patient. A table's path (`labels.read_patients`); or a regular expression, whose
+            groups, searched for in the path relative to `root`, together name the patient. None takes the patients of
+            `labels`, or gives every image a patient of its own, with a warning.
         labels: path of a CSV file with the classes, and maybe patients and splits (`labels.read_labels`), or None.
-        validation, test: as in `splitting.split`, of all the images; None for 0.1 and 0.2, or for the split that a
-            folder or the table gives.
+        validation, test: as in `splitting.split`, of all the images; None for the split that a folder or the table
+            gives, or else for 0.1 (up to 0.2 for two images of a small class) and 0.2.
         keep_aspect: whether to pad images that are not square instead of stretching them.
         group_near_duplicates: whether images that look alike count as one patient, so that the split keeps them
             together (`splitting.group_near_duplicates`).
@@ -111,7 +112,7 @@ def load(
                 "set of its own. Use --drop-near-duplicates"
             )
         sets["train"] = group_alike(sets["train"])
-    sizes = (0.1 if validation is None else validation, 0.2 if test is None else test)
+    sizes = (_default_validation(sets) if validation is None else validation, 0.2 if test is None else test)
     return _complete(sets, root.name, *sizes, seed)
 
 
@@ -167,6 +168,13 @@ def _with_folders_of_splits(path, entries):
     return result
 
 
+def _default_validation(sets):
+    """Returns the default fraction of the validation set: 0.1, or up to 0.2 where a class would get one image of it."""
+    train, total = sets["train"], sum(map(len, sets.values()))
+    fraction = 2 / max(1, min(train.class_counts().values())) * len(train) / total
+    return fraction if 0.1 < fraction <= 0.2 else 0.1
+
+
 def _complete(sets, name, validation, test, seed):
     """Splits off the sets that no folder gives; copies of an image stay in the last split that has one."""
     train, given = sets["train"], [sets[part] for part in ("validation", "test") if part in sets]
@@ -197,7 +205,7 @@ def _patients(root, names, patients):
             stacklevel=3,
         )
         return {name: name for name in names}
-    if str(patients).lower().endswith(".csv"):
+    if str(patients).lower().endswith((".csv", ".tsv", ".xlsx", ".xls")) or os.path.isfile(patients):
         return _patients_of_table(patients, names)
     try:
         pattern = re.compile(patients)

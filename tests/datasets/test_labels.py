@@ -231,6 +231,15 @@ def test_no_table(tmp_path):
         labels.read_labels(tmp_path / "nothing.csv")
 
 
+def test_a_table_of_patients_with_another_suffix(images, tmp_path):
+    options = {"labels": write(tmp_path / "l.csv", HAM.replace("lesion_id", "number"))}
+    path = write(tmp_path / "patients.txt", HAM.replace(",", "\t"))
+    splits = folders.load(images, 20, patients=path, **options)
+    assert len({patient for part in splits for patient in part.patients}) == 20
+    with pytest.raises(FileNotFoundError, match="nothing.tsv does not exist"):
+        folders.load(images, 20, patients=tmp_path / "nothing.tsv", **options)
+
+
 def test_a_table_in_another_encoding(tmp_path):
     (tmp_path / "t.csv").write_bytes("image,label\n1,złośliwy\n".encode("cp1250"))
     with pytest.raises(ValueError, match='invalid start byte at byte 15; save it as "CSV UTF-8"'):

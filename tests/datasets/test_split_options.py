@@ -47,3 +47,11 @@ def test_grouping_needs_a_split_to_make(root):
     save(make_imageset(10, 3), root / "test")
     with pytest.raises(ValueError, match="has a validation and a test set of its own. Use --drop-near-duplicates"):
         folders.load(root, 20, patients=r"(.+)", group_near_duplicates=True)
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(15, [20, 4, 6]), (10, [12, 4, 4])])
+def test_small_classes_get_two_images_for_validation(tmp_path, count, sizes):
+    save(make_imageset(2 * count), tmp_path / "set")
+    splits = folders.load(tmp_path / "set", 20, patients=r"(.+)")
+    assert [len(part) for part in splits] == sizes
+    assert len(folders.load(tmp_path / "set", 20, patients=r"(.+)", validation=0.1).validation) == 2

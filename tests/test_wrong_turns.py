@@ -81,7 +81,7 @@ def test_data_that_are_none(name, tmp_path, capsys):
 def test_classifier_and_generator_that_are_none(capsys):
     message = said(capsys, "study", "--classifier", "resnet-18")
     assert "there is no classifier 'resnet-18' (did you mean 'resnet18'?); expected auto, frozen" in message
-    assert "study.run(classifier=…)" in message
+    assert message.endswith("or module:function of your own")
     message = said(capsys, "generate", "--generator", "gan", "--per-class", "3", "--out", "x")
     assert "there is no generator 'gan'" in message
 

@@ -14,6 +14,7 @@ from synthkit.datasets.dicom import MAX_PIXELS
 DICOM_SUFFIXES = (".dcm", ".dicom")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".pgm", ".ppm", ".webp", *DICOM_SUFFIXES)
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "PPM", "WEBP")  # for some others, Pillow starts external programs
+BITS_PER_SAMPLE = 258  # a tag of TIFF
 MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\0", b"MM\0*", b"P2", b"P3", b"P5", b"P6")
 
 
@@ -87,6 +88,15 @@ def is_dicom(file):
         raise ValueError(f"{file} cannot be read ({error.strerror}). Replace or remove it") from error
 
 
+def _check_length(file, image):
+    """Refuses an uncompressed TIFF file that is too short for its size: Pillow would fill it up with black."""
+    if image.format == "TIFF" and image.info.get("compression") == "raw":
+        bits = sum(image.tag_v2.get(BITS_PER_SAMPLE, (1,)))
+        needed, available = image.width * image.height * bits // 8, os.path.getsize(file)
+        if needed > available:
+            raise ValueError(f"its {image.height}×{image.width} pixels need {needed:,} bytes, it has {available:,}")
+
+
 @contextlib.contextmanager
 def _opened(file):
     try:
@@ -96,6 +106,7 @@ def _opened(file):
                 width, height = image.size
                 if width * height > MAX_PIXELS:
                     raise ValueError(f"its header claims {height}×{width} pixels, more than {MAX_PIXELS:,}")
+                _check_length(file, image)
                 yield image
     except UnidentifiedImageError as error:
         kind = "of another format" if os.path.getsize(file) else "empty"

@@ -94,6 +94,16 @@ def test_a_class_that_is_a_link_to_another(tmp_path):
         folders.load(tmp_path, 20, patients="(.+)")
 
 
+def test_a_tiff_file_that_lacks_most_of_its_rows(tmp_path):
+    tree(tmp_path, "a", "b", count=12, suffix="tif")
+    content = bytearray((tmp_path / "a" / "0.tif").read_bytes())
+    height = content.find(b"\x01\x01\x04\x00\x01\x00\x00\x00\x18\x00")
+    content[height + 8 : height + 10] = b"\x00\x20"
+    (tmp_path / "a" / "0.tif").write_bytes(content)
+    with pytest.raises(ValueError, match="0.tif cannot be read as an image .its 8192×24 pixels need 196,608 bytes"):
+        folders.load(tmp_path, 20, patients="(.+)")
+
+
 def test_empty_file_is_said_to_be_empty(tmp_path):
     tree(tmp_path, "a", "b", count=12)
     (tmp_path / "a" / "zero.jpg").touch()

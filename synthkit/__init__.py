@@ -28,7 +28,7 @@ What there is, in the order in which data flow:
 - `study`: arms, trials, results.
 - `statistics`: metrics, intervals, verdicts, and studies whose truth is known.
 - `fidelity`: how real synthetic images look, and whether they are copies.
-- `generate`, `card`: a folder of synthetic images, and the card that describes it.
+- `generate`: a folder of synthetic images, with a card that describes it.
 - `plots`, `report`: figures and the report page.
 - `catalogue`: what the names on the command line stand for; `register` adds a generator of your own.
 - `tuning`, `explain`, `calibration`: hyperparameters, Grad-CAM, probabilities.
@@ -59,7 +59,6 @@ __all__ = [
     "statistics",
     "fidelity",
     "generate",
-    "card",
     "plots",
     "report",
     "catalogue",

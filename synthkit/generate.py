@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synthkit import _class_folders, card, catalogue
+from synthkit import _card, _class_folders, catalogue
 from synthkit._environment import versions
 from synthkit._files import claim, locked, read_csv, replacing, used_folder
 from synthkit._identity import digest
@@ -119,7 +119,7 @@ def generate(
         about |= {"holds_training_images": getattr(model, "holds_training_images", False)}
         about |= {"command": commands[0], "study_command": commands[1], "folder": str(out), "versions": versions()}
         about |= {"date": datetime.date.today().isoformat()}
-        card.write(out, synthetic, train, held_out, about)
+        _card.write(out, synthetic, train, held_out, about)
         return synthetic
 
 

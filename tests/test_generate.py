@@ -13,7 +13,7 @@ from PIL import Image
 
 import synthkit
 from synthkit import __main__ as command
-from synthkit import card, catalogue, fidelity
+from synthkit import _card, catalogue, fidelity
 from synthkit.datasets import phantom
 from synthkit.generate import generate
 from synthkit.generators import adapter, callbacks
@@ -215,7 +215,7 @@ class TestCard:
 
     def test_measures_as_fidelity_does(self, phantoms, made):
         held_out, images = phantoms.validation, made[1]
-        drawn = card.in_proportion(images, held_out)
+        drawn = _card.in_proportion(images, held_out)
         space = fidelity.pixels(np.concatenate([phantoms.train.images, held_out.images]))
         distance = fidelity.kid(space(held_out.images), space(drawn.images))
         row = json.loads((made[0] / "card.json").read_text(encoding="utf-8"))["fidelity"]["synthetic"]
@@ -226,11 +226,11 @@ class TestCard:
         def labelled(first, second):
             return make_imageset(2 * max(first, second))[[*range(0, 2 * first, 2), *range(1, 2 * second, 2)]]
 
-        drawn = card.in_proportion(labelled(20, 20), labelled(1, 3))
+        drawn = _card.in_proportion(labelled(20, 20), labelled(1, 3))
         assert drawn.class_counts() == {"bright": 6, "dark": 20}
-        assert card.in_proportion(labelled(20, 20), labelled(1, 3), 8).class_counts() == {"bright": 2, "dark": 6}
-        assert card.in_proportion(labelled(20, 20), labelled(0, 3)).class_counts() == {"bright": 0, "dark": 20}
-        assert len(card.in_proportion(labelled(20, 0), labelled(1, 3))) == 0
+        assert _card.in_proportion(labelled(20, 20), labelled(1, 3), 8).class_counts() == {"bright": 2, "dark": 6}
+        assert _card.in_proportion(labelled(20, 20), labelled(0, 3)).class_counts() == {"bright": 0, "dark": 20}
+        assert len(_card.in_proportion(labelled(20, 0), labelled(1, 3))) == 0
 
     def about(self, train):
         return {
@@ -241,7 +241,7 @@ class TestCard:
 
     def test_tells_copies_from_new_images(self, tmp_path):
         splits = phantom.load(20, train=120, validation=80)
-        copied = card.write(
+        copied = _card.write(
             tmp_path, splits.train[np.arange(60)], splits.train, splits.validation, self.about(splits.train)
         )
         assert copied["copies"]["identical_to_training_images"] == 60
@@ -249,7 +249,7 @@ class TestCard:
         assert copied["copies"]["p"] < 0.01
         assert copied["nearest_pairs"][0]["distance"] == pytest.approx(0, abs=1e-3)
         assert "the generator copies training images" in (tmp_path / "README.md").read_text(encoding="utf-8")
-        new = card.write(tmp_path, splits.test, splits.train, splits.validation, self.about(splits.train))
+        new = _card.write(tmp_path, splits.test, splits.train, splits.validation, self.about(splits.train))
         assert new["copies"]["identical_to_training_images"] == 0
         assert new["copies"]["p"] > 0.05
         assert abs(new["fidelity"]["synthetic"]["kid"]) < 4 * new["fidelity"]["synthetic"]["kid_error"]
@@ -257,8 +257,8 @@ class TestCard:
 
     def test_says_what_is_not_measured(self, phantoms, tmp_path):
         few = phantoms.test[np.arange(3)]
-        assert "too few images" in card.measure(None, few, phantoms.train, phantoms.validation)["not_measured"]
-        written = card.write(tmp_path, few, phantoms.train, None, self.about(phantoms.train))
+        assert "too few images" in _card.measure(None, few, phantoms.train, phantoms.validation)["not_measured"]
+        written = _card.write(tmp_path, few, phantoms.train, None, self.about(phantoms.train))
         assert written["copies"]["not_measured"] == "no real images were held out from the fit"
         assert len(written["nearest_pairs"]) == 3
         page = (tmp_path / "README.md").read_text(encoding="utf-8")

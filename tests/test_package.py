@@ -46,10 +46,10 @@ MAY_IMPORT = {
     "_augment_option": {"augmentation"},
     "_options": {"_augment_option", "catalogue", "statistics"},
     "plots": {"catalogue", "statistics"},
-    "card": {"_class_folders", "_files", "fidelity", "imageset", "plots", "splitting"},
+    "_card": {"_class_folders", "_files", "fidelity", "imageset", "plots", "splitting"},
     "generate": {
         *("_class_folders", "_environment", "_files", "_identity", "_reusable"),
-        *("card", "catalogue", "datasets", "generators", "imageset"),
+        *("_card", "catalogue", "datasets", "generators", "imageset"),
     },
     "report": {"_files", "catalogue", "plots", "statistics"},
     "tuning": {"_files", "classifiers", "training"},

@@ -59,7 +59,7 @@ def write(out, synthetic, train, held_out, about):
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    page = environment.get_template("card.md.jinja").render(card)
+    page = environment.get_template("_card.md.jinja").render(card)
     with replacing(out / "README.md") as part:
         part.write_text(page, encoding="utf-8")
     write_json(out / "card.json", card)

@@ -192,7 +192,7 @@ def test_a_cluster_without_workers_is_an_error(tmp_path, monkeypatch, capsys):
 
 def test_a_dask_cluster_gives_the_same_results_though_a_worker_is_killed(tmp_path, capsys):
     options = ["study", "--data", str(write(tmp_path / "mine.npz")), "--image-size", "20", "--seeds", "3"]
-    options += ["--arms", "real,augmentation,dense_cvae", "--epochs", "2", "--steps", "20"]
+    options += ["--arms", "real,augmentation,dense_cvae", "--epochs", "2", "--steps", "20", "--classifier", "skin_cnn"]
     assert command.main([*options, "--out", str(tmp_path / "here")]) == 0
     with cluster(tmp_path) as (address, workers):
         there = [sys.executable, "-m", "synthkit", *options, "--scheduler", address, "--out", tmp_path / "there"]

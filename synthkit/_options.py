@@ -205,7 +205,12 @@ def _add_data(command):
         help="for a folder of images: a table with the file and the class of each (columns such as image_id and dx, or "
         "one-hot), and optionally its patient and its split",
     )
-    add("--validation", type=_size, metavar="N", help="for a folder of images: number or fraction to validate on (0.1)")
+    add(
+        "--validation",
+        type=_size,
+        metavar="N",
+        help="for a folder of images: number or fraction to validate on (0.1; up to 0.2 for small classes)",
+    )
     add("--test", type=_size, metavar="N", help="for a folder of images: number or fraction to test on (0.2)")
     add("--keep-aspect", action="store_true", help="for a folder of images: pad to squares instead of stretching")
     add(

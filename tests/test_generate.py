@@ -248,7 +248,8 @@ class TestCard:
         assert copied["copies"]["identical_to_held_out_images"] == 0
         assert copied["copies"]["p"] < 0.01
         assert copied["nearest_pairs"][0]["distance"] == pytest.approx(0, abs=1e-3)
-        assert "closer to training images than to other real images" in (tmp_path / "README.md").read_text(encoding="utf-8")
+        page = (tmp_path / "README.md").read_text(encoding="utf-8")
+        assert "closer to training images than to other real images" in page
         new = _card.write(tmp_path, splits.test, splits.train, splits.validation, self.about(splits.train))
         assert new["copies"]["identical_to_training_images"] == 0
         assert new["copies"]["p"] > 0.05

@@ -205,3 +205,10 @@ class TestChoice:
 class _Constant(tf.keras.layers.Layer):
     def call(self, images):
         return tf.zeros((tf.shape(images)[0], 4))
+
+
+def test_a_set_that_is_too_small_is_refused_before_the_choice(splits, tmp_path, frozen):
+    rows = [*np.flatnonzero(splits.validation.labels == 0)[:3], np.flatnonzero(splits.validation.labels == 1)[0]]
+    one = Splits(splits.train, splits.validation[rows], splits.test)
+    with pytest.raises(ValueError, match="has too few images, 1 of benign; a study needs at least 2"):
+        study.choose(one, {"frozen": (frozen, {})}, out=tmp_path, progress=False)

@@ -29,6 +29,7 @@ from scipy import optimize, stats
 from synthkit.statistics.scores import auc
 
 MARGIN = 0.05  # of AUC or a proportion: what reader studies often take as the smallest difference that matters
+NO_VARIATION = 1e-9  # a standard error below this is rounding
 FAR = 20.0  # in gaps: an end of `gap_closed`'s interval that is further out is called infinite
 
 
@@ -83,7 +84,7 @@ class Estimate:
     def p_value(self):
         """Returns the two-sided p-value against zero."""
         if self.error == 0:
-            return 1.0 if self.value == 0 else 0.0
+            return 1.0  # values that do not vary, such as those of two seeds on a few images, show nothing about others
         return float(2 * stats.t.sf(abs(self.value) / self.error, self.freedom))
 
     def equivalence_p_value(self, margin=MARGIN):
@@ -155,7 +156,8 @@ def estimate(values, draws, patients=np.inf, classes=1):
     between = values.var(ddof=1)
     shared = max(0.0, (covariance.sum() - np.trace(covariance)) / (seeds * (seeds - 1)))
     error, freedom = _error(between, shared, seeds, patients)
-    return Estimate(float(values.mean()), float(error), float(freedom), seeds, float(between), patients)
+    error = float(error) if error > NO_VARIATION else 0.0
+    return Estimate(float(values.mean()), error, float(freedom), seeds, float(between), patients)
 
 
 def gap_closed(scores, labels, patients, baseline="real", ceiling="oracle", draws=2000, seed=0):

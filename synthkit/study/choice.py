@@ -9,6 +9,8 @@ from synthkit._environment import versions
 from synthkit._files import read_json, write_json
 from synthkit.splitting import fold, subsample
 from synthkit.statistics import auc
+from synthkit.study.grid import check_images
+from synthkit.study.trial import make_trainer
 
 FEW = 50  # validation images of a class below which folds of the training set are scored instead
 FOLDS = 3
@@ -33,8 +35,7 @@ def choose(splits, candidates, *, out, train_per_class=None, augment=None, progr
         dict: "chosen", the name of the best candidate (of equals the first one); "auc", a dict from name to
         `{"real": …, "augmentation": …}`; "scored_on", a text.
     """
-    from synthkit.study.trial import make_trainer
-
+    check_images(splits)
     path = out / "classifier.json"
     real = subsample(splits.train, train_per_class, seed=0) if train_per_class else splits.train
     small = min(splits.validation.class_counts().values()) < FEW

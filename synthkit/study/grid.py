@@ -195,6 +195,13 @@ def _check(splits, arms, seeds, positive):
                 f"{arm.name}: the keys of counts must be among {', '.join(splits.train.class_names)}, and counts "
                 f"cannot be combined with balance. Received: counts={arm.counts}, balance={arm.balance}"
             )
+    check_images(splits)
+    if positive is not None and positive not in splits.train.class_names:
+        raise ValueError(f"positive must be one of {', '.join(splits.train.class_names)}. Received: {positive!r}")
+
+
+def check_images(splits):
+    """Raises ValueError if a set has fewer than 2 images of a class."""
     for imageset in splits:
         small = [f"{count} of {name}" for name, count in imageset.class_counts().items() if count < 2]
         if small:
@@ -202,8 +209,6 @@ def _check(splits, arms, seeds, positive):
                 f"{imageset.name} has too few images, {', '.join(small)}; a study needs at least 2 of every class. Use "
                 f"more images, or a larger --validation or --test"
             )
-    if positive is not None and positive not in splits.train.class_names:
-        raise ValueError(f"positive must be one of {', '.join(splits.train.class_names)}. Received: {positive!r}")
 
 
 def _check_networks(arms, classifier, train, train_per_class):

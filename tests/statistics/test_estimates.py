@@ -173,3 +173,14 @@ def test_a_missing_ceiling_is_named():
 def test_a_ceiling_that_is_no_better_than_the_baseline_gives_an_infinite_interval():
     (row,) = statistics.gap_closed(*simulate(np.random.default_rng(0), 0.5, gap=0.0), draws=200).itertuples()
     assert (row.low, row.high) == (-np.inf, np.inf)
+
+
+def test_values_that_do_not_vary_are_no_certainty():
+    """Two seeds with the same difference on images whose scores do not vary with the sample of patients."""
+    result = statistics.estimate([-0.04, -0.04], np.full((50, 2), -0.04), 8, 2)
+    assert (result.error, result.p_value(), result.equivalence_p_value(0.05)) == (0, 1, 1)
+    labels, patients = np.arange(8) % 2, np.arange(8)
+    scores = {"real": np.tile(np.eye(2)[labels], (2, 1, 1)), "worse": np.tile(np.eye(2)[1 - labels], (2, 1, 1))}
+    table = statistics.summarize(scores, labels, patients, draws=100, metrics=("auc",)).set_index("arm")
+    assert table.loc["worse", "difference"] == -1
+    assert table.loc["worse", "verdict"] == "inconclusive"

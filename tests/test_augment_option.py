@@ -72,6 +72,7 @@ class TestArms:
             raise ValueError("stop")
 
         monkeypatch.setattr(catalogue, "arms", arms)
+        monkeypatch.setattr(catalogue, "AUTO", ("skin_cnn",))
         monkeypatch.setattr(command, "_load", lambda *_, **__: phantom.load(20, train=40, validation=20, test=20))
         runs = [
             ([], {}),

@@ -11,10 +11,14 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import scipy.linalg  # noqa: F401  which brings a linear algebra library of its own
+from threadpoolctl import threadpool_limits
 
 from synthkit.imageset import ImageSet, Splits
 
 matplotlib.use("agg")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    threadpool_limits(1)  # threads of several processes on the same cores wait for each other
 
 ROOT = Path(__file__).parent.parent
 

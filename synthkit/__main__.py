@@ -99,7 +99,10 @@ def _run_study(arguments, names):
     augment = _augment(arguments, names)
     if len(candidates) > 1:
         augmenter = catalogue.build(catalogue.AUGMENTATIONS["augmentation"])(**augment)
-        choice = study.choose(splits, candidates, out=out, train_per_class=per_class, augment=augmenter)
+        progress = sys.stderr.isatty()
+        choice = study.choose(
+            splits, candidates, out=out, train_per_class=per_class, augment=augmenter, progress=progress
+        )
         name = choice["chosen"]
         print(_choice(choice))
     classifier, recipe = candidates[name]

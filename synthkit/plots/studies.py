@@ -44,7 +44,7 @@ def forest(summary, metric="auc", ax=None, *, margin=None):
     ax.set_yticks(range(len(table)), table["arm"])
     ax.set_ylim(len(table) - 0.5, -0.5)
     ax.xaxis.set_major_formatter(signed)
-    ax.xaxis.set_major_locator(ticker.MaxNLocator(6))
+    ax.xaxis.set_major_locator(ticker.MaxNLocator(4))
     ax.set_xlabel(f"difference in test {verdicts.metric_name(metric)} from the baseline")
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="y", length=0)

@@ -88,7 +88,7 @@ def read_labels(path):
 
 
 def read_patients(path):
-    """Reads a table of patients, with a column for the file and one for the patient.
+    """Reads a table of patients, separated by commas or tabs, with a column for the file and one for the patient.
 
     Returns:
         dict from the file's name as the table gives it, with forward slashes, to the patient. Rows without one
@@ -97,10 +97,13 @@ def read_patients(path):
     Raises:
         as `read_labels`.
     """
-    table = read_any_csv(path)
+    table = read_any_csv(path, separators=",\t")
     file, patient = (next(iter(_columns(table, known)), None) for known in (FILE, PATIENT))
     if file is None or patient is None:
-        raise ValueError(f"{path} must have the columns file and patient. {HEAD}. Received: {_listed(table)}")
+        raise ValueError(
+            f"{path} must have the columns file and patient, separated by commas or tabs. {HEAD}. "
+            f"Received: {_listed(table)}"
+        )
     known = {}
     for line, name in table[file].items():
         key, value = forward(name), table[patient][line]
@@ -109,8 +112,8 @@ def read_patients(path):
     return known
 
 
-def read_any_csv(path):
-    """Reads a table whose separator is a comma, a semicolon or a tab, in UTF-8 or in UTF-16 with its mark.
+def read_any_csv(path, separators=",;\t"):
+    """Reads a table in UTF-8, or in UTF-16 with its mark; its separator is the most frequent one in the first line.
 
     Returns:
         DataFrame of texts without blanks around them; its index holds the lines in the file.
@@ -121,7 +124,7 @@ def read_any_csv(path):
     """
     try:
         text = _decode(Path(path).read_bytes())
-        separator = max(",;\t", key=text.partition("\n")[0].count)
+        separator = max(separators, key=text.partition("\n")[0].count)
         reader, rows, head = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), {}, None
         for cells in reader:
             cells = [cell.strip() for cell in cells]

@@ -238,6 +238,8 @@ def test_a_table_of_patients_with_another_suffix(images, tmp_path):
     assert len({patient for part in splits for patient in part.patients}) == 20
     with pytest.raises(FileNotFoundError, match="nothing.tsv does not exist"):
         folders.load(images, 20, patients=tmp_path / "nothing.tsv", **options)
+    with pytest.raises(ValueError, match=r"separated by commas or tabs.*Received: file;patient"):
+        labels.read_patients(write(tmp_path / "excel.csv", "file;patient\na.png;P1\n"))
 
 
 def test_a_table_in_another_encoding(tmp_path):

@@ -89,6 +89,8 @@ def _run_study(arguments, names):
         arguments.image_size = arguments.image_size or max(row.image_size for row in rows.values())
     # Each seed draws a tenth of the phantoms, so two seeds share a tenth of theirs. More would make them too similar.
     splits = _load(arguments, train=20 * (per_class or 0))
+    if arguments.folds:
+        _check_folds(arguments)
     if arguments.drop_near_duplicates:
         splits = splitting.without_near_duplicates(splits)
     _check_validation(splits, per_class, phantoms)
@@ -128,6 +130,7 @@ def _run_study(arguments, names):
         classifier=classifier,
         seeds=arguments.seeds or profile["seeds"],
         train_per_class=per_class,
+        folds=arguments.folds,
         positive=arguments.positive,
         operating_point=arguments.operating_point,
         n_jobs=arguments.jobs,
@@ -161,6 +164,12 @@ def _generator_size(arguments, names, image_size):
 def _classifiers(arguments):
     """Returns the classifiers to choose from, as a dict from name to `catalogue.Classifier`."""
     name = arguments.classifier or ("skin_cnn" if arguments.data == "phantom" else "auto")
+    if name == "auto" and arguments.folds:
+        name = catalogue.AUTO[0]
+        print(
+            f"note: with --folds every image is tested on, so none can choose a classifier; it is {name}",
+            file=sys.stderr,
+        )
     if name == "auto":
         return {name: catalogue.CLASSIFIERS[name] for name in catalogue.AUTO}
     weights = {None: "imagenet", "none": None}.get(arguments.weights, arguments.weights)
@@ -168,6 +177,16 @@ def _classifiers(arguments):
     if row.steps is None and (arguments.recipe or arguments.steps):
         raise ValueError(f"{name} is not trained in steps; remove --steps and --recipe")
     return {name: row}
+
+
+def _check_folds(arguments):
+    """Refuses options that mean nothing in a cross-validation."""
+    others = {"--validation": arguments.validation, "--test": arguments.test}
+    others["--drop-near-duplicates"] = arguments.drop_near_duplicates
+    given = [name for name, value in others.items() if value]
+    if given:
+        hint = "; --group-near-duplicates keeps near-duplicates in one fold" if given[-1].startswith("--drop") else ""
+        raise ValueError(f"with --folds there is no fixed test set; remove {' and '.join(given)}{hint}")
 
 
 def _recipe(arguments, row, profile, images):

@@ -32,7 +32,7 @@ def nearest(imageset, *others, limit=None):
 
     Args:
         imageset: ImageSet.
-        others: ImageSets of the same classes and image shape.
+        others: ImageSets of the same classes and image shape; of `imageset` itself, images of other patients.
         limit: correlation above which two images are near-duplicates; None for `limit_of`.
 
     Returns:
@@ -41,6 +41,8 @@ def nearest(imageset, *others, limit=None):
     best, stranger = np.full((2, len(imageset)), -1.0)
     place = np.zeros((2, len(imageset)), int)
     for rows, number, columns, correlation, strange in _blocks(imageset, others):
+        if others[number] is imageset:
+            correlation[imageset.patients[rows, None] == imageset.patients[columns]] = -1
         highest, index = correlation.max(1), correlation.argmax(1)
         better = np.flatnonzero(highest > best[rows])
         best[rows][better] = highest[better]

@@ -116,6 +116,12 @@ def _add_study(commands, prog):
         "--test 0.6, for example",
     )
     add(
+        "--folds",
+        type=_positive,
+        metavar="K",
+        help="for few images: cross-validation, in which every image is tested on once; a trial trains K networks",
+    )
+    add(
         "--drop-near-duplicates",
         action="store_true",
         help="remove validation and test images that look like images of another set",

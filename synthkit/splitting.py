@@ -125,6 +125,29 @@ def fold(imageset, folds, *, seed=0):
     return fold_of
 
 
+def cross_validation(imageset, folds, validation=0.2, *, seed=0):
+    """Makes every fold the test set once; the other folds are split into a training and a validation set.
+
+    Args:
+        imageset: an ImageSet.
+        folds: int, at least 2.
+        validation: fraction of the images outside the test set.
+        seed: int.
+
+    Returns:
+        list of `(Splits, rows)`, one for each fold, with the rows of its test images.
+
+    Raises:
+        ValueError: as `fold`, or if a split would have no image of some class.
+    """
+    fold_of, tests = fold(imageset, folds, seed=seed), []
+    for i in range(folds):
+        rows = np.flatnonzero(fold_of == i)
+        train, held_out = partition(imageset[np.flatnonzero(fold_of != i)], [validation], seed=seed)
+        tests.append((Splits(train, held_out, imageset[rows]), rows))
+    return tests
+
+
 def subsample(imageset, per_class, *, seed=0, total=None):
     """Draws images without replacement: `per_class` of each class, or all of a class that has fewer.
 

@@ -10,7 +10,7 @@
 from synthkit.statistics.estimates import MARGIN, Estimate, estimate, gap_closed, patient_weights
 from synthkit.statistics.intervals import delong, delong_test, hanley_mcneil, mcnemar, mcnemar_range, newcombe, wilson
 from synthkit.statistics.scores import MEASURES, accuracy, auc, brier, operating_point, score
-from synthkit.statistics.simulation import error_rates, power_curve, simulate_study
+from synthkit.statistics.simulation import error_rates, power_curve, simulate_folds, simulate_study
 from synthkit.statistics.verdicts import holm, sentence, summarize, verdict
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "power_curve",
     "score",
     "sentence",
+    "simulate_folds",
     "simulate_study",
     "summarize",
     "verdict",

@@ -16,6 +16,14 @@ Hillis uses s² in place of u, and treats c as known. Where a few seeds happen t
 error and many degrees of freedom at the same time: of simulated studies without any effect, up to 7.8 % of those with
 three seeds, and 13 % of those with two, came out significant at the 5 % level.
 
+In a cross-validation every image is a test image of one of K folds and a training image of the others, so that other
+patients would have changed the training sets as well. Networks of the same seed, and of other seeds, share most of
+their training images, so the variance over seeds does not show by how much. Nadeau and Bengio (Machine Learning 52,
+2003) multiply the variance over folds by 1 / (K - 1), the ratio of test to training images, for that reason. Here this
+factor applies to what is left of it after the part that differs from seed to seed, which averages out:
+
+    c = max(c, (variance over the folds of a seed - K s²) / (K - 1)), with S (K - 1) degrees of freedom
+
 The simpler alternative, percentiles of a bootstrap that resamples patients and seeds together, counts the noise of
 single images twice and underestimates the variance between a few seeds.
 """
@@ -131,7 +139,7 @@ def _error(between, shared, seeds, patients):
     return np.sqrt(seed_part + shared), freedom
 
 
-def estimate(values, draws, patients=np.inf, classes=1):
+def estimate(values, draws, patients=np.inf, classes=1, folds=None):
     """Estimates a mean over seeds by the method in this module's docstring.
 
     Args:
@@ -139,6 +147,8 @@ def estimate(values, draws, patients=np.inf, classes=1):
         draws: float `(draws, seeds)`, the same on bootstrap samples of the patients (`patient_weights`).
         patients: number of patients; infinity treats the covariance as known.
         classes: number of classes.
+        folds: float `(seeds, folds)`, the same within each fold of a cross-validation, NaN where it is not defined;
+            None if there is a test set.
 
     Returns:
         Estimate. With one seed its standard error is that of the patients alone.
@@ -151,10 +161,16 @@ def estimate(values, draws, patients=np.inf, classes=1):
     # A bootstrap's covariance is too small: it divides by the patients P, not by P - K for K classes.
     covariance = np.atleast_2d(np.cov(draws, rowvar=False)) / (1 - classes / patients)
     patients = patients - classes
+    between = values.var(ddof=1) if seeds > 1 else 0.0
+    shared = covariance[0, 0] if seeds == 1 else (covariance.sum() - np.trace(covariance)) / (seeds * (seeds - 1))
+    shared = max(0.0, shared)
+    if folds is not None:
+        number = folds.shape[1]
+        correlated = (np.mean(np.nanvar(folds, axis=1, ddof=1)) - number * between) / (number - 1)
+        if correlated > shared:
+            shared, patients = correlated, seeds * (number - 1)
     if seeds == 1:
-        return Estimate(values[0], float(np.sqrt(covariance[0, 0])), patients, 1, 0.0, patients)
-    between = values.var(ddof=1)
-    shared = max(0.0, (covariance.sum() - np.trace(covariance)) / (seeds * (seeds - 1)))
+        return Estimate(values[0], float(np.sqrt(shared)), patients, 1, 0.0, patients)
     error, freedom = _error(between, shared, seeds, patients)
     error = float(error) if error > NO_VARIATION else 0.0
     return Estimate(float(values.mean()), error, float(freedom), seeds, float(between), patients)

@@ -12,6 +12,8 @@ from scipy import stats
 from synthkit.statistics.intervals import wilson
 from synthkit.statistics.verdicts import summarize
 
+DIMENSIONS = 20  # of the points in `simulate_folds`
+
 
 def simulate_study(
     images=156,
@@ -78,7 +80,60 @@ def simulate_study(
     return dict(zip(names, np.stack([1 - positive, positive], axis=-1), strict=True)), labels, patients
 
 
-def error_rates(studies, *, draws=500, margin=0.05, seed=0, metric="auc", progress=None, **design):
+def simulate_folds(
+    images=100, arms=1, seeds=5, *, folds=5, separation=1.6, training_effect=1.0, images_per_patient=1, seed=0
+):
+    """Draws the scores of a cross-validated study in which no arm has an effect, by training classifiers.
+
+    Images are points in 20 dimensions. Each network is a linear discriminant, regularised, that is fitted to weighted
+    images. The weights have two random factors: one for each arm and image, which makes arms differ on these images,
+    although not on average over others; and one for each network.
+
+    Args:
+        images: int.
+        arms: int, number of arms besides the baseline "real".
+        seeds, folds: int.
+        separation: distance between the means of the two classes, in standard deviations.
+        training_effect: standard deviation of the logarithm of the weights of an arm's images.
+        images_per_patient: int; half of an image's variance is its patient's, if there are several.
+        seed: int, or a numpy Generator.
+
+    Returns:
+        `(scores, labels, patients, folds)`, arguments of `summarize`; class 1 is positive.
+    """
+    rng = np.random.default_rng(seed)
+    patients = np.arange(images) // images_per_patient
+    labels_of = rng.permutation(patients[-1] + 1) % 2  # of the patients
+    labels = labels_of[patients]
+    common = 0.5 if images_per_patient > 1 else 0.0
+    points = np.sqrt(1 - common) * rng.normal(size=(images, DIMENSIONS))
+    points += np.sqrt(common) * rng.normal(size=(patients[-1] + 1, DIMENSIONS))[patients]
+    points[:, 0] += separation * (labels - 0.5)
+    of_arm = np.exp(training_effect * rng.normal(size=(arms + 1, images)))
+    scores = np.empty((arms + 1, seeds, images))
+    fold_of = np.empty((seeds, images), int)
+    for i in range(seeds):
+        order = rng.permutation(len(labels_of))
+        order = order[np.argsort(labels_of[order], kind="stable")]  # so that every fold gets its share of both classes
+        fold_of[i] = (np.argsort(order) % folds)[patients]
+        for test in (fold_of[i] == number for number in range(folds)):
+            for arm in range(arms + 1):
+                weights = of_arm[arm, ~test] * np.exp(0.5 * rng.normal(size=np.sum(~test)))
+                scores[arm, i, test] = points[test] @ _discriminant(points[~test], labels[~test], weights)
+    positive = stats.logistic.cdf(scores)
+    names = ["real"] + [f"arm {i + 1}" for i in range(arms)]
+    return dict(zip(names, np.stack([1 - positive, positive], axis=-1), strict=True)), labels, patients, fold_of
+
+
+def _discriminant(points, labels, weights):
+    """Returns the direction of a linear discriminant between two classes."""
+    means = np.stack([np.average(points[labels == label], 0, weights[labels == label]) for label in (0, 1)])
+    rest = points - means[labels]
+    covariance = (weights[:, None] * rest).T @ rest / weights.sum() + 0.3 * np.eye(points.shape[1])
+    return np.linalg.solve(covariance, means[1] - means[0])
+
+
+def error_rates(studies, *, draws=500, margin=0.05, seed=0, metric="auc", progress=None, folds=None, **design):
     """Simulates many studies of one design and counts their verdicts.
 
     Args:
@@ -88,7 +143,8 @@ def error_rates(studies, *, draws=500, margin=0.05, seed=0, metric="auc", progre
         seed: int.
         metric: name of a function of `statistics.scores`.
         progress: callable that wraps the list of studies, such as tqdm; None for none.
-        design: arguments of `simulate_study`.
+        folds: int, for studies with a cross-validation (`simulate_folds`); None for studies with a test set.
+        design: arguments of `simulate_study` or `simulate_folds`.
 
     Returns:
         pandas.DataFrame with a row for each verdict ("helps", "hurts", "equivalent", and "any effect": helps or
@@ -98,7 +154,11 @@ def error_rates(studies, *, draws=500, margin=0.05, seed=0, metric="auc", progre
     rngs = np.random.default_rng(seed).spawn(studies)
     verdicts = []
     for rng in (progress or iter)(rngs):
-        table = summarize(*simulate_study(seed=rng, **design), draws=draws, seed=rng, metrics=(metric,), margin=margin)
+        *study, fold_of = (
+            simulate_folds(folds=folds, seed=rng, **design) if folds else (*simulate_study(seed=rng, **design), None)
+        )
+        options = {"draws": draws, "seed": rng, "metrics": (metric,), "margin": margin, "folds": fold_of}
+        table = summarize(*study, **options)
         verdicts.append(set(table["verdict"]))
     kinds = {"helps": {"helps"}, "hurts": {"hurts"}, "equivalent": {"equivalent"}, "any effect": {"helps", "hurts"}}
     rows = []

@@ -64,6 +64,7 @@ def summarize(
     positive=None,
     thresholds=None,
     train_aucs=None,
+    folds=None,
 ):
     """Compares every arm with the baseline.
 
@@ -81,11 +82,13 @@ def summarize(
         margin: a difference smaller than this is too small to matter; to be chosen before the study is run.
         positive: label of the positive class for sensitivity, specificity, predictive values and F1; None takes the
             mean over classes.
-        thresholds: dict from arm to `(seeds,)`, above which images are predicted positive (`scores.operating_point`);
-            None predicts the class with the highest score.
+        thresholds: dict from arm to `(seeds,)`, above which images are predicted positive (`scores.operating_point`),
+            or `(seeds, n)` if every fold has its own; None predicts the class with the highest score.
         train_aucs: dict from arm to `(seeds,)`, AUC on the real training images. With it there is one more metric,
             "gap": the AUC on the training images minus that on the test images, which shows how much a network
             overfits. Its interval covers seeds and test patients.
+        folds: int `(seeds, n)`, the fold of every image in a cross-validation; None if all scores are of one network.
+            Networks of different folds may use the scale of scores differently, so AUC is the mean over folds.
 
     Returns:
         pandas.DataFrame with a row for every arm and metric:
@@ -104,27 +107,26 @@ def summarize(
     weights = patient_weights(patients, draws, seed)
     design = len(np.unique(patients)), len(np.unique(labels))
     cuts = {arm: [None] * len(arm_scores) for arm, arm_scores in scores.items()} | (thresholds or {})
-    learned = {
-        arm: _learned(arm_scores, labels, weights, design, positive, cuts[arm]) for arm, arm_scores in scores.items()
-    }
-    rows = []
-    for metric in (*metrics, GAP) if train_aucs else metrics:
-        values, bootstrap = {}, {}
+    labels, rows, learned = np.asarray(labels), [], {}
+    for metric in dict.fromkeys(("auc", *metrics, *([GAP] if train_aucs else []))):
+        values = {}  # arrays over the seeds, as arguments of `estimate`
         for arm, arm_scores in scores.items():
             function = MEASURES["auc" if metric == GAP else metric]
-            pairs = list(zip(arm_scores, cuts[arm], strict=True))
-            values[arm] = np.array([function(labels, s, None, positive, cut) for s, cut in pairs])
-            bootstrap[arm] = np.stack([function(labels, s, weights, positive, cut) for s, cut in pairs], axis=1)
+            values[arm] = _values(function, labels, arm_scores, weights, positive, cuts[arm], folds)
             if metric == GAP:
                 trained = np.asarray(train_aucs[arm])
-                values[arm], bootstrap[arm] = trained - values[arm], trained - bootstrap[arm]
+                values[arm] = [trained - values[arm][0], trained - values[arm][1], *(-part for part in values[arm][2:])]
+            if metric == "auc":
+                learned[arm] = _learned(_estimate(values[arm], design), arm_scores, labels, positive, cuts[arm])
+        if metric not in (*metrics, GAP):
+            continue
         others = [arm for arm in scores if arm != baseline] if baseline in scores else []
         differences = [
-            estimate(values[arm] - values[baseline], bootstrap[arm] - bootstrap[baseline], *design) for arm in others
+            _estimate([a - b for a, b in zip(values[arm], values[baseline], strict=True)], design) for arm in others
         ]
         comparisons = dict(zip(others, _compare(differences, metric, margin), strict=True))
         for arm in scores:
-            mean = estimate(values[arm], bootstrap[arm], *design)
+            mean = _estimate(values[arm], design)
             row = {"arm": arm, "metric": metric, "mean": mean.value}
             row["low"], row["high"] = np.clip(mean.interval(), -1 if metric == GAP else 0, 1)
             row |= {"verdict": "baseline"} if arm == baseline else comparisons.get(arm, {})
@@ -139,14 +141,42 @@ def summarize(
     return pd.DataFrame(rows, columns=columns.split())
 
 
-def _learned(scores, labels, weights, design, positive, thresholds):
+def _values(function, labels, scores, weights, positive, thresholds, folds):
+    """Returns a metric of every seed, on bootstrap samples and, in a cross-validation, within every fold.
+
+    Returns:
+        list of float `(seeds,)`, `(draws, seeds)` and, if there are folds, `(seeds, folds)`.
+    """
+    if folds is None:
+        pairs = list(zip(scores, thresholds, strict=True))
+        values = np.array([function(labels, s, None, positive, cut) for s, cut in pairs])
+        return [values, np.stack([function(labels, s, weights, positive, cut) for s, cut in pairs], axis=1)]
+    values, draws, within = [], [], []
+    for s, cut, fold in zip(scores, thresholds, folds, strict=True):
+        options = [(positive, None if cut is None else cut[fold == i], fold == i) for i in range(fold.max() + 1)]
+        within.append([function(labels[rows], s[rows], None, p, part) for p, part, rows in options])
+        if function is MEASURES["auc"]:
+            of_folds = np.array([function(labels[rows], s[rows], weights[:, rows]) for *_, rows in options])
+            defined = np.isfinite(of_folds)  # not where a bootstrap sample leaves a fold without a class
+            draws.append(np.where(defined, of_folds, 0).sum(0) / np.maximum(1, defined.sum(0)))
+            values.append(np.mean(within[-1]))
+        else:
+            values.append(function(labels, s, None, positive, cut))
+            draws.append(function(labels, s, weights, positive, cut))
+    return [np.array(values), np.stack(draws, axis=1), np.array(within)]
+
+
+def _estimate(values, design):
+    """Returns the Estimate of what `_values` returns."""
+    return estimate(*values[:2], *design, *values[2:])
+
+
+def _learned(areas, scores, labels, positive, thresholds):
     """Returns the fraction of images predicted as the most frequent class, and whether an arm has learned anything."""
     predicted = np.array([predict(s, positive, cut) for s, cut in zip(scores, thresholds, strict=True)])
     fractions = np.stack([(predicted == label).mean(1) for label in range(scores.shape[2])])
     mean, label = float(fractions.max(0).mean()), int(fractions.mean(1).argmax())
     prevalence = float(np.mean(np.asarray(labels) == label))
-    values = np.array([MEASURES["auc"](labels, s) for s in scores])
-    areas = estimate(values, np.stack([MEASURES["auc"](labels, s, weights) for s in scores], axis=1), *design)
     one_class = mean >= max(ONE_CLASS, (1 + prevalence) / 2)
     # Student's t would call every arm of a study of two seeds unlearned.
     return mean, bool(areas.value - 1.96 * areas.error > 0.5 and not one_class)

@@ -13,9 +13,10 @@ from synthkit import _workers, statistics
 from synthkit._environment import versions
 from synthkit._files import compare, harmless, locked, make_folder, replacing, write_json
 from synthkit._identity import digest, network
+from synthkit.splitting import cross_validation
 from synthkit.study import pairs, results
 from synthkit.study.arms import requested
-from synthkit.study.trial import Trials, failure, pack, run_packed
+from synthkit.study.trial import Trials, failure, pack, pool, run_packed, seeds_of
 
 POSITIVE = "malignant malign cancer positive disease diseased abnormal pneumonia tumor tumour".split()
 ARM_NAME = r'[^/\\:*?"<>|=+@\n-][^/\\:*?"<>|\n]*'
@@ -29,6 +30,7 @@ def run(
     classifier,
     seeds=5,
     train_per_class=None,
+    folds=None,
     positive=None,
     operating_point="youden",
     settings=None,
@@ -47,6 +49,9 @@ def run(
         seeds: int, number of seeds. Each determines the subset of the training set, the generator, its samples and the
             classifier's training, and is the same for all arms.
         train_per_class: int, real training images of each class, newly drawn for every seed; None uses all.
+        folds: int, for sets with few images: a trial trains this many networks and scores every image of all three sets
+            once, by a network that was trained on other patients' images (`splitting.cross_validation`). Each seed
+            draws other folds. None keeps the splits.
         positive: name of the positive class for sensitivity, specificity, predictive values and F1. None takes, of two
             classes, the one called malignant, positive, disease or the like (`positive_class`), or else the second
             one; of more classes the mean over all.
@@ -75,15 +80,17 @@ def run(
     classes = splits.train.class_names
     positive = positive or positive_class(classes)
     _check(splits, arms, seeds, positive)
-    first = [arm.name for arm in arms if arm.pretrain]
-    if first and not getattr(classifier, "has_steps", True):
+    # Folds of one seed, and of two seeds, have as good as equally many images of each class.
+    first = cross_validation(pool(splits), folds, seed=seeds_of(0)[0])[0][0] if folds else splits
+    pretrained = [arm.name for arm in arms if arm.pretrain]
+    if pretrained and not getattr(classifier, "has_steps", True):
         raise ValueError(
-            f"the arm {first[0]} trains on synthetic images first, and the classifier {classifier.__name__} is not "
-            "trained in steps; leave out the arm, or choose another classifier (--classifier)"
+            f"the arm {pretrained[0]} trains on synthetic images first, and the classifier {classifier.__name__} is "
+            "not trained in steps; leave out the arm, or choose another classifier (--classifier)"
         )
     statistics.operating_point([0, 1], [0, 1], operating_point)  # refuses an unknown rule
-    _check_enough(splits.train, train_per_class)
-    model = _check_networks(arms, classifier, splits.train, train_per_class)
+    _check_enough(first.train, train_per_class)
+    model = _check_networks(arms, classifier, first.train, train_per_class)
     if tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
     recipe = {"steps": 300, "batch_size": 32, "learning_rate": 1e-3} | recipe
@@ -96,6 +103,7 @@ def run(
         "train_per_class": train_per_class,
         "positive": positive,
         "operating_point": operating_point,
+        **({"folds": folds} if folds else {}),
         **(settings or {}),
         "arms": {arm.name: _describe(arm) for arm in arms},
     }
@@ -106,7 +114,7 @@ def run(
         grid = [(arm, seed) for seed in range(seeds) for arm in arms]
         rows = {key: contents["row"] for key, contents in results.read_trials(out).items()}
         todo = [(arm, seed) for arm, seed in grid if rows.get((arm.name, seed), {}).get("status") != "done"]
-        options = {"classifier": classifier, "recipe": recipe, "train_per_class": train_per_class}
+        options = {"classifier": classifier, "recipe": recipe, "train_per_class": train_per_class, "folds": folds}
         options["positive"] = None if positive is None else classes.index(positive)
         options |= {"operating_point": operating_point, "features": str((out / "features").resolve())}
         with _Bars(len(grid), len(grid) - len(todo), progress) as bars:
@@ -285,9 +293,9 @@ def _claim(out, identity, splits, seeds):
 
 def _look_alikes(out, splits, seeds, identity):
     """Returns what `study.json` says about near-duplicates; writes their picture and table if there are any."""
-    table, limit = pairs.find(splits, seeds, identity["train_per_class"])
+    table, limit = pairs.find(splits, seeds, identity["train_per_class"], identity.get("folds"))
     if len(table):
-        pairs.write(out, table, splits)
+        pairs.write(out, table, splits, identity.get("folds"))
     return {"near_duplicates": sorted(table["test"].tolist()), "near_duplicates_above": limit}
 
 

@@ -6,25 +6,34 @@ import pandas as pd
 from synthkit._alike import nearest
 from synthkit._files import harmless, replacing
 from synthkit.splitting import subsample_rows
-from synthkit.study.trial import seeds_of
+from synthkit.study.trial import pool, seeds_of
 
 SHOWN = 24  # pairs in the picture, from the most to the least alike
 ACROSS = 4
 
 
-def find(splits, seeds, train_per_class=None):
+def find(splits, seeds, train_per_class=None, folds=None):
     """Compares the test set with the validation set and with the training images that some trial draws.
+
+    In a cross-validation, any images of different patients may come to lie in the test and in the training set.
 
     Args:
         splits: Splits.
         seeds: int, number of seeds.
-        train_per_class: as in `study.run`.
+        train_per_class, folds: as in `study.run`.
 
     Returns:
         `(table, limit)`: DataFrame with a row for each test image that looks like another image, most alike first, and
         the correlation above which two images look alike. `test` and `row` are the rows of the images in the test set
         and in the set `other`, `patient` and `other_patient` their patients.
     """
+    if folds:
+        images = pool(splits)
+        found = nearest(images, images)
+        test = np.flatnonzero(found.correlation > found.limit)
+        table = {"test": test, "patient": images.patients[test], "other": "training", "row": found.row[test]}
+        table |= {"other_patient": images.patients[found.row[test]], "correlation": found.correlation[test]}
+        return pd.DataFrame(table).sort_values("correlation", ascending=False, kind="stable"), found.limit
     rows = np.arange(len(splits.train))
     if train_per_class:
         drawn = [subsample_rows(splits.train, train_per_class, seed=seeds_of(seed)[0]) for seed in range(seeds)]
@@ -42,10 +51,13 @@ def find(splits, seeds, train_per_class=None):
     return pd.DataFrame(columns, columns=names), found.limit
 
 
-def write(out, table, splits):
+def write(out, table, splits, folds=None):
     """Writes the table as `near_duplicates.csv` and some of its pairs as `near_duplicates.png`."""
     from matplotlib.figure import Figure
 
+    sets = {"training": splits.train, "validation": splits.validation, "test": splits.test}
+    if folds:
+        sets = dict.fromkeys(sets, pool(splits))
     with replacing(out / "near_duplicates.csv") as part:
         harmless(table).to_csv(part, index=False)
     shown = table.iloc[np.unique(np.linspace(0, len(table) - 1, min(SHOWN, len(table))).round().astype(int))]
@@ -55,8 +67,11 @@ def write(out, table, splits):
     for axes in grid.flat:
         axes.axis("off")
     for (left, right), pair in zip(grid.reshape(-1, 2, *grid.shape[2:]), shown.itertuples(), strict=False):
-        other = splits.validation if pair.other == "validation" else splits.train
-        for axes, imageset, row, name in ((left, splits.test, pair.test, "test"), (right, other, pair.row, pair.other)):
+        other = sets[pair.other]
+        for axes, imageset, row, name in (
+            (left, sets["test"], pair.test, "test"),
+            (right, other, pair.row, pair.other),
+        ):
             image = imageset.images[row]
             axes.imshow(image if image.shape[2] == 3 else image[..., 0], cmap="gray", vmin=0, vmax=255)
             label = imageset.class_names[imageset.labels[row]].replace("$", r"\$")

@@ -31,6 +31,8 @@ class Results:
             `train_accuracy`, the accuracy of the chosen weights on the trial's training images without augmentation.
         samples: dict from arm to an ImageSet of a few images of each class, as the classifier got them in the first
             finished seed; of an arm without synthetic images they are real images.
+        folds: int `(seeds, n)`, the fold of every image in a cross-validation; None if there is a test set.
+        fold_thresholds: dict from arm to float `(seeds, n)`, the operating point of each image's fold, or None.
         settings: dict, the settings of the study; `near_duplicates` are the row numbers of test images that are
             near-duplicates of training or validation images (`splitting.near_duplicates`).
     """
@@ -43,6 +45,8 @@ class Results:
     histories: dict
     samples: dict
     settings: dict
+    folds: np.ndarray | None = None
+    fold_thresholds: dict | None = None
 
     def summary(self, draws=2000, margin=MARGIN, baseline="real", arms=None):
         """Compares every arm with a baseline, by `statistics.summarize`.
@@ -68,7 +72,7 @@ class Results:
         scores = {arm: self.scores[arm] for arm in arms or self.scores}
         options = {"draws": draws, "margin": margin, "positive": positive}
         options["train_aucs"] = {arm: self.column(arm, "train_auc") for arm in scores}
-        options["thresholds"] = self.thresholds
+        options |= {"thresholds": self.thresholds, "folds": self.folds}
         return summarize(scores, self.labels, self.patients, baseline, **options)
 
     def column(self, arm, name):
@@ -78,9 +82,14 @@ class Results:
 
     @property
     def thresholds(self):
-        """The operating points: a dict from arm to float `(seeds,)`; None with more than two classes."""
+        """The operating points: a dict from arm to float `(seeds,)`, or `(seeds, n)` in a cross-validation.
+
+        None with more than two classes.
+        """
         thresholds = {arm: self.column(arm, "threshold") for arm in self.scores}
-        return None if any(np.isnan(values).any() for values in thresholds.values()) else thresholds
+        if any(np.isnan(values).any() for values in thresholds.values()):
+            return None
+        return thresholds if self.folds is None else {arm: self.fold_thresholds[arm] for arm in self.scores}
 
     def without_near_duplicates(self):
         """Returns the same results without the test images that are near-duplicates of training or validation images.
@@ -95,8 +104,11 @@ class Results:
         counts = np.bincount(self.labels[rows], minlength=len(self.settings["class_names"]))
         if not near or counts.min() < 2:
             return None
-        scores = {arm: scores[:, rows] for arm, scores in self.scores.items()}
-        return dataclasses.replace(self, scores=scores, labels=self.labels[rows], patients=self.patients[rows])
+        changed = {"scores": {arm: scores[:, rows] for arm, scores in self.scores.items()}}
+        if self.folds is not None:
+            changed["folds"] = self.folds[:, rows]
+            changed["fold_thresholds"] = {arm: values[:, rows] for arm, values in self.fold_thresholds.items()}
+        return dataclasses.replace(self, labels=self.labels[rows], patients=self.patients[rows], **changed)
 
 
 def trial_path(out, arm, seed):
@@ -151,6 +163,10 @@ def _read(path):
             class_names = [str(label) for label in range(scores.shape[1])]
             ImageSet(np.empty((len(scores), 1, 1, 1), "uint8"), labels, class_names, contents["patients"], "its scores")
             ImageSet(contents["samples"], contents["sample_labels"], class_names, name="its samples")
+            if "fold" in contents:
+                ImageSet(np.empty((len(scores), 1, 1, 1), "uint8"), contents["fold"], range(100), name="its folds")
+                if contents["thresholds"].shape != (len(scores),):
+                    raise ValueError("it does not have a threshold for every image")
             if np.array([history[name] for name in ("step", "loss", "val_auc")]).dtype.kind not in "if":
                 raise ValueError("its history is not made of numbers")
         return contents | {"row": row, "history": history}
@@ -200,9 +216,17 @@ def load(out):
             )
         if arm not in samples:
             samples[arm] = ImageSet(trial["samples"], trial["sample_labels"], class_names, name=arm)
+    scored = arms if seeds else []
+
+    def stacked(name):
+        return {arm: np.stack([done[arm, seed][name] for seed in seeds]) for arm in scored}
+
+    folded = settings.get("folds") and scored
     return Results(
         trials=trials,
-        scores={arm: np.stack([done[arm, seed]["scores"] for seed in seeds]) for arm in arms} if seeds else {},
+        scores=stacked("scores"),
+        folds=stacked("fold")[scored[0]] if folded else None,
+        fold_thresholds=stacked("thresholds") if folded else None,
         seeds=seeds,
         labels=first["labels"],
         patients=first["patients"],

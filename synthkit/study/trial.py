@@ -12,7 +12,7 @@ import numpy as np
 from synthkit import _environment
 from synthkit.imageset import ImageSet, Splits, concatenate, image_digests
 from synthkit.pipeline import to_dataset
-from synthkit.splitting import partition, subsample
+from synthkit.splitting import cross_validation, partition, subsample
 from synthkit.statistics import accuracy, auc, operating_point, score
 from synthkit.study.arms import synthesize
 from synthkit.study.results import COLUMNS
@@ -31,17 +31,26 @@ class Trials:
         positive: label of the positive class; None for the mean over classes.
         operating_point: as in `study.run`.
         features: folder for the features of the images, if the classifier computes some; None keeps them in memory.
+        folds: as in `study.run`.
     """
 
     def __init__(
-        self, splits, classifier, recipe, train_per_class=None, positive=None, operating_point="youden", features=None
+        self,
+        splits,
+        classifier,
+        recipe,
+        train_per_class=None,
+        positive=None,
+        operating_point="youden",
+        features=None,
+        folds=None,
     ):
         self.splits, self.train_per_class, self.positive = splits, train_per_class, positive
-        self.rule = operating_point
+        self.rule, self.folds = operating_point, folds
+        self.scored = pool(splits) if folds else splits.test
         self.trainer = make_trainer(classifier, splits.train, recipe)
         if features and hasattr(self.trainer, "keep"):
             self.trainer.keep(splits, features)
-        self.held_out = set(image_digests(splits.validation)) | set(image_digests(splits.test))
 
     def run(self, arm, seed, on_stage=None, on_step=None):
         """Runs one trial.
@@ -54,55 +63,85 @@ class Trials:
 
         Returns:
             dict, the contents of the trial's file: `row` and `history` as JSON; test scores, labels and patients;
-            sample images and their labels. A trial that fails has no history, scores or samples, and the reason in
-            `row`.
+            sample images and their labels; in a cross-validation also the fold and the threshold of every image. Means
+            over the folds stand in `row` and `history`. A trial that fails has no history, scores or samples, and the
+            reason in `row`.
         """
         began = time.perf_counter()
         on_stage = on_stage or (lambda stage: None)
-        splits, trainer = self.splits, self.trainer
-        subset_seed, synthesis_seed, network_seed = seeds_of(seed)
-        real = subsample(splits.train, self.train_per_class, seed=subset_seed) if self.train_per_class else splits.train
-        if arm.real_share < 1:
-            real = partition(real, [1 - arm.real_share], seed=subset_seed)[0]
-        row = dict.fromkeys(COLUMNS, np.nan) | {"arm": arm.name, "seed": seed, "n_real": len(real), "n_synthetic": 0}
-        row |= {"steps": trainer.steps, "status": "done"}
-        contents = {"labels": splits.test.labels, "patients": splits.test.patients}
+        row = dict.fromkeys(COLUMNS, np.nan) | {"arm": arm.name, "seed": seed}
+        row |= {"steps": self.trainer.steps, "status": "done"}
+        contents = {"labels": self.scored.labels, "patients": self.scored.patients}
         try:
-            train, synthetic, pretraining = real, real, {}
-            if arm.synthesizer is not None:
-                on_stage("synthesizing")
-                synthetic = synthesize(arm, real, synthesis_seed, self.held_out)
-                row["n_synthetic"] = len(synthetic)
-                if arm.pretrain:
-                    pretraining = {"first": synthetic, "share": arm.pretrain}
-                else:
-                    train = concatenate([real, synthetic], arm.name)
-            synthesized = time.perf_counter()
-            on_stage("training")
-            options = {"augment": arm.augment, "on_step": on_step, **pretraining}
-            history = trainer.train(train, splits.validation, seed=network_seed, **options)
-            scoring = time.perf_counter()
-            scores = trainer.predict(splits.test.images)
-            history["train_accuracy"] = accuracy(train.labels, trainer.predict(train.images))
-            row["train_auc"] = auc(real.labels, trainer.predict(real.images))
-            threshold = self._threshold()
-            history["synthesis_seconds"] = synthesized - began
-            history["scoring_seconds"] += time.perf_counter() - scoring
-            row["threshold"] = np.nan if threshold is None else threshold
-            row |= score(splits.test.labels, scores, self.positive, threshold)
-            samples = subsample(synthetic, SAMPLES)
-            if arm.augment is not None:
-                samples = _augmented(samples, arm.augment, network_seed)
-            contents |= {"scores": scores, "samples": samples.images, "sample_labels": samples.labels}
-            contents["history"] = json.dumps(history)
+            tests = self._tests(seed)
+            outcomes = []
+            for number, (splits, _) in enumerate(tests):
+                fold = f", fold {number + 1} of {len(tests)}" if self.folds else ""
+                outcomes.append(
+                    self._train(splits, arm, seed, lambda stage, fold=fold: on_stage(stage + fold), on_step)
+                )
+            row |= _mean([outcome["row"] for outcome in outcomes])
+            scores = np.empty((len(self.scored), len(self.scored.class_names)), "float32")
+            thresholds, fold = np.empty(len(scores)), np.empty(len(scores), int)
+            for number, ((_, rows), outcome) in enumerate(zip(tests, outcomes, strict=True)):
+                scores[rows], thresholds[rows], fold[rows] = outcome["scores"], outcome["row"]["threshold"], number
+            if self.folds:
+                contents |= {"fold": fold, "thresholds": thresholds}
+            contents |= {"scores": scores, **outcomes[0]["samples"]}
+            contents["history"] = json.dumps(_mean([outcome["history"] for outcome in outcomes]))
         except Exception as error:  # a synthesizer may be a user's own code: its trial fails, the study continues
             row["status"] = f"failed: {_reason(error)}"
         row["seconds"] = round(time.perf_counter() - began, 3)
         return contents | {"row": json.dumps(row)}
 
-    def _threshold(self):
+    def _tests(self, seed):
+        """Returns the splits whose test sets make up all scored images: `(Splits, rows of its test set)` for each."""
+        if not self.folds:
+            return [(self.splits, np.arange(len(self.scored)))]
+        return cross_validation(self.scored, self.folds, seed=seeds_of(seed)[0])
+
+    def _train(self, splits, arm, seed, on_stage, on_step):
+        """Trains and scores one network; see `run`.
+
+        Returns:
+            dict of `row`, `history`, `scores` and `samples`.
+        """
+        began, trainer = time.perf_counter(), self.trainer
+        subset_seed, synthesis_seed, network_seed = seeds_of(seed)
+        real = subsample(splits.train, self.train_per_class, seed=subset_seed) if self.train_per_class else splits.train
+        if arm.real_share < 1:
+            real = partition(real, [1 - arm.real_share], seed=subset_seed)[0]
+        train, synthetic, pretraining = real, real, {}
+        if arm.synthesizer is not None:
+            on_stage("synthesizing")
+            held_out = set(image_digests(splits.validation)) | set(image_digests(splits.test))
+            synthetic = synthesize(arm, real, synthesis_seed, held_out)
+            if arm.pretrain:
+                pretraining = {"first": synthetic, "share": arm.pretrain}
+            else:
+                train = concatenate([real, synthetic], arm.name)
+        row = {"n_real": len(real), "n_synthetic": len(synthetic) if arm.synthesizer else 0}
+        synthesized = time.perf_counter()
+        on_stage("training")
+        options = {"augment": arm.augment, "on_step": on_step, **pretraining}
+        history = trainer.train(train, splits.validation, seed=network_seed, **options)
+        scoring = time.perf_counter()
+        scores = trainer.predict(splits.test.images)
+        history["train_accuracy"] = accuracy(train.labels, trainer.predict(train.images))
+        row["train_auc"] = auc(real.labels, trainer.predict(real.images))
+        threshold = self._threshold(splits.validation)
+        history["synthesis_seconds"] = synthesized - began
+        history["scoring_seconds"] += time.perf_counter() - scoring
+        row["threshold"] = np.nan if threshold is None else threshold
+        row |= score(splits.test.labels, scores, self.positive, threshold)
+        samples = subsample(synthetic, SAMPLES)
+        if arm.augment is not None:
+            samples = _augmented(samples, arm.augment, network_seed)
+        samples = {"samples": samples.images, "sample_labels": samples.labels}
+        return {"row": row, "history": history, "scores": scores, "samples": samples}
+
+    def _threshold(self, validation):
         """Returns the operating point, chosen on the validation set; None with more than two classes."""
-        validation = self.splits.validation
         if len(validation.class_names) > 2:
             return None
         positive = 1 if self.positive is None else self.positive
@@ -122,6 +161,19 @@ def make_trainer(classifier, train, recipe):
 
     make = getattr(classifier, "trainer", functools.partial(Trainer, classifier))
     return make(train.image_shape, len(train.class_names), **recipe)
+
+
+def pool(splits):
+    """Returns the images of all sets as one, for a cross-validation."""
+    return dataclasses.replace(concatenate(list(splits)), held_out=False)
+
+
+def _mean(outcomes):
+    """Returns the mean of every number, or of every list of numbers of one length, of dicts with the same keys."""
+    if len(outcomes) == 1:
+        return outcomes[0]
+    values = {key: [outcome[key] for outcome in outcomes] for key in outcomes[0]}
+    return {key: np.mean(value, axis=0).tolist() for key, value in values.items()}
 
 
 def seeds_of(seed):

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from synthkit import statistics
-from synthkit.statistics.simulation import error_rates, power_curve, simulate_study
+from synthkit.statistics.simulation import error_rates, power_curve, simulate_folds, simulate_study
 
 
 def logits(scores):
@@ -58,3 +58,29 @@ def test_power_grows_with_the_effect():
     assert curve["effect"].tolist() == [0.0, 0.05, 0.12]
     assert curve["share"].is_monotonic_increasing
     assert curve["share"].iloc[-1] > 0.9
+
+
+class TestSimulateFolds:
+    def test_every_image_is_scored_by_a_network_of_another_fold(self):
+        scores, labels, patients, folds = simulate_folds(60, arms=2, seeds=3, folds=4, images_per_patient=3)
+        assert scores["arm 2"].shape == (3, 60, 2)
+        assert np.isfinite(scores["real"]).all()
+        assert {len(np.unique(folds[0][patients == patient])) for patient in patients} == {1}
+        assert (np.bincount(folds[0], minlength=4) >= 12).all()
+        assert statistics.auc(labels, scores["real"][0]) > 0.6
+        assert (folds[0] != folds[1]).any()
+
+    def test_arms_differ_more_with_an_effect_of_the_training_set(self):
+        def spread(effect):
+            gains = []
+            for seed in range(15):
+                scores, labels, *_ = simulate_folds(60, seeds=2, training_effect=effect, seed=seed)
+                real, other = ([statistics.auc(labels, s) for s in scores[arm]] for arm in ("real", "arm 1"))
+                gains.append(np.mean(other) - np.mean(real))
+            return np.std(gains)
+
+        assert spread(2.0) > 2 * spread(0.0)
+
+    def test_false_alarms_are_rare(self):
+        rates = error_rates(60, draws=60, images=100, arms=5, folds=5, seeds=5)
+        assert rates.loc["any effect", "share"] <= stats.binom.ppf(0.999, 60, 0.05) / 60

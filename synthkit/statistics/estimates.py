@@ -16,11 +16,18 @@ Hillis uses s² in place of u, and treats c as known. Where a few seeds happen t
 error and many degrees of freedom at the same time: of simulated studies without any effect, up to 7.8 % of those with
 three seeds, and 13 % of those with two, came out significant at the 5 % level.
 
+Where every seed draws its own training set from the same images, other images would have given other training sets,
+too. Two training sets that have the fraction o of their images in common are more alike than two that are drawn from
+the population, so the variance over seeds is too small, and more seeds do not make up for it. After Nadeau and Bengio
+(Machine Learning 52, 2003), for an effect of the training set to which each image contributes its part,
+
+    variance of a mean over S seeds = s² (1 / S + o / (1 - o)) + c
+
 In a cross-validation every image is a test image of one of K folds and a training image of the others, so that other
 patients would have changed the training sets as well. Networks of the same seed, and of other seeds, share most of
-their training images, so the variance over seeds does not show by how much. Nadeau and Bengio (Machine Learning 52,
-2003) multiply the variance over folds by 1 / (K - 1), the ratio of test to training images, for that reason. Here this
-factor applies to what is left of it after the part that differs from seed to seed, which averages out:
+their training images, so the variance over seeds does not show by how much. For that reason Nadeau and Bengio multiply
+the variance over folds by 1 / (K - 1), the ratio of test to training images. Here this factor applies to what is left
+of it after the part that differs from seed to seed, which averages out:
 
     c = max(c, (variance over the folds of a seed - K s²) / (K - 1)), with S (K - 1) degrees of freedom
 
@@ -75,6 +82,7 @@ class Estimate:
         seeds: number of seeds.
         between: sample variance over the seeds.
         patients: degrees of freedom of the variance that is due to the patients.
+        overlap: fraction of a seed's training images that are in another's as well, if every seed draws its own.
     """
 
     value: float
@@ -83,6 +91,7 @@ class Estimate:
     seeds: int = 1
     between: float = 0.0
     patients: float = np.inf
+    overlap: float = 0.0
 
     def interval(self, level=0.95):
         """Returns `(low, high)` of Student's t at this confidence level."""
@@ -124,22 +133,27 @@ class Estimate:
         if self.seeds == 1:
             return np.nan
         seeds = np.arange(2, most + 1)
-        shared = self.error**2 - self.between / self.seeds
-        error, freedom = _error(self.between, shared, seeds, self.patients)
+        shared = self.error**2 - self.between * _factor(self.seeds, self.overlap)
+        error, freedom = _error(self.between, shared, seeds, self.patients, self.overlap)
         enough = Estimate(0, error, freedom).detectable(level, power) <= effect
         return int(seeds[enough.argmax()]) if enough.any() else np.inf
 
 
-def _error(between, shared, seeds, patients):
+def _factor(seeds, overlap):
+    """Returns the ratio of the variance of a mean over seeds, without the patients' part, to that over seeds."""
+    return 1 / seeds + overlap / (1 - overlap)
+
+
+def _error(between, shared, seeds, patients, overlap):
     """Returns the standard error and its degrees of freedom by the formulas in this module's docstring."""
-    seed_part = np.asarray(between / seeds, float)
+    seed_part = np.asarray(between * _factor(seeds, overlap), float)
     upper = seed_part * (seeds - 1) / stats.chi2.ppf(0.1, seeds - 1)
     divisor = upper**2 / (seeds - 1) + shared**2 / patients
     freedom = np.divide((upper + shared) ** 2, divisor, out=np.full(seed_part.shape, np.inf), where=divisor > 0)
     return np.sqrt(seed_part + shared), freedom
 
 
-def estimate(values, draws, patients=np.inf, classes=1, folds=None):
+def estimate(values, draws, patients=np.inf, classes=1, folds=None, overlap=0.0):
     """Estimates a mean over seeds by the method in this module's docstring.
 
     Args:
@@ -149,6 +163,9 @@ def estimate(values, draws, patients=np.inf, classes=1, folds=None):
         classes: number of classes.
         folds: float `(seeds, folds)`, the same within each fold of a cross-validation, NaN where it is not defined;
             None if there is a test set.
+        overlap: fraction of a seed's training images that are in another's as well, from 0 up to below 1, if every seed
+            draws its own. 0 with a training set that is the same for all seeds; the mean is then over networks trained
+            on this set, and says nothing about others.
 
     Returns:
         Estimate. With one seed its standard error is that of the patients alone.
@@ -171,12 +188,12 @@ def estimate(values, draws, patients=np.inf, classes=1, folds=None):
             shared, patients = correlated, seeds * (number - 1)
     if seeds == 1:
         return Estimate(values[0], float(np.sqrt(shared)), patients, 1, 0.0, patients)
-    error, freedom = _error(between, shared, seeds, patients)
+    error, freedom = _error(between, shared, seeds, patients, overlap)
     error = float(error) if error > NO_VARIATION else 0.0
-    return Estimate(float(values.mean()), error, float(freedom), seeds, float(between), patients)
+    return Estimate(float(values.mean()), error, float(freedom), seeds, float(between), patients, overlap)
 
 
-def gap_closed(scores, labels, patients, baseline="real", ceiling="oracle", draws=2000, seed=0):
+def gap_closed(scores, labels, patients, baseline="real", ceiling="oracle", draws=2000, seed=0, overlap=0.0):
     """Estimates the fraction of the gap in AUC between a baseline and a ceiling that every other arm closes.
 
     Where the ceiling is the arm of fresh images from the simulator, no generator can exceed a fraction of 1 except by
@@ -185,7 +202,7 @@ def gap_closed(scores, labels, patients, baseline="real", ceiling="oracle", draw
     significantly from zero.
 
     Args:
-        scores, labels, patients: as in `summarize`.
+        scores, labels, patients, overlap: as in `summarize`.
         baseline, ceiling: the arms at 0 and at 1.
         draws: int, bootstrap samples of the patients.
         seed: int.
@@ -209,14 +226,15 @@ def gap_closed(scores, labels, patients, baseline="real", ceiling="oracle", draw
     base = areas.pop(baseline)
     gains = {arm: (values - base[0], draws - base[1]) for arm, (values, draws) in areas.items()}
     gap = gains.pop(ceiling)
-    whole = estimate(*gap, *design)
+    whole = estimate(*gap, *design, overlap=overlap)
     significant = whole.p_value() < 0.05
     rows = []
     for arm, gain in gains.items():
 
         def excess(fraction, gain=gain):
             """Returns how far zero is outside the interval of gain − fraction × gap; negative if it is inside."""
-            rest = estimate(gain[0] - fraction * gap[0], gain[1] - fraction * gap[1], *design)
+            rest = [part - fraction * part_of_gap for part, part_of_gap in zip(gain, gap, strict=True)]
+            rest = estimate(*rest, *design, overlap=overlap)
             low, high = rest.interval()
             return abs(rest.value) - (high - low) / 2
 

@@ -23,6 +23,8 @@ def simulate_study(
     auc=0.8,
     effects=0.0,
     seed_deviation=0.015,
+    training_deviation=0.0,
+    overlap=0.0,
     within=0.7,
     between=0.6,
     patient_share=0.5,
@@ -45,6 +47,9 @@ def simulate_study(
         auc: the baseline's AUC.
         effects: float or `(arms,)`, the true difference in AUC between each arm and the baseline.
         seed_deviation: standard deviation of a network's AUC over seeds.
+        training_deviation: standard deviation, over training sets, of the difference that an arm makes; it is on top of
+            `effects`, and zero on average.
+        overlap: correlation of that difference between the training sets of two seeds.
         within, between: correlation between the scores of two networks of the same arm, and of two different arms;
             `within >= between`.
         patient_share: fraction of every component's variance that a patient's images have in common.
@@ -72,6 +77,8 @@ def simulate_study(
         + np.append(0, np.broadcast_to(effects, arms))[:, None]
         + seed_deviation * rng.normal(size=(arms + 1, seeds))
     )
+    common, own = (training_deviation * rng.normal(size=(arms, columns)) for columns in (1, seeds))
+    areas[1:] += np.sqrt(overlap) * common + np.sqrt(1 - overlap) * own
     distance = np.sqrt(2) * stats.norm.ppf(np.clip(areas, 0.01, 0.99))
     noise = component(between, 1, 1) + component(within - between, arms + 1, 1) + component(1 - within, arms + 1, seeds)
     # The logistic function puts the border between the classes at a probability of 0.5, as accuracy requires.
@@ -158,6 +165,7 @@ def error_rates(studies, *, draws=500, margin=0.05, seed=0, metric="auc", progre
             simulate_folds(folds=folds, seed=rng, **design) if folds else (*simulate_study(seed=rng, **design), None)
         )
         options = {"draws": draws, "seed": rng, "metrics": (metric,), "margin": margin, "folds": fold_of}
+        options["overlap"] = design.get("overlap", 0.0)
         table = summarize(*study, **options)
         verdicts.append(set(table["verdict"]))
     kinds = {"helps": {"helps"}, "hurts": {"hurts"}, "equivalent": {"equivalent"}, "any effect": {"helps", "hurts"}}

@@ -65,6 +65,7 @@ def summarize(
     thresholds=None,
     train_aucs=None,
     folds=None,
+    overlap=0.0,
 ):
     """Compares every arm with the baseline.
 
@@ -89,6 +90,7 @@ def summarize(
             overfits. Its interval covers seeds and test patients.
         folds: int `(seeds, n)`, the fold of every image in a cross-validation; None if all scores are of one network.
             Networks of different folds may use the scale of scores differently, so AUC is the mean over folds.
+        overlap: fraction of a seed's training images that are in another's as well (`estimates.estimate`).
 
     Returns:
         pandas.DataFrame with a row for every arm and metric:
@@ -117,16 +119,19 @@ def summarize(
                 trained = np.asarray(train_aucs[arm])
                 values[arm] = [trained - values[arm][0], trained - values[arm][1], *(-part for part in values[arm][2:])]
             if metric == "auc":
-                learned[arm] = _learned(_estimate(values[arm], design), arm_scores, labels, positive, cuts[arm])
+                learned[arm] = _learned(
+                    _estimate(values[arm], design, overlap), arm_scores, labels, positive, cuts[arm]
+                )
         if metric not in (*metrics, GAP):
             continue
         others = [arm for arm in scores if arm != baseline] if baseline in scores else []
         differences = [
-            _estimate([a - b for a, b in zip(values[arm], values[baseline], strict=True)], design) for arm in others
+            _estimate([a - b for a, b in zip(values[arm], values[baseline], strict=True)], design, overlap)
+            for arm in others
         ]
         comparisons = dict(zip(others, _compare(differences, metric, margin), strict=True))
         for arm in scores:
-            mean = _estimate(values[arm], design)
+            mean = _estimate(values[arm], design, overlap)
             row = {"arm": arm, "metric": metric, "mean": mean.value}
             row["low"], row["high"] = np.clip(mean.interval(), -1 if metric == GAP else 0, 1)
             row |= {"verdict": "baseline"} if arm == baseline else comparisons.get(arm, {})
@@ -166,9 +171,9 @@ def _values(function, labels, scores, weights, positive, thresholds, folds):
     return [np.array(values), np.stack(draws, axis=1), np.array(within)]
 
 
-def _estimate(values, design):
+def _estimate(values, design, overlap):
     """Returns the Estimate of what `_values` returns."""
-    return estimate(*values[:2], *design, *values[2:])
+    return estimate(*values[:2], *design, *values[2:], overlap=overlap)
 
 
 def _learned(areas, scores, labels, positive, thresholds):

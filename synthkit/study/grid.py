@@ -104,6 +104,7 @@ def run(
         "positive": positive,
         "operating_point": operating_point,
         **({"folds": folds} if folds else {}),
+        "overlap": _overlap(first.train, train_per_class),
         **(settings or {}),
         "arms": {arm.name: _describe(arm) for arm in arms},
     }
@@ -256,6 +257,13 @@ def _check_enough(train, train_per_class):
             f"set has {', '.join(small)}. Draw {min(counts.values())} or fewer (--per-class, train_per_class=), or "
             "leave that out to train on all images, as many of each class as there are"
         )
+
+
+def _overlap(train, train_per_class):
+    """Returns the fraction of a seed's training images that are in another seed's as well, on average."""
+    counts = np.array(list(train.class_counts().values()))
+    drawn = np.minimum(counts, train_per_class or counts.max())
+    return round(float((drawn**2 / counts).sum() / drawn.sum()), 4)
 
 
 def _claim(out, identity, splits, seeds):

@@ -72,7 +72,7 @@ class Results:
         scores = {arm: self.scores[arm] for arm in arms or self.scores}
         options = {"draws": draws, "margin": margin, "positive": positive}
         options["train_aucs"] = {arm: self.column(arm, "train_auc") for arm in scores}
-        options |= {"thresholds": self.thresholds, "folds": self.folds}
+        options |= {"thresholds": self.thresholds, "folds": self.folds, "overlap": self.overlap}
         return summarize(scores, self.labels, self.patients, baseline, **options)
 
     def column(self, arm, name):
@@ -90,6 +90,12 @@ class Results:
         if any(np.isnan(values).any() for values in thresholds.values()):
             return None
         return thresholds if self.folds is None else {arm: self.fold_thresholds[arm] for arm in self.scores}
+
+    @property
+    def overlap(self):
+        """The fraction of a seed's training images that are in another's as well; 0 if all seeds have the same set."""
+        overlap = self.settings.get("overlap", 0.0)
+        return overlap if overlap < 1 else 0.0
 
     def without_near_duplicates(self):
         """Returns the same results without the test images that are near-duplicates of training or validation images.
@@ -138,6 +144,8 @@ def read_settings(out):
         problem = "class_names must be a list of strings"
     elif settings.get("positive") not in [None, *class_names]:
         problem = f"positive must be one of {class_names} or null"
+    elif not isinstance(settings.get("overlap", 0), (int, float)) or not 0 <= settings.get("overlap", 0) <= 1:
+        problem = "overlap must be a fraction"
     elif not isinstance(near, list) or not all(type(row) is int and row >= 0 for row in near):
         problem = "near_duplicates must be a list of row numbers"
     if problem:

@@ -184,3 +184,12 @@ def test_values_that_do_not_vary_are_no_certainty():
     table = statistics.summarize(scores, labels, patients, draws=100, metrics=("auc",)).set_index("arm")
     assert table.loc["worse", "difference"] == -1
     assert table.loc["worse", "verdict"] == "inconclusive"
+
+
+def test_training_sets_that_overlap():
+    values, draws = np.array([0.02, 0.03, 0.01]), np.tile(np.linspace(-0.01, 0.01, 50), (3, 1)).T
+    apart, alike = (statistics.estimate(values, draws, 80, 2, overlap=overlap) for overlap in (0.0, 0.5))
+    assert alike.error**2 - apart.error**2 == pytest.approx(np.var(values, ddof=1))  # o / (1 - o) = 1
+    assert apart.error**2 - alike.between * (1 / 3) == pytest.approx(alike.error**2 - alike.between * (4 / 3))
+    needed = [estimate.seeds_needed(0.05) for estimate in (apart, alike)]
+    assert needed[0] < needed[1]  # more seeds do not make up for the overlap

@@ -84,3 +84,11 @@ class TestSimulateFolds:
     def test_false_alarms_are_rare(self):
         rates = error_rates(60, draws=60, images=100, arms=5, folds=5, seeds=5)
         assert rates.loc["any effect", "share"] <= stats.binom.ppf(0.999, 60, 0.05) / 60
+
+
+def test_an_effect_of_the_training_set_is_no_false_alarm():
+    design = {"draws": 60, "images": 300, "arms": 3, "seeds": 6, "training_deviation": 0.05}
+    overlapping = error_rates(60, **design, overlap=0.5).loc["any effect", "share"]
+    assert overlapping <= stats.binom.ppf(0.999, 60, 0.05) / 60
+    fixed = error_rates(60, **design | {"training_deviation": 0.0}).loc["any effect", "share"]
+    assert fixed <= stats.binom.ppf(0.999, 60, 0.05) / 60

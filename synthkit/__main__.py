@@ -90,7 +90,7 @@ def _run_study(arguments, names):
     # Each seed draws a tenth of the phantoms, so two seeds share a tenth of theirs. More would make them too similar.
     splits = _load(arguments, train=20 * (per_class or 0))
     if arguments.folds:
-        _check_folds(arguments)
+        _check_folds(arguments, names)
     if arguments.drop_near_duplicates:
         splits = splitting.without_near_duplicates(splits)
     _check_validation(splits, per_class, phantoms)
@@ -179,14 +179,23 @@ def _classifiers(arguments):
     return {name: row}
 
 
-def _check_folds(arguments):
-    """Refuses options that mean nothing in a cross-validation."""
+def _check_folds(arguments, names):
+    """Refuses options and arms that make no sense in a cross-validation."""
+    from synthkit.study import folders
+
     others = {"--validation": arguments.validation, "--test": arguments.test}
     others["--drop-near-duplicates"] = arguments.drop_near_duplicates
     given = [name for name, value in others.items() if value]
     if given:
         hint = "; --group-near-duplicates keeps near-duplicates in one fold" if given[-1].startswith("--drop") else ""
         raise ValueError(f"with --folds there is no fixed test set; remove {' and '.join(given)}{hint}")
+    for path in filter(None, map(_arm_names.folder, names)):
+        source = folders.source(path)
+        if source is not None and Path(source).expanduser().resolve() == Path(arguments.data).expanduser().resolve():
+            raise ValueError(
+                f"the generator of {path} was fitted on images of {source}, and with --folds every one of them is "
+                "tested on; name the generator itself as an arm, which is fitted anew for every fold"
+            )
 
 
 def _recipe(arguments, row, profile, images):

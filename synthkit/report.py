@@ -23,7 +23,7 @@ def text(results, summary):
         results: study.Results.
         summary: DataFrame of `results.summary()`.
     """
-    sentences = [*verdicts.controls(summary), *verdicts.power(summary)]
+    sentences = [*verdicts.controls(summary), *verdicts.power(summary), _population(results)]
     rescored = results.without_near_duplicates()
     baseline = _baseline(summary)
     blocks = [*(textwrap.fill(sentence, 100) for sentence in verdicts.unlearned(summary, baseline)), _table(summary)]
@@ -91,6 +91,10 @@ def _table(summary, metric="auc", beside=None):
     return "\n".join(lines)
 
 
+def _population(results):
+    return verdicts.population(results.settings.get("overlap", 1), results.settings.get("folds"))
+
+
 def _near_duplicates(results, rescored):
     number, limit = (results.settings.get(key) for key in ("near_duplicates", "near_duplicates_above"))
     return verdicts.near_duplicates(len(number or ()), len(results.labels), limit or 0.97, rescored is not None)
@@ -143,7 +147,9 @@ def write(results, path, summary=None, margin=MARGIN):
         operating_point=_operating_point(results).rstrip(":"),
         metric_name=verdicts.metric_name,
         sentences=[_unbroken(verdicts.sentence(row)) for row in aucs.to_dict("records")],
-        notes=map(_unbroken, [*verdicts.controls(summary, margin), *verdicts.power(summary, margin)]),
+        notes=map(
+            _unbroken, [*verdicts.controls(summary, margin), *verdicts.power(summary, margin), _population(results)]
+        ),
         near_duplicates=_near_duplicates(results, rescored),
         others=others[others["metric"] == "auc"].to_dict("records"),
         label=verdicts.label,

@@ -226,3 +226,31 @@ def test_study_with_a_folder(folder, splits, tmp_path):
     (tmp_path / "new" / "dark" / "dark_00001.png").rename(folder / "dark" / "more.png")
     with warnings.catch_warnings(), pytest.raises(ValueError, match="the arm folder made elsewhere has changed"):
         study.run(splits, arms, **options)
+
+
+def test_folds_test_on_every_image_and_so_on_what_a_generator_was_fitted_on(tmp_path, capsys):
+    data, synthetic = tmp_path / "data", tmp_path / "synthetic"
+    make_imageset(24).save(data)
+    make_imageset(20, 1).save(synthetic)
+    card = {"fitted_on": {"source": str(data), "splits": "train", "fingerprint": "0"}}
+    options = [
+        "study",
+        "--data",
+        str(data),
+        "--folds",
+        "2",
+        "--steps",
+        "3",
+        "--seeds",
+        "2",
+        "--out",
+        str(tmp_path / "o"),
+    ]
+    options += ["--classifier", "skin_cnn", "--image-size", "20"]
+    assert command.main([*options, "--arms", f"real,folder:{synthetic} x1"]) == 0
+    assert "by a network trained on 1 of 2 folds" in capsys.readouterr().out.replace("\n", " ")
+    (synthetic / "card.json").write_text(json.dumps(card))
+    assert command.main([*options, "--arms", f"real,folder:{synthetic} x1"]) == 2
+    assert "every one of them is tested on; name the generator itself as an arm" in capsys.readouterr().err
+    assert command.main([*options, "--arms", "real", "--test", "0.2"]) == 2
+    assert "there is no fixed test set; remove --test" in capsys.readouterr().err

@@ -351,6 +351,29 @@ def power(summary, margin=MARGIN):
     return sentences
 
 
+def population(overlap, folds=None):
+    """Returns which training sets the intervals of a study are about, as a sentence.
+
+    Args:
+        overlap: fraction of a seed's training images that are in another's as well; 1 if all seeds have the same.
+        folds: number of folds of a cross-validation, or None.
+    """
+    if overlap < 1:
+        return (
+            f"Every seed drew its own training set, and two of these sets share {overlap:.0%} of their images, which "
+            f"the intervals allow for: they are about training sets of this size."
+        )
+    if folds:
+        return (
+            f"Every image was scored once for each seed, by a network trained on {folds - 1} of {folds} folds; the "
+            f"intervals are about training sets of that size."
+        )
+    return (
+        "All seeds were trained on the same real images: the intervals cover seeds and test patients, and say nothing "
+        "about other training sets (--per-class, --folds)."
+    )
+
+
 def near_duplicates(number, images, correlation, rescored):
     """Returns what near-duplicates in the test set may do to the results, as a text; "" if there are none.
 

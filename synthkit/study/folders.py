@@ -114,17 +114,31 @@ def _digest(folder):
     return digest.hexdigest()[:16]
 
 
+def source(path):
+    """Returns the data that the generator of a folder was fitted on, as `--data` names them; None without a card."""
+    card = _fitted_on(Path(path).expanduser())
+    return card and card[0]
+
+
+def _fitted_on(folder):
+    """Returns source, splits and fingerprint of a generator's training images; None without a card by `generate`."""
+    try:
+        fitted_on = json.loads((folder / "card.json").read_text(encoding="utf-8"))["fitted_on"]
+        return tuple(fitted_on[key] for key in ("source", "splits", "fingerprint"))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None  # made by something else
+
+
 def _check_card(folder, train):
     """Compares the training images in the card of a folder that `generate` wrote with a study's training set.
 
     Raises:
         ValueError: if the generator was fitted on all splits of its data.
     """
-    try:
-        fitted_on = json.loads((folder / "card.json").read_text(encoding="utf-8"))["fitted_on"]
-        source, splits, fingerprint = (fitted_on[key] for key in ("source", "splits", "fingerprint"))
-    except (OSError, ValueError, TypeError, KeyError):
-        return  # made by something else
+    card = _fitted_on(folder)
+    if card is None:
+        return
+    source, splits, fingerprint = card
     if fingerprint == train.fingerprint():
         return
     if splits == "all":

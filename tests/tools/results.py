@@ -41,7 +41,7 @@ def take(name, results):
     if others:
         others.summary().to_csv(RESULTS / f"{name}_others.csv", index=False)
     if "oracle" in results.scores:
-        gap = statistics.gap_closed(results.scores, results.labels, results.patients)
+        gap = statistics.gap_closed(results.scores, results.labels, results.patients, overlap=results.overlap)
         gap.to_csv(RESULTS / f"{name}_gap.csv", index=False)
 
 

@@ -26,7 +26,7 @@ def text(results, summary):
     sentences = [*verdicts.controls(summary), *verdicts.power(summary), _population(results)]
     rescored = results.without_near_duplicates()
     baseline = _baseline(summary)
-    blocks = [*(textwrap.fill(sentence, 100) for sentence in verdicts.unlearned(summary, baseline)), _table(summary)]
+    blocks = [*(textwrap.fill(sentence, 100) for sentence in _first(summary, baseline)), _table(summary)]
     over = over_augmentation(results, baseline)
     if over is not None:
         blocks.append(f"On top of classical augmentation (baseline: augmentation):\n{_table(over)}")
@@ -91,6 +91,11 @@ def _table(summary, metric="auc", beside=None):
     return "\n".join(lines)
 
 
+def _first(summary, baseline):
+    """Returns the sentences that must be read before the verdicts."""
+    return [*verdicts.too_small(summary), *verdicts.unlearned(summary, baseline)]
+
+
 def _population(results):
     return verdicts.population(results.settings.get("overlap", 1), results.settings.get("folds"))
 
@@ -141,7 +146,7 @@ def write(results, path, summary=None, margin=MARGIN):
     page = environment.get_template("report.html.jinja").render(
         rows=summary.to_dict("records"),
         baseline=baseline,
-        unlearned=[_unbroken(sentence) for sentence in verdicts.unlearned(summary, baseline)],
+        first=[_unbroken(sentence) for sentence in _first(summary, baseline)],
         over=[] if over is None else over[over["metric"] == "auc"].to_dict("records"),
         second=second,
         operating_point=_operating_point(results).rstrip(":"),

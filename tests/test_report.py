@@ -174,7 +174,7 @@ class TestText:
         for row in summary.query("metric == 'auc'").to_dict("records"):
             assert any(line.startswith(row["arm"]) and line.endswith(verdicts.label(row)) for line in lines)
         assert "Power: after correction" in text
-        assert text.count("baseline") == 3  # of AUC, sensitivity, and AUC without near-duplicates
+        assert text.count("  baseline") == 3  # of AUC, sensitivity, and AUC without near-duplicates
         assert "Sensitivity (malignant) at a threshold chosen on the validation set by Youden's index:" in lines
         assert max(map(len, lines)) <= 140
         assert "look like training" not in report.text(results, summary)

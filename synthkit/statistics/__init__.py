@@ -1,16 +1,16 @@
 """Metrics of a classifier, their intervals, and the verdict on the difference between two arms.
 
-- `scores`: AUC, accuracy and other metrics, on all images or on bootstrap samples of them.
+- `scores`: AUC, accuracy and other metrics, and the influence of every image on them.
 - `intervals`: intervals and tests for fixed classifiers: DeLong, Wilson, McNemar and others.
 - `estimates`: the mean over seeds and its standard error; the fraction of a gap that an arm closes.
 - `verdicts`: `summarize`, and every sentence that is said about a verdict.
 - `simulation`: simulated studies with known effects, to measure how often the verdict is wrong.
 """
 
-from synthkit.statistics.estimates import MARGIN, Estimate, estimate, gap_closed, patient_weights
+from synthkit.statistics.estimates import MARGIN, Estimate, estimate, gap_closed, over_patients, strata
 from synthkit.statistics.intervals import delong, delong_test, hanley_mcneil, mcnemar, mcnemar_range, newcombe, wilson
-from synthkit.statistics.scores import MEASURES, accuracy, auc, brier, operating_point, score
-from synthkit.statistics.simulation import error_rates, power_curve, simulate_folds, simulate_study
+from synthkit.statistics.scores import MEASURES, accuracy, auc, brier, influence, operating_point, score
+from synthkit.statistics.simulation import coverage, error_rates, power_curve, simulate_folds, simulate_study
 from synthkit.statistics.verdicts import holm, sentence, summarize, verdict
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "accuracy",
     "auc",
     "brier",
+    "coverage",
     "delong",
     "delong_test",
     "error_rates",
@@ -27,16 +28,18 @@ __all__ = [
     "gap_closed",
     "hanley_mcneil",
     "holm",
+    "influence",
     "mcnemar",
     "mcnemar_range",
     "newcombe",
     "operating_point",
-    "patient_weights",
+    "over_patients",
     "power_curve",
     "score",
     "sentence",
     "simulate_folds",
     "simulate_study",
+    "strata",
     "summarize",
     "verdict",
     "wilson",

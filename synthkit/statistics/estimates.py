@@ -7,10 +7,11 @@ seeds take the place of readers. It is analysed as one, after Obuchowski and Roc
 1995) with the degrees of freedom of Hillis (Statistics in Medicine 26, 2007), made more conservative:
 
     variance of a mean over S seeds = s² / S + c
-    degrees of freedom = (u / S + c)² / ((u / S)² / (S - 1) + c² / (P - K))
+    degrees of freedom = (u / S + c)² / ((u / S)² / (S - 1) + c² / d)
 
 Here s² is the sample variance over seeds and u its upper 90 % confidence limit. c >= 0 is the mean covariance between
-the values of two seeds that is due to the P patients of K classes, estimated by a bootstrap over whole patients.
+the values of two seeds that is due to the patients, from each patient's influence on them (`scores.influence`), and d
+its degrees of freedom.
 
 Hillis uses s² in place of u, and treats c as known. Where a few seeds happen to agree, that gives a small standard
 error and many degrees of freedom at the same time: of simulated studies without any effect, up to 7.8 % of those with
@@ -21,7 +22,9 @@ too. Two training sets that have the fraction o of their images in common are mo
 the population, so the variance over seeds is too small, and more seeds do not make up for it. After Nadeau and Bengio
 (Machine Learning 52, 2003), for an effect of the training set to which each image contributes its part,
 
-    variance of a mean over S seeds = s² (1 / S + o / (1 - o)) + c
+    variance of a mean over S seeds = s² / S + e o / (1 - o) + c
+
+where e >= 0 is the part of s² that the sampling of the test patients does not explain.
 
 In a cross-validation every image is a test image of one of K folds and a training image of the others, so that other
 patients would have changed the training sets as well. Networks of the same seed, and of other seeds, share most of
@@ -31,44 +34,39 @@ of it after the part that differs from seed to seed, which averages out:
 
     c = max(c, (variance over the folds of a seed - K s²) / (K - 1)), with S (K - 1) degrees of freedom
 
-The simpler alternative, percentiles of a bootstrap that resamples patients and seeds together, counts the noise of
-single images twice and underestimates the variance between a few seeds.
+A bootstrap of the patients gives nearly the same covariance, hundreds of times more slowly. Percentiles of a bootstrap
+that resamples patients and seeds together count the noise of single images twice and underestimate the variance between
+a few seeds.
 """
 
 import dataclasses
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
-from synthkit.statistics.scores import auc
+from synthkit.statistics.scores import influence
 
 MARGIN = 0.05  # of AUC or a proportion: what reader studies often take as the smallest difference that matters
 NO_VARIATION = 1e-9  # a standard error below this is rounding
 FAR = 20.0  # in gaps: an end of `gap_closed`'s interval that is further out is called infinite
 
 
-def patient_weights(patients, draws, seed=0):
-    """Draws bootstrap samples of whole patients: how often each image counts in each sample.
+def strata(labels, patients):
+    """Returns the class of every patient, that of most images: int `(patients,)`, in the order of `np.unique`."""
+    names, index = np.unique(patients, return_inverse=True)
+    votes = np.zeros((len(names), 1 + max(labels, default=0)), int)
+    np.add.at(votes, (index, labels), 1)
+    return votes.argmax(1)
 
-    Args:
-        patients: `(n,)`, the patient of each image.
-        draws: int, number of bootstrap samples.
-        seed: int, or a numpy Generator.
 
-    Returns:
-        float64 `(draws, n)`.
+def over_patients(influences, patients):
+    """Returns the sum of the influences of each patient's images, float `(seeds, patients)`; `influences` `(seeds, n)`.
+
+    Obuchowski, "Nonparametric analysis of clustered ROC curve data", Biometrics 53, 1997, has this sum for AUCs.
     """
     names, index = np.unique(patients, return_inverse=True)
-    rng, number = np.random.default_rng(seed), len(names)
-    counts = np.empty((draws, number))
-    block = max(1, 2**20 // number)
-    for start in range(0, draws, block):
-        rows = counts[start : start + block]
-        drawn = rng.integers(number, size=rows.shape) + number * np.arange(len(rows))[:, None]
-        rows[:] = np.bincount(drawn.ravel(), minlength=rows.size).reshape(rows.shape)
-    one_image_each = number == len(index) and (index == np.arange(number)).all()
-    return counts if one_image_each else counts[:, index]
+    return np.stack([np.bincount(index, row, len(names)) for row in np.atleast_2d(influences)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +80,8 @@ class Estimate:
         seeds: number of seeds.
         between: sample variance over the seeds.
         patients: degrees of freedom of the variance that is due to the patients.
-        overlap: fraction of a seed's training images that are in another's as well, if every seed draws its own.
+        common: variance that is due to training images which the seeds have in common, and which more seeds do not
+            reduce.
     """
 
     value: float
@@ -91,12 +90,42 @@ class Estimate:
     seeds: int = 1
     between: float = 0.0
     patients: float = np.inf
-    overlap: float = 0.0
+    common: float = 0.0
 
     def interval(self, level=0.95):
-        """Returns `(low, high)` of Student's t at this confidence level."""
+        """Returns `(low, high)` of Student's t at this confidence level, for a difference of two proportions.
+
+        Where nothing varies, nothing is known: -1 to 1.
+        """
+        if self.error == 0:
+            return -1.0, 1.0
         half = self.error * stats.t.ppf((1 + level) / 2, self.freedom)
         return self.value - half, self.value + half
+
+    def proportion_interval(self, fewest, level=0.95):
+        """Returns the interval `(low, high)` of a metric that lies between 0 and 1.
+
+        It is Student's interval of the logit, which stays between 0 and 1 and keeps its level where few patients of a
+        class or a high AUC make the distribution skewed. The degrees of freedom are at most `fewest` - 2, with which
+        intervals of simulated AUCs of 5 to 10 positive patients reach their level. A perfect value is not a certain
+        one: its interval is that of Clopper and Pearson for `fewest` successes in as many trials. Where nothing varies,
+        nothing is known: 0 to 1.
+
+        Args:
+            fewest: int, number of patients of the rarest class.
+            level: of confidence.
+        """
+        if np.isnan(self.error):
+            return np.nan, np.nan
+        end = ((1 - level) / 2) ** (1 / fewest)
+        if self.value in (0, 1):
+            return (0.0, 1 - end) if self.value == 0 else (end, 1.0)
+        if self.error == 0:
+            return 0.0, 1.0
+        slope = self.value * (1 - self.value)
+        freedom = min(self.freedom, max(1, fewest - 2))
+        half = self.error / slope * stats.t.ppf((1 + level) / 2, freedom)
+        return tuple(float(special.expit(special.logit(self.value) + side * half)) for side in (-1, 1))
 
     def p_value(self):
         """Returns the two-sided p-value against zero."""
@@ -133,34 +162,28 @@ class Estimate:
         if self.seeds == 1:
             return np.nan
         seeds = np.arange(2, most + 1)
-        shared = self.error**2 - self.between * _factor(self.seeds, self.overlap)
-        error, freedom = _error(self.between, shared, seeds, self.patients, self.overlap)
+        shared = self.error**2 - self.between / self.seeds - self.common
+        error, freedom = _error(self.between, shared, seeds, self.patients, self.common)
         enough = Estimate(0, error, freedom).detectable(level, power) <= effect
         return int(seeds[enough.argmax()]) if enough.any() else np.inf
 
 
-def _factor(seeds, overlap):
-    """Returns the ratio of the variance of a mean over seeds, without the patients' part, to that over seeds."""
-    return 1 / seeds + overlap / (1 - overlap)
-
-
-def _error(between, shared, seeds, patients, overlap):
+def _error(between, shared, seeds, patients, common):
     """Returns the standard error and its degrees of freedom by the formulas in this module's docstring."""
-    seed_part = np.asarray(between * _factor(seeds, overlap), float)
+    seed_part = np.asarray(between / seeds + common, float)
     upper = seed_part * (seeds - 1) / stats.chi2.ppf(0.1, seeds - 1)
     divisor = upper**2 / (seeds - 1) + shared**2 / patients
     freedom = np.divide((upper + shared) ** 2, divisor, out=np.full(seed_part.shape, np.inf), where=divisor > 0)
     return np.sqrt(seed_part + shared), freedom
 
 
-def estimate(values, draws, patients=np.inf, classes=1, folds=None, overlap=0.0):
+def estimate(values, influences, classes=None, folds=None, overlap=0.0):
     """Estimates a mean over seeds by the method in this module's docstring.
 
     Args:
         values: float `(seeds,)`, the metric or difference of each seed on the whole test set.
-        draws: float `(draws, seeds)`, the same on bootstrap samples of the patients (`patient_weights`).
-        patients: number of patients; infinity treats the covariance as known.
-        classes: number of classes.
+        influences: float `(seeds, patients)`, of every patient on each of them (`over_patients`).
+        classes: int `(patients,)`, the class of each patient (`strata`); None for patients of one class.
         folds: float `(seeds, folds)`, the same within each fold of a cross-validation, NaN where it is not defined;
             None if there is a test set.
         overlap: fraction of a seed's training images that are in another's as well, from 0 up to below 1, if every seed
@@ -170,30 +193,51 @@ def estimate(values, draws, patients=np.inf, classes=1, folds=None, overlap=0.0)
     Returns:
         Estimate. With one seed its standard error is that of the patients alone.
     """
-    values, draws = np.asarray(values, float), np.asarray(draws, float)
-    draws = draws[np.isfinite(draws).all(1)]
-    seeds = len(values)
-    if not np.isfinite(values).all() or len(draws) < 2:  # the metric is not defined, as with no image called positive
-        return Estimate(float(values.mean()), np.nan, np.nan, seeds)
-    # A bootstrap's covariance is too small: it divides by the patients P, not by P - K for K classes.
-    covariance = np.atleast_2d(np.cov(draws, rowvar=False)) / (1 - classes / patients)
-    patients = patients - classes
+    values, influences = np.asarray(values, float), np.asarray(influences, float)
+    seeds, mean = len(values), float(np.mean(values))
+    if not np.isfinite(values).all() or not np.isfinite(influences).all():  # not defined, as no image called positive
+        return Estimate(mean, np.nan, np.nan, seeds)
+    shared, own, patients = _shared(influences, np.zeros(influences.shape[1], int) if classes is None else classes)
     between = values.var(ddof=1) if seeds > 1 else 0.0
-    shared = covariance[0, 0] if seeds == 1 else (covariance.sum() - np.trace(covariance)) / (seeds * (seeds - 1))
-    shared = max(0.0, shared)
+    common = overlap / (1 - overlap) * max(0.0, between - (own - shared))
     if folds is not None:
         number = folds.shape[1]
         correlated = (np.mean(np.nanvar(folds, axis=1, ddof=1)) - number * between) / (number - 1)
         if correlated > shared:
             shared, patients = correlated, seeds * (number - 1)
     if seeds == 1:
-        return Estimate(values[0], float(np.sqrt(shared)), patients, 1, 0.0, patients)
-    error, freedom = _error(between, shared, seeds, patients, overlap)
+        error, freedom = np.sqrt(shared), patients
+    else:
+        error, freedom = _error(between, shared, seeds, patients, common)
     error = float(error) if error > NO_VARIATION else 0.0
-    return Estimate(float(values.mean()), error, float(freedom), seeds, float(between), patients, overlap)
+    return Estimate(mean, error, float(freedom), seeds, float(between), float(patients), float(common))
 
 
-def gap_closed(scores, labels, patients, baseline="real", ceiling="oracle", draws=2000, seed=0, overlap=0.0):
+def _shared(influences, classes):
+    """Returns what is due to the patients: the mean covariance between two seeds, the variance of one, and degrees of
+    freedom of the former.
+
+    Patients are drawn from each class apart, so each class has its own sample variance of the influences, and the
+    degrees of freedom are Satterthwaite's (Biometrics Bulletin 2, 1946). A class of one patient shows no variance; then
+    all classes are treated as one.
+    """
+    seeds = len(influences)
+    groups = [influences[:, classes == label] for label in np.unique(classes)]
+    if min(group.shape[1] for group in groups) < 2:
+        groups = [influences]
+    sizes = np.array([group.shape[1] for group in groups])
+    groups = [group - group.mean(1, keepdims=True) for group in groups]
+    own = np.array([(group**2).sum() for group in groups])
+    parts = own if seeds == 1 else np.array([(group.sum(0) ** 2).sum() for group in groups]) - own
+    unbiased = sizes / np.maximum(1, sizes - 1)
+    own, parts = (own / seeds * unbiased).sum(), parts / max(1, seeds * (seeds - 1)) * unbiased
+    total, divisor = parts.sum(), (parts**2 / np.maximum(1, sizes - 1)).sum()
+    if total <= 0 or divisor == 0:
+        return 0.0, own, float(sizes.sum() - len(sizes))
+    return total, own, total**2 / divisor
+
+
+def gap_closed(scores, labels, patients, baseline="real", ceiling="oracle", overlap=0.0):
     """Estimates the fraction of the gap in AUC between a baseline and a ceiling that every other arm closes.
 
     Where the ceiling is the arm of fresh images from the simulator, no generator can exceed a fraction of 1 except by
@@ -204,8 +248,6 @@ def gap_closed(scores, labels, patients, baseline="real", ceiling="oracle", draw
     Args:
         scores, labels, patients, overlap: as in `summarize`.
         baseline, ceiling: the arms at 0 and at 1.
-        draws: int, bootstrap samples of the patients.
-        seed: int.
 
     Returns:
         pandas.DataFrame, one row for every other arm: arm, share (the fraction), low and high (its 95 % interval).
@@ -217,16 +259,14 @@ def gap_closed(scores, labels, patients, baseline="real", ceiling="oracle", draw
     missing = {baseline, ceiling} - set(scores)
     if missing:
         raise ValueError(f"there is no arm {' and no '.join(sorted(missing))}; expected two of {', '.join(scores)}")
-    weights = patient_weights(patients, draws, seed)
-    design = len(np.unique(patients)), len(np.unique(labels))
-    areas = {}  # `(seeds,)` on the test set, and `(draws, seeds)` on bootstrap samples of it
+    classes, areas = strata(labels, patients), {}  # AUCs `(seeds,)` and influences `(seeds, patients)` of every arm
     for arm, arm_scores in scores.items():
-        values = np.array([auc(labels, s) for s in arm_scores])
-        areas[arm] = values, np.stack([auc(labels, s, weights) for s in arm_scores], axis=1)
+        values, influences = zip(*(influence("auc", labels, s) for s in arm_scores), strict=True)
+        areas[arm] = np.array(values), over_patients(influences, patients)
     base = areas.pop(baseline)
-    gains = {arm: (values - base[0], draws - base[1]) for arm, (values, draws) in areas.items()}
+    gains = {arm: (values - base[0], influences - base[1]) for arm, (values, influences) in areas.items()}
     gap = gains.pop(ceiling)
-    whole = estimate(*gap, *design, overlap=overlap)
+    whole = estimate(*gap, classes, overlap=overlap)
     significant = whole.p_value() < 0.05
     rows = []
     for arm, gain in gains.items():
@@ -234,7 +274,7 @@ def gap_closed(scores, labels, patients, baseline="real", ceiling="oracle", draw
         def excess(fraction, gain=gain):
             """Returns how far zero is outside the interval of gain − fraction × gap; negative if it is inside."""
             rest = [part - fraction * part_of_gap for part, part_of_gap in zip(gain, gap, strict=True)]
-            rest = estimate(*rest, *design, overlap=overlap)
+            rest = estimate(*rest, classes, overlap=overlap)
             low, high = rest.interval()
             return abs(rest.value) - (high - low) / 2
 

@@ -1,101 +1,147 @@
-"""Metrics of a classifier on a test set, on all its images or on bootstrap samples of them.
+"""Metrics of a classifier on a test set, and how much each image contributes to them.
 
-Every function takes the same arguments:
+Every metric takes the same arguments:
 
 - labels: int `(n,)`.
 - scores: float `(n, classes)`, one column for each class.
-- weights: float `(draws, n)`, how often each image counts in each bootstrap sample; None counts each once.
 - positive: label of the positive class; None takes the mean over all classes, each against the rest.
 - threshold: with two classes, images are predicted positive if their score for the positive class (1 if it is None) is
-  at least this (`operating_point`); None predicts the class with the highest score.
+  at least this (`operating_point`), one threshold for all images or `(n,)`; None predicts the class with the highest
+  score.
 
-It returns a float, or float64 `(draws,)` if there are weights; NaN where it is not defined, as where a class that the
-metric needs has no weight. Metrics that do not depend on `positive` or `threshold` ignore them.
+It returns a float; NaN where it is not defined, as the sensitivity without positive images. Metrics that do not depend
+on `positive` or `threshold` ignore them.
 """
 
 import numpy as np
+from scipy import stats
 
 
-def auc(labels, scores, weights=None, positive=None, threshold=None):
+def auc(labels, scores, positive=None, threshold=None):
     """Area under the ROC curve; with more than two classes the mean over classes, each against the rest."""
-    labels, scores = np.asarray(labels), _finite(scores)
-    columns = [1] if scores.shape[1] == 2 else range(scores.shape[1])
-    table = np.ones((1, len(labels))) if weights is None else np.asarray(weights, float)
-    areas = np.mean([_binary_auc(labels == column, scores[:, column], table) for column in columns], axis=0)
-    return float(areas[0]) if weights is None else areas
+    return influence("auc", labels, scores)[0]
 
 
-def _binary_auc(positive, scores, weights):
-    """Returns the weighted fraction of (positive, negative) pairs in the right order, where ties count half."""
-    negatives = np.flatnonzero(~positive)[np.argsort(scores[~positive], kind="stable")]
-    # One column for each draw, so that sums and look-ups run over whole rows of memory.
-    positive_weights, negative_weights = weights.T[positive], weights.T[negatives]
-    cumulative = np.zeros((len(negatives) + 1, len(weights)))
-    np.cumsum(negative_weights, axis=0, out=cumulative[1:])
-    below = np.searchsorted(scores[negatives], scores[positive], "left")
-    up_to = np.searchsorted(scores[negatives], scores[positive], "right")
-    ordered = np.einsum("pd,pd->d", positive_weights, cumulative[below])
-    # A tie is in one of the two counts only, so half of their sum counts it half. Without ties both are the same.
-    ordered += ordered if (below == up_to).all() else np.einsum("pd,pd->d", positive_weights, cumulative[up_to])
-    pairs = positive_weights.sum(0) * cumulative[-1]
-    return np.divide(ordered / 2, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
-
-
-def accuracy(labels, scores, weights=None, positive=None, threshold=None):
+def accuracy(labels, scores, positive=None, threshold=None):
     """Fraction of images that are predicted correctly."""
-    return _mean(predict(scores, positive, threshold) == np.asarray(labels), weights)
+    return influence("accuracy", labels, scores, positive, threshold)[0]
 
 
-def sensitivity(labels, scores, weights=None, positive=None, threshold=None):
+def sensitivity(labels, scores, positive=None, threshold=None):
     """Fraction of the positive images that are predicted positive (recall)."""
-    return _over_classes(lambda tp, fn, fp, tn: _fraction(tp, fn), labels, scores, weights, positive, threshold)
+    return influence("sensitivity", labels, scores, positive, threshold)[0]
 
 
-def specificity(labels, scores, weights=None, positive=None, threshold=None):
+def specificity(labels, scores, positive=None, threshold=None):
     """Fraction of the negative images that are not predicted positive."""
-    return _over_classes(lambda tp, fn, fp, tn: _fraction(tn, fp), labels, scores, weights, positive, threshold)
+    return influence("specificity", labels, scores, positive, threshold)[0]
 
 
-def ppv(labels, scores, weights=None, positive=None, threshold=None):
+def ppv(labels, scores, positive=None, threshold=None):
     """Positive predictive value (precision): fraction of the images predicted positive that are positive."""
-    return _over_classes(lambda tp, fn, fp, tn: _fraction(tp, fp), labels, scores, weights, positive, threshold)
+    return influence("ppv", labels, scores, positive, threshold)[0]
 
 
-def npv(labels, scores, weights=None, positive=None, threshold=None):
+def npv(labels, scores, positive=None, threshold=None):
     """Negative predictive value: fraction of the images predicted negative that are negative."""
-    return _over_classes(lambda tp, fn, fp, tn: _fraction(tn, fn), labels, scores, weights, positive, threshold)
+    return influence("npv", labels, scores, positive, threshold)[0]
 
 
-def f1(labels, scores, weights=None, positive=None, threshold=None):
+def f1(labels, scores, positive=None, threshold=None):
     """Harmonic mean of precision and recall."""
-    return _over_classes(
-        lambda tp, fn, fp, tn: _fraction(2 * tp, fn + fp), labels, scores, weights, positive, threshold
-    )
+    return influence("f1", labels, scores, positive, threshold)[0]
 
 
-def balanced_accuracy(labels, scores, weights=None, positive=None, threshold=None):
+def balanced_accuracy(labels, scores, positive=None, threshold=None):
     """Mean over classes of the fraction of their images that are predicted correctly."""
-    if threshold is None:
-        return sensitivity(labels, scores, weights)
-    options = weights, positive, threshold
-    return (sensitivity(labels, scores, *options) + specificity(labels, scores, *options)) / 2
+    return influence("balanced_accuracy", labels, scores, positive, threshold)[0]
 
 
-def brier(labels, scores, weights=None, positive=None, threshold=None):
+def brier(labels, scores, positive=None, threshold=None):
     """Mean squared difference between scores and true classes, 0 to 1, lower is better.
 
     Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 78, 1950, halved, so
     that with two classes it is the squared error of the positive class's probability.
     """
-    scores = _finite(scores).astype(float)
-    truth = np.eye(scores.shape[1])[np.asarray(labels)]
-    return _mean(((scores - truth) ** 2).sum(1) / 2, weights)
+    return influence("brier", labels, scores)[0]
 
 
 MEASURES = {
     metric.__name__: metric
     for metric in (auc, accuracy, balanced_accuracy, sensitivity, specificity, ppv, npv, f1, brier)
 }
+
+
+def influence(name, labels, scores, positive=None, threshold=None):
+    """Returns a metric and the influence of every image on it: by how much it would change with more of that image.
+
+    The variance of a metric over samples of the images is that of the sum of their influences (the infinitesimal
+    jackknife; Efron, "The jackknife, the bootstrap and other resampling plans", 1982, section 6). For the AUC these are
+    DeLong's components (Biometrics 44, 1988). All other metrics are means of ratios of two sums over images.
+
+    Args:
+        name: one of `MEASURES`.
+        labels, scores, positive, threshold: as in this module's docstring.
+
+    Returns:
+        `(value, influence)`: float, and float64 `(n,)`, which sums to 0.
+    """
+    labels, scores = np.asarray(labels), _finite(scores)
+    if name == "auc":
+        columns = [1] if scores.shape[1] == 2 else range(scores.shape[1])
+        parts = [_binary_auc(labels == column, scores[:, column]) for column in columns]
+    else:
+        parts = [_ratio(*ratio) for ratio in _ratios(name, labels, scores, positive, threshold)]
+    values, influences = zip(*parts, strict=True)
+    return float(np.mean(values)), np.mean(influences, axis=0)
+
+
+def _binary_auc(positive, scores):
+    """Returns the fraction of (positive, negative) pairs in the right order, where ties count half, and influences.
+
+    Sun and Xu, "Fast implementation of DeLong's algorithm", IEEE Signal Processing Letters 21, 2014.
+    """
+    cases, controls = scores[positive], scores[~positive]
+    if not len(cases) or not len(controls):
+        return np.nan, np.full(len(scores), np.nan)
+    ranks = stats.rankdata(np.concatenate([cases, controls]))
+    below = (ranks[: len(cases)] - stats.rankdata(cases)) / len(controls)
+    above = 1 - (ranks[len(cases) :] - stats.rankdata(controls)) / len(cases)
+    area, influences = below.mean(), np.empty(len(scores))
+    influences[positive] = (below - area) / len(cases)
+    influences[~positive] = (above - area) / len(controls)
+    return area, influences
+
+
+def _ratios(name, labels, scores, positive, threshold):
+    """Yields the numerator and the denominator of each image, for every ratio whose mean is the metric."""
+    if name == "brier":
+        yield ((scores.astype(float) - np.eye(scores.shape[1])[labels]) ** 2).sum(1) / 2, np.ones(len(labels))
+        return
+    predicted = predict(scores, positive, threshold)
+    if name == "accuracy":
+        yield predicted == labels, np.ones(len(labels))
+        return
+    if name == "balanced_accuracy":
+        name, positive = "sensitivity", None
+    for label in range(scores.shape[1]) if positive is None else [positive]:
+        truth, called = labels == label, predicted == label
+        yield {
+            "sensitivity": (truth & called, truth),
+            "specificity": (~truth & ~called, ~truth),
+            "ppv": (truth & called, called),
+            "npv": (~truth & ~called, ~called),
+            "f1": (2 * (truth & called), 1 * truth + called),
+        }[name]
+
+
+def _ratio(numerator, denominator):
+    """Returns the ratio of two sums, NaN if the second is 0, and the influence of every term."""
+    total = denominator.sum()
+    if not total:
+        return np.nan, np.full(len(numerator), np.nan)
+    value = numerator.sum() / total
+    return value, (numerator - value * denominator) / total
 
 
 def score(labels, scores, positive=None, threshold=None):
@@ -164,31 +210,6 @@ def _rule(rule):
             f"an operating point is youden, sensitivity=0.9 or specificity=0.9 (or another level). Received: {rule!r}"
         )
     return name, level
-
-
-def _mean(values, weights):
-    if weights is None:
-        return float(values.mean())
-    weights = np.asarray(weights, float)
-    return weights @ values / weights.sum(1)
-
-
-def _fraction(part, rest):
-    total = part + rest
-    return np.divide(part, total, out=np.full(len(total), np.nan), where=total > 0)
-
-
-def _over_classes(metric, labels, scores, weights, positive, threshold):
-    """Applies a metric of the weights of true positives, false negatives, false positives and true negatives."""
-    labels, predicted = np.asarray(labels), predict(scores, positive, threshold)
-    table = np.ones((1, len(labels))) if weights is None else np.asarray(weights, float)
-    values = []
-    for label in range(np.asarray(scores).shape[1]) if positive is None else [positive]:
-        truth, called = labels == label, predicted == label
-        cells = (truth & called, truth & ~called, ~truth & called, ~truth & ~called)
-        values.append(metric(*(table @ cell for cell in cells)))
-    mean = np.mean(values, axis=0)
-    return float(mean[0]) if weights is None else mean
 
 
 def _finite(scores):

@@ -53,7 +53,7 @@ def simulate_study(
         within, between: correlation between the scores of two networks of the same arm, and of two different arms;
             `within >= between`.
         patient_share: fraction of every component's variance that a patient's images have in common.
-        images_per_patient: int.
+        images_per_patient: int, or `(low, high)` to draw the number of each patient's images from.
         positive_share: fraction of the patients who are positive.
         seed: int, or a numpy Generator.
 
@@ -61,7 +61,8 @@ def simulate_study(
         `(scores, labels, patients)`, the first three arguments of `summarize`; class 1 is positive.
     """
     rng = np.random.default_rng(seed)
-    patients = np.arange(images) // images_per_patient
+    low, high = np.broadcast_to(images_per_patient, 2)
+    patients = np.repeat(np.arange(images), rng.integers(low, high + 1, images) if low < high else low)[:images]
     number = patients[-1] + 1
     positives = rng.permutation(number) < round(positive_share * number)
     labels = positives[patients].astype(int)
@@ -140,12 +141,11 @@ def _discriminant(points, labels, weights):
     return np.linalg.solve(covariance, means[1] - means[0])
 
 
-def error_rates(studies, *, draws=500, margin=0.05, seed=0, metric="auc", progress=None, folds=None, **design):
+def error_rates(studies, *, margin=0.05, seed=0, metric="auc", progress=None, folds=None, **design):
     """Simulates many studies of one design and counts their verdicts.
 
     Args:
         studies: int, number of studies.
-        draws: int, bootstrap samples of the patients in each study.
         margin: margin of the test for equivalence.
         seed: int.
         metric: name of a function of `statistics.scores`.
@@ -158,22 +158,45 @@ def error_rates(studies, *, draws=500, margin=0.05, seed=0, metric="auc", progre
         hurts): `share`, the fraction of studies in which at least one arm received it after Holm's correction, and its
         Wilson 95 % interval, `low` and `high`. With effects of zero, "any effect" is the false-alarm rate.
     """
-    rngs = np.random.default_rng(seed).spawn(studies)
-    verdicts = []
-    for rng in (progress or iter)(rngs):
-        *study, fold_of = (
-            simulate_folds(folds=folds, seed=rng, **design) if folds else (*simulate_study(seed=rng, **design), None)
-        )
-        options = {"draws": draws, "seed": rng, "metrics": (metric,), "margin": margin, "folds": fold_of}
-        options["overlap"] = design.get("overlap", 0.0)
-        table = summarize(*study, **options)
-        verdicts.append(set(table["verdict"]))
+    tables = _tables(studies, seed, progress, folds, design, metrics=(metric,), margin=margin)
+    verdicts = [set(table["verdict"]) for table in tables]
     kinds = {"helps": {"helps"}, "hurts": {"hurts"}, "equivalent": {"equivalent"}, "any effect": {"helps", "hurts"}}
     rows = []
     for kind, words in kinds.items():
         count = sum(bool(words & of_study) for of_study in verdicts)
         rows.append((kind, count / studies, *wilson(count, studies)))
     return pd.DataFrame(rows, columns=["verdict", "share", "low", "high"]).set_index("verdict")
+
+
+def _tables(studies, seed, progress, folds, design, **options):
+    """Yields the summary of every simulated study."""
+    for rng in (progress or iter)(np.random.default_rng(seed).spawn(studies)):
+        *study, fold_of = (
+            simulate_folds(folds=folds, seed=rng, **design) if folds else (*simulate_study(seed=rng, **design), None)
+        )
+        yield summarize(*study, folds=fold_of, overlap=design.get("overlap", 0.0), **options)
+
+
+def coverage(studies, *, seed=0, progress=None, **design):
+    """Simulates many studies of one design and counts the 95 % intervals that contain the truth.
+
+    Args:
+        studies, seed, progress: as in `error_rates`.
+        design: arguments of `simulate_study`; its `auc` and `effects` are the truth.
+
+    Returns:
+        pandas.DataFrame with a row for "level" (the baseline's AUC) and "difference" (of all arms): `share`, the
+        fraction of intervals that contain the truth, and its Wilson 95 % interval, `low` and `high`.
+    """
+    truth, effects = design.get("auc", 0.8), design.get("effects", 0.0)
+    levels, differences = [], []
+    for table in _tables(studies, seed, progress, None, design, metrics=("auc",)):
+        levels.append(table["low"][0] <= truth <= table["high"][0])
+        arms = table.iloc[1:]
+        differences += ((arms["difference_low"] <= effects) & (effects <= arms["difference_high"])).tolist()
+    counts = {"level": levels} | ({"difference": differences} if differences else {})
+    rows = [(name, np.mean(inside), *wilson(sum(inside), len(inside))) for name, inside in counts.items()]
+    return pd.DataFrame(rows, columns=["interval", "share", "low", "high"]).set_index("interval")
 
 
 def power_curve(effects, studies=200, **design):

@@ -13,12 +13,13 @@ import re
 import numpy as np
 import pandas as pd
 
-from synthkit.statistics.estimates import MARGIN, estimate, patient_weights
-from synthkit.statistics.scores import MEASURES, predict
+from synthkit.statistics.estimates import MARGIN, estimate, over_patients, strata
+from synthkit.statistics.scores import MEASURES, influence, predict
 
 INCONCLUSIVE = "inconclusive"  # neither a difference nor equivalence is shown
 GAP = "gap"  # the metric of overfitting
 LOWER_IS_BETTER = ("brier", GAP)
+FEW_PATIENTS = 20  # of a class in the test set; with fewer, simulated arms were too often called equivalent
 ONE_CLASS = 0.95  # fraction of the test images from which on a network is said to predict one class
 
 
@@ -42,10 +43,11 @@ def verdict(difference, p_holm, seeds, p_equivalent=1.0, level=0.05):
         level: significance level.
 
     Returns:
-        "helps", "hurts", "equivalent", "inconclusive" or, for a single seed, "one seed: no verdict".
+        "helps", "hurts", "equivalent", "inconclusive" or, with fewer than three seeds, "one seed: no verdict" or "two
+        seeds: no verdict", because they hardly show how much seeds vary.
     """
-    if seeds == 1:
-        return "one seed: no verdict"
+    if seeds < 3:
+        return f"{('one seed', 'two seeds')[seeds - 1]}: no verdict"
     if p_holm < level:
         return "helps" if difference > 0 else "hurts"
     return "equivalent" if p_equivalent < level else INCONCLUSIVE
@@ -56,8 +58,6 @@ def summarize(
     labels,
     patients,
     baseline="real",
-    draws=2000,
-    seed=0,
     *,
     metrics=tuple(MEASURES),
     margin=MARGIN,
@@ -77,8 +77,6 @@ def summarize(
         labels: int `(n,)`, classes of the test images.
         patients: `(n,)`, patients of the test images.
         baseline: the arm that the others are compared with.
-        draws: int, bootstrap samples of the patients.
-        seed: int, of the bootstrap.
         metrics: names of functions of `statistics.scores`.
         margin: a difference smaller than this is too small to matter; to be chosen before the study is run.
         positive: label of the positive class for sensitivity, specificity, predictive values and F1; None takes the
@@ -106,34 +104,35 @@ def summarize(
         - one_class: the fraction of test images that are predicted as the most frequent class, mean over the seeds.
         - learned: whether the arm has learned anything.
     """
-    weights = patient_weights(patients, draws, seed)
-    design = len(np.unique(patients)), len(np.unique(labels))
+    labels = np.asarray(labels)
+    classes = strata(labels, patients)
+    fewest = int(np.bincount(classes)[np.unique(classes)].min())
     cuts = {arm: [None] * len(arm_scores) for arm, arm_scores in scores.items()} | (thresholds or {})
-    labels, rows, learned = np.asarray(labels), [], {}
+    rows, learned = [], {}
     for metric in dict.fromkeys(("auc", *metrics, *([GAP] if train_aucs else []))):
         values = {}  # arrays over the seeds, as arguments of `estimate`
         for arm, arm_scores in scores.items():
-            function = MEASURES["auc" if metric == GAP else metric]
-            values[arm] = _values(function, labels, arm_scores, weights, positive, cuts[arm], folds)
+            name = "auc" if metric == GAP else metric
+            values[arm] = _values(name, labels, patients, arm_scores, positive, cuts[arm], folds)
             if metric == GAP:
-                trained = np.asarray(train_aucs[arm])
-                values[arm] = [trained - values[arm][0], trained - values[arm][1], *(-part for part in values[arm][2:])]
+                values[arm] = [-part for part in values[arm]]
+                values[arm][0] += np.asarray(train_aucs[arm])
             if metric == "auc":
-                learned[arm] = _learned(
-                    _estimate(values[arm], design, overlap), arm_scores, labels, positive, cuts[arm]
-                )
+                areas = _estimate(values[arm], classes, overlap)
+                learned[arm] = _learned(areas, arm_scores, labels, positive, cuts[arm])
         if metric not in (*metrics, GAP):
             continue
         others = [arm for arm in scores if arm != baseline] if baseline in scores else []
         differences = [
-            _estimate([a - b for a, b in zip(values[arm], values[baseline], strict=True)], design, overlap)
+            _estimate([a - b for a, b in zip(values[arm], values[baseline], strict=True)], classes, overlap)
             for arm in others
         ]
-        comparisons = dict(zip(others, _compare(differences, metric, margin), strict=True))
+        comparisons = dict(zip(others, _compare(differences, metric, margin, fewest), strict=True))
         for arm in scores:
-            mean = _estimate(values[arm], design, overlap)
+            mean = _estimate(values[arm], classes, overlap)
             row = {"arm": arm, "metric": metric, "mean": mean.value}
-            row["low"], row["high"] = np.clip(mean.interval(), -1 if metric == GAP else 0, 1)
+            interval = np.clip(mean.interval(), -1, 1) if metric == GAP else mean.proportion_interval(fewest)
+            row["low"], row["high"] = interval
             row |= {"verdict": "baseline"} if arm == baseline else comparisons.get(arm, {})
             row |= dict(zip(("one_class", "learned"), learned[arm], strict=True))
             if row.get("verdict") == "equivalent" and not (row["learned"] and learned[baseline][1]):
@@ -146,34 +145,35 @@ def summarize(
     return pd.DataFrame(rows, columns=columns.split())
 
 
-def _values(function, labels, scores, weights, positive, thresholds, folds):
-    """Returns a metric of every seed, on bootstrap samples and, in a cross-validation, within every fold.
+def _values(metric, labels, patients, scores, positive, thresholds, folds):
+    """Returns a metric of every seed, the patients' influences and, in a cross-validation, the metric of every fold.
 
     Returns:
-        list of float `(seeds,)`, `(draws, seeds)` and, if there are folds, `(seeds, folds)`.
+        list of float `(seeds,)`, `(seeds, patients)` and, if there are folds, `(seeds, folds)`.
     """
     if folds is None:
-        pairs = list(zip(scores, thresholds, strict=True))
-        values = np.array([function(labels, s, None, positive, cut) for s, cut in pairs])
-        return [values, np.stack([function(labels, s, weights, positive, cut) for s, cut in pairs], axis=1)]
-    values, draws, within = [], [], []
+        pairs = zip(scores, thresholds, strict=True)
+        values, influences = zip(*(influence(metric, labels, s, positive, cut) for s, cut in pairs), strict=True)
+        return [np.array(values), over_patients(influences, patients)]
+    values, influences, within = [], [], []
     for s, cut, fold in zip(scores, thresholds, folds, strict=True):
-        options = [(positive, None if cut is None else cut[fold == i], fold == i) for i in range(fold.max() + 1)]
-        within.append([function(labels[rows], s[rows], None, p, part) for p, part, rows in options])
-        if function is MEASURES["auc"]:
-            of_folds = np.array([function(labels[rows], s[rows], weights[:, rows]) for *_, rows in options])
-            defined = np.isfinite(of_folds)  # not where a bootstrap sample leaves a fold without a class
-            draws.append(np.where(defined, of_folds, 0).sum(0) / np.maximum(1, defined.sum(0)))
-            values.append(np.mean(within[-1]))
-        else:
-            values.append(function(labels, s, None, positive, cut))
-            draws.append(function(labels, s, weights, positive, cut))
-    return [np.array(values), np.stack(draws, axis=1), np.array(within)]
+        of_images, of_folds = np.empty(len(labels)), []
+        for rows in (fold == i for i in range(fold.max() + 1)):
+            part = None if cut is None else cut[rows]
+            value, of_images[rows] = influence(metric, labels[rows], s[rows], positive, part)
+            of_folds.append(value)
+        within.append(of_folds)
+        value, of_images = np.mean(of_folds), of_images / len(of_folds)
+        if metric != "auc":  # counts of all folds may be added
+            value, of_images = influence(metric, labels, s, positive, cut)
+        values.append(value)
+        influences.append(of_images)
+    return [np.array(values), over_patients(influences, patients), np.array(within)]
 
 
-def _estimate(values, design, overlap):
+def _estimate(values, classes, overlap):
     """Returns the Estimate of what `_values` returns."""
-    return estimate(*values[:2], *design, *values[2:], overlap=overlap)
+    return estimate(*values[:2], classes, *values[2:], overlap=overlap)
 
 
 def _learned(areas, scores, labels, positive, thresholds):
@@ -187,14 +187,16 @@ def _learned(areas, scores, labels, positive, thresholds):
     return mean, bool(areas.value - 1.96 * areas.error > 0.5 and not one_class)
 
 
-def _compare(differences, metric, margin):
+def _compare(differences, metric, margin, fewest):
     """Returns the columns of `summarize` that compare arms with the baseline, as a dict for each Estimate."""
     p_different = holm([difference.p_value() for difference in differences])
     p_equivalent = holm([difference.equivalence_p_value(margin) for difference in differences])
+    if fewest < FEW_PATIENTS:
+        p_equivalent = np.full(len(differences), np.nan)
     level = 0.05 / max(1, len(differences))
     rows = []
     for difference, p_holm, p_margin in zip(differences, p_different, p_equivalent, strict=True):
-        low, high = difference.interval()
+        low, high = np.clip(difference.interval(), -1, 1)
         improvement = -difference.value if metric in LOWER_IS_BETTER else difference.value
         rows.append(
             {
@@ -249,10 +251,10 @@ def sentence(row):
             f"smaller one in either direction"
         )
     else:
-        text = (
-            f"{arm}: no verdict from one seed. {difference}; this interval covers the choice of test patients, but "
-            f"not the variation between seeds. Run at least three seeds"
-        )
+        text = f"{arm}: no verdict from {word.split(':')[0]}. {difference}"
+        if word.startswith("one"):
+            text += "; this interval covers the choice of test patients, but not the variation between seeds"
+        text += ". Run at least three seeds"
     return re.sub(r"-(?=\d+\.\d{3})", "−", text)
 
 
@@ -322,6 +324,23 @@ def controls(summary, margin=MARGIN):
     return sentences
 
 
+def too_small(summary):
+    """Returns that the study could not have found any difference, as a list of one sentence or none.
+
+    Args:
+        summary: DataFrame of `summarize`.
+    """
+    rows = summary[(summary["metric"] == "auc") & summary["detectable"].notna()]
+    room = 1 - summary.loc[summary["verdict"] == "baseline", "mean"].head(1).sum()
+    if rows.empty or rows["detectable"].min() < room:
+        return []
+    return [
+        f"This study could not have found any improvement: the smallest difference in AUC that it could detect, "
+        f"{rows['detectable'].min():.3f}, is as large as what separates the baseline from perfect scores, {room:.3f}. "
+        f"Use more test images (--test, --folds) or more seeds."
+    ]
+
+
 def power(summary, margin=MARGIN):
     """Returns which differences the study could have detected, as a list of sentences.
 
@@ -338,6 +357,11 @@ def power(summary, margin=MARGIN):
         f"Power: after correction for the number of arms, this study had an 80 % chance to detect a true difference in "
         f"AUC of {detectable}. Inconclusive does not mean no effect: such an arm may still help or hurt by less."
     ]
+    if table["p_equivalent"].isna().all():
+        sentences.append(
+            f"No arm can be called equivalent: the test set has fewer than {FEW_PATIENTS} patients of a class, too few "
+            f"to know how much others would vary."
+        )
     undecided = table[(table["detectable"] > margin) & (table["verdict"] == INCONCLUSIVE)]
     needed = [f"{row.arm} {row.seeds_needed:.0f}" for row in undecided.itertuples() if np.isfinite(row.seeds_needed)]
     if needed:

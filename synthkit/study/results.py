@@ -48,11 +48,10 @@ class Results:
     folds: np.ndarray | None = None
     fold_thresholds: dict | None = None
 
-    def summary(self, draws=2000, margin=MARGIN, baseline="real", arms=None):
+    def summary(self, margin=MARGIN, baseline="real", arms=None):
         """Compares every arm with a baseline, by `statistics.summarize`.
 
         Args:
-            draws: int, bootstrap samples of the patients.
             margin: a difference smaller than this is too small to matter.
             baseline: the arm that the others are compared with.
             arms: the arms to compare, including the baseline; None compares all. Holm's correction is over these.
@@ -70,7 +69,7 @@ class Results:
         name = self.settings.get("positive")
         positive = self.settings["class_names"].index(name) if name else None
         scores = {arm: self.scores[arm] for arm in arms or self.scores}
-        options = {"draws": draws, "margin": margin, "positive": positive}
+        options = {"margin": margin, "positive": positive}
         options["train_aucs"] = {arm: self.column(arm, "train_auc") for arm in scores}
         options |= {"thresholds": self.thresholds, "folds": self.folds, "overlap": self.overlap}
         return summarize(scores, self.labels, self.patients, baseline, **options)

@@ -29,12 +29,11 @@ def arms(name, synthesizer, ratios=RATIOS, real_shares=REAL_SHARES):
     return result
 
 
-def table(results, draws=2000):
+def table(results):
     """Compares every arm of a sweep with the baseline that had the same real images.
 
     Args:
         results: study.Results of a study of `arms`.
-        draws: int, bootstrap samples of the patients.
 
     Returns:
         pandas.DataFrame: the columns of `statistics.summarize`, and `ratio` (0 for a baseline) and `real_share`. Holm's
@@ -46,7 +45,7 @@ def table(results, draws=2000):
     for fraction in sorted(set(fractions.values())):
         group = [arm for arm in fractions if fractions[arm] == fraction]
         baseline = "real" if fraction == 1 else f"real on {fraction:.0%}"
-        summary = results.summary(draws, baseline=baseline, arms=group)
+        summary = results.summary(baseline=baseline, arms=group)
         ratios = [0.0 if arm == baseline else settings[arm]["ratio"] for arm in summary["arm"]]
         summaries.append(summary.assign(ratio=ratios, real_share=fraction))
     return pd.concat(summaries, ignore_index=True)

@@ -19,14 +19,6 @@ class TestScores:
         ours = statistics.auc(labels, np.stack([1 - scores, scores], 1))
         assert ours == pytest.approx(metrics.roc_auc_score(labels, scores), abs=1e-12)
 
-    def test_weighted_auc_agrees_with_scikit_learn(self):
-        rng = np.random.default_rng(1)
-        labels, scores = rng.integers(0, 2, 60), rng.normal(size=60).round(1)
-        weights = rng.integers(0, 4, (5, 60))
-        ours = statistics.auc(labels, two_columns(scores), weights)
-        theirs = [metrics.roc_auc_score(labels, scores, sample_weight=w) for w in weights]
-        assert ours == pytest.approx(theirs, abs=1e-12)
-
     def test_multiclass_auc_agrees_with_scikit_learn(self):
         rng = np.random.default_rng(2)
         labels, scores = rng.integers(0, 4, 300), rng.dirichlet(np.ones(4), 300)
@@ -56,10 +48,9 @@ class TestScores:
 
     @pytest.mark.parametrize("classes", [2, 4])
     @pytest.mark.parametrize("name", ["accuracy", "balanced_accuracy", "sensitivity", "f1", "brier"])
-    def test_weights_count_images_as_often_as_they_are_repeated(self, name, classes):
+    def test_metrics_agree_with_scikit_learn(self, name, classes):
         rng = np.random.default_rng(4)
         labels, scores = rng.integers(0, classes, 50), rng.dirichlet(np.ones(classes), 50)
-        weights = rng.integers(0, 4, (6, 50))
         theirs = {
             "accuracy": lambda y, s: metrics.accuracy_score(y, s.argmax(1)),
             "balanced_accuracy": lambda y, s: metrics.balanced_accuracy_score(y, s.argmax(1)),
@@ -67,9 +58,31 @@ class TestScores:
             "f1": lambda y, s: metrics.f1_score(y, s.argmax(1), average="macro"),
             "brier": lambda y, s: np.mean(np.sum((np.eye(classes)[y] - s) ** 2, axis=1)) / 2,
         }[name]
-        expected = [theirs(np.repeat(labels, w), np.repeat(scores, w, axis=0)) for w in weights]
-        assert getattr(module, name)(labels, scores, weights) == pytest.approx(expected, abs=1e-12)
         assert getattr(module, name)(labels, scores) == pytest.approx(theirs(labels, scores), abs=1e-12)
+
+    @pytest.mark.parametrize("positive", [None, 1])
+    @pytest.mark.parametrize("name", list(module.MEASURES))
+    def test_influence_is_the_change_with_more_of_an_image(self, name, positive):
+        """With 40 copies of all images, one more copy of one of them changes the metric by its influence."""
+        rng = np.random.default_rng(5)
+        labels, scores = rng.integers(0, 2, 30), rng.dirichlet(np.ones(2), 30)
+        value, influences = statistics.influence(name, labels, scores, positive, 0.4)
+        assert value == pytest.approx(module.MEASURES[name](labels, scores, positive, 0.4), abs=1e-12)
+        assert influences.sum() == pytest.approx(0, abs=1e-12)
+        copies = 2000
+        for image in range(6):
+            rows = np.append(np.repeat(np.arange(30), copies), np.full(copies // 10, image))
+            changed = module.MEASURES[name](labels[rows], scores[rows], positive, 0.4)
+            assert (changed - value) / 0.1 == pytest.approx(influences[image], rel=0.05, abs=1e-6)
+
+    def test_influences_give_the_bootstraps_standard_error(self):
+        rng = np.random.default_rng(6)
+        labels, scores = rng.integers(0, 3, 120), rng.dirichlet(np.ones(3), 120)
+        for name in ("auc", "f1"):
+            _, influences = statistics.influence(name, labels, scores)
+            drawn = rng.integers(120, size=(600, 120))
+            values = [module.MEASURES[name](labels[rows], scores[rows]) for rows in drawn]
+            assert np.sqrt(np.sum(influences**2)) == pytest.approx(np.std(values), rel=0.1)
 
     def test_two_class_brier_agrees_with_scikit_learn(self):
         rng = np.random.default_rng(5)

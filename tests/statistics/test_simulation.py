@@ -35,7 +35,7 @@ class TestSimulateStudy:
 
 
 def test_error_rates_count_verdicts():
-    rates = error_rates(40, draws=60, images=400, arms=1, seeds=6, effects=0.15, seed_deviation=0.005)
+    rates = error_rates(40, images=400, arms=1, seeds=6, effects=0.15, seed_deviation=0.005)
     assert rates.loc["helps", "share"] > 0.9
     assert rates.loc["any effect", "share"] == rates.loc["helps", "share"]
     assert rates.loc["hurts", "share"] == 0
@@ -44,17 +44,17 @@ def test_error_rates_count_verdicts():
 
 
 def test_a_design_has_the_same_rates_every_time():
-    design = {"draws": 40, "images": 60, "seeds": 3}
+    design = {"images": 60, "seeds": 3}
     assert error_rates(5, **design).equals(error_rates(5, **design))
 
 
 def test_a_difference_at_the_margin_is_rarely_called_equivalent():
-    rates = error_rates(100, draws=60, images=300, seeds=5, effects=0.05, margin=0.05, seed_deviation=0.005)
+    rates = error_rates(100, images=300, seeds=5, effects=0.05, margin=0.05, seed_deviation=0.005)
     assert rates.loc["equivalent", "share"] <= stats.binom.ppf(0.999, 100, 0.05) / 100
 
 
 def test_power_grows_with_the_effect():
-    curve = power_curve([0.0, 0.05, 0.12], studies=60, draws=60, images=400, seeds=5, seed_deviation=0.005)
+    curve = power_curve([0.0, 0.05, 0.12], studies=60, images=400, seeds=5, seed_deviation=0.005)
     assert curve["effect"].tolist() == [0.0, 0.05, 0.12]
     assert curve["share"].is_monotonic_increasing
     assert curve["share"].iloc[-1] > 0.9
@@ -82,12 +82,12 @@ class TestSimulateFolds:
         assert spread(2.0) > 2 * spread(0.0)
 
     def test_false_alarms_are_rare(self):
-        rates = error_rates(60, draws=60, images=100, arms=5, folds=5, seeds=5)
+        rates = error_rates(60, images=100, arms=5, folds=5, seeds=5)
         assert rates.loc["any effect", "share"] <= stats.binom.ppf(0.999, 60, 0.05) / 60
 
 
 def test_an_effect_of_the_training_set_is_no_false_alarm():
-    design = {"draws": 60, "images": 300, "arms": 3, "seeds": 6, "training_deviation": 0.05}
+    design = {"images": 300, "arms": 3, "seeds": 6, "training_deviation": 0.05}
     overlapping = error_rates(60, **design, overlap=0.5).loc["any effect", "share"]
     assert overlapping <= stats.binom.ppf(0.999, 60, 0.05) / 60
     fixed = error_rates(60, **design | {"training_deviation": 0.0}).loc["any effect", "share"]

@@ -39,15 +39,13 @@ class TestVerdict:
         rng = np.random.default_rng(0)
         alarms = 0
         for _ in range(300):
-            table = statistics.summarize(*simulate(rng), draws=200, metrics=("auc",))
+            table = statistics.summarize(*simulate(rng), metrics=("auc",))
             alarms += table["p_holm"].min() < 0.05
         assert alarms <= 24  # the 99 % quantile of a binomial distribution of 300 and 5 %
 
     def test_detects_a_large_effect(self):
         rng = np.random.default_rng(1)
-        tables = [
-            statistics.summarize(*simulate(rng, seeds=8, effect=2.0), draws=200, metrics=("auc",)) for _ in range(30)
-        ]
+        tables = [statistics.summarize(*simulate(rng, seeds=8, effect=2.0), metrics=("auc",)) for _ in range(30)]
         helped = [table.set_index("arm").loc["arm 2", "verdict"] == "helps" for table in tables]
         assert np.mean(helped) >= 0.9
 
@@ -60,7 +58,7 @@ class TestVerdict:
         assert statistics.verdict(0.1, 0.001, 1) == "one seed: no verdict"
 
     def test_table(self):
-        table = statistics.summarize(*simulate(np.random.default_rng(2)), draws=200)
+        table = statistics.summarize(*simulate(np.random.default_rng(2)))
         assert table["arm"].tolist() == ["real", "arm 1", "arm 2"] * len(statistics.MEASURES)
         assert table["metric"].unique().tolist() == list(statistics.MEASURES)
         real = table[table["arm"] == "real"]
@@ -77,21 +75,21 @@ class TestVerdict:
         truth = np.eye(2)[labels]
         scores = {name: 0.5 + trust * (truth - 0.5) for name, trust in (("real", 0.2), ("better", 0.8))}
         scores = {name: np.stack([s + rng.normal(0, 0.02, s.shape) for _ in range(4)]) for name, s in scores.items()}
-        table = statistics.summarize(scores, labels, np.arange(400), draws=100).set_index(["metric", "arm"])
+        table = statistics.summarize(scores, labels, np.arange(400)).set_index(["metric", "arm"])
         assert table.loc[("brier", "better"), "difference"] == pytest.approx((0.1**2 - 0.4**2), abs=0.01)
         assert table.loc[("brier", "better"), "verdict"] == "helps"
 
     def test_the_same_networks_twice_are_equivalent(self):
         scores, labels, patients = simulate(np.random.default_rng(5), seeds=6, patients=400)
         jittered = scores["real"] + np.random.default_rng(6).normal(0, 1e-3, scores["real"].shape)
-        table = statistics.summarize({"real": scores["real"], "again": jittered}, labels, patients, draws=100)
+        table = statistics.summarize({"real": scores["real"], "again": jittered}, labels, patients)
         again = table[(table["arm"] == "again") & (table["metric"] == "auc")].iloc[0]
         assert again["verdict"] == "equivalent"
         assert "smaller than the margin" in statistics.sentence(again.to_dict())
 
     def test_without_a_baseline_there_is_no_comparison(self):
         scores, labels, patients = simulate(np.random.default_rng(3))
-        table = statistics.summarize({"dense_cvae": scores["arm 1"]}, labels, patients, draws=50)
+        table = statistics.summarize({"dense_cvae": scores["arm 1"]}, labels, patients)
         assert table["verdict"].isna().all()
         assert "no baseline" in statistics.sentence(table.iloc[0].to_dict())
 
@@ -173,7 +171,7 @@ class TestLearned:
         positive = [1 / (1 + np.exp(-(signal + noise + 0.1 * rng.normal(size=(5, 400))))) for _ in ("real", "same")]
         scores = {arm: np.stack([1 - p, p], axis=-1) for arm, p in zip(("real", "same"), positive, strict=True)}
         options |= {"thresholds": thresholds, "positive": 1}
-        return summarize(scores, self.LABELS, np.arange(400), draws=300, **options)
+        return summarize(scores, self.LABELS, np.arange(400), **options)
 
     def verdicts_of(self, summary):
         return dict(zip(summary["arm"], summary["verdict"], strict=True))
@@ -209,6 +207,6 @@ class TestLearned:
 
 def test_an_undefined_metric_gets_no_verdict():
     scores = {arm: np.tile([0.9, 0.1], (3, 40, 1)) + 0.0 for arm in ("real", "other")}
-    summary = summarize(scores, np.arange(40) % 2, np.arange(40), draws=50, metrics=("ppv",), positive=1)
+    summary = summarize(scores, np.arange(40) % 2, np.arange(40), metrics=("ppv",), positive=1)
     assert summary["mean"].isna().all()
     assert summary["verdict"].tolist() == ["baseline", "inconclusive"]

@@ -28,7 +28,7 @@ def test_only_seeds_that_are_finished_in_every_arm_are_compared(copied):
 
 def test_saved_scores_are_those_of_the_study(copied):
     _, out, results = copied
-    save(results, results.summary(draws=20), out)
+    save(results, results.summary(), out)
     with np.load(out / "scores.npz", allow_pickle=False) as file:
         assert (file["scores/shuffled"] == results.scores["shuffled"]).all()
         assert file["labels"].tolist() == results.labels.tolist()

@@ -169,7 +169,7 @@ def trial_files():
 def load_study(path, folder):
     study = results.load(folder)
     if study.seeds:
-        study.summary(draws=20)
+        study.summary()
 
 
 def load_prepared(path, folder):

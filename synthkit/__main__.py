@@ -67,6 +67,11 @@ def _study(arguments, argv):
         names.insert(0, arguments.baseline)
         catalogue.check(names)
         print(f"note: the arm {arguments.baseline} was added, as the baseline", file=sys.stderr)
+    if arguments.primary is not None:
+        arguments.primary = catalogue.current(arguments.primary.strip())
+        if arguments.primary not in names or arguments.primary == arguments.baseline:
+            others = ", ".join(name for name in names if name != arguments.baseline)
+            raise ValueError(f"--primary must be one of the arms besides the baseline: {others}")
     if arguments.out is None:
         arguments.out = _default_folder(arguments)
         print(f"results: {arguments.out} (--out chooses another folder)", file=sys.stderr)
@@ -133,11 +138,14 @@ def _run_study(arguments, names):
         folds=arguments.folds,
         positive=arguments.positive,
         operating_point=arguments.operating_point,
+        baseline=arguments.baseline,
+        primary=arguments.primary and _arm_names.display_name(arguments.primary),
+        margin=arguments.margin,
         n_jobs=arguments.jobs,
         settings=settings,
         **recipe,
     )
-    summary = results.summary(baseline=arguments.baseline)
+    summary = results.summary(arguments.margin, arguments.baseline)
     save(results, summary, out)
     print(report.text(results, summary))
     print(f"\n{report.write(results, out / 'report.html', summary)}")

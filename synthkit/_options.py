@@ -130,6 +130,18 @@ def _add_study(commands, prog):
     add("--arms", metavar="A,B,…", help="names of arms, separated by commas (default: those of the default study)")
     add("--baseline", default="real", metavar="ARM", help="the arm that the others are compared with (default: real)")
     add(
+        "--primary",
+        metavar="ARM",
+        help="the arm of the main comparison, tested first and alone; other arms are significant only if it is",
+    )
+    add(
+        "--margin",
+        type=_margin,
+        default=0.05,
+        metavar="X",
+        help="differences in AUC smaller than this are too small to matter (default: 0.05)",
+    )
+    add(
         "--augment",
         type=_augment_option.parse,
         metavar="NAME=VALUE,…",
@@ -359,6 +371,17 @@ def _size(text):
     if not (0 < value < 1 or (value >= 1 and value.is_integer())):
         raise argparse.ArgumentTypeError(f"expected a fraction between 0 and 1 or a whole number, received {text!r}")
     return value if value < 1 else int(value)
+
+
+def _margin(text):
+    """Reads a difference in AUC."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, received {text!r}")
+    return value
 
 
 def _epochs(text):

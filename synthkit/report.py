@@ -12,8 +12,10 @@ import numpy as np
 
 from synthkit import catalogue, plots
 from synthkit._files import replacing
-from synthkit.statistics import MARGIN, verdicts
+from synthkit.statistics import verdicts
 from synthkit.statistics.scores import predict
+
+LATER = "Exploratory, with all {seeds} seeds; more of them were run after the verdicts above:"
 
 
 def text(results, summary):
@@ -23,7 +25,8 @@ def text(results, summary):
         results: study.Results.
         summary: DataFrame of `results.summary()`.
     """
-    sentences = [*verdicts.controls(summary), *verdicts.power(summary), _population(results)]
+    margin = results.protocol["margin"]
+    sentences = [*verdicts.controls(summary, margin), *verdicts.power(summary, margin), _population(results)]
     rescored = results.without_near_duplicates()
     baseline = _baseline(summary)
     blocks = [*(textwrap.fill(sentence, 100) for sentence in _first(summary, baseline)), _table(summary)]
@@ -35,6 +38,9 @@ def text(results, summary):
     blocks.append(textwrap.fill(_near_duplicates(results, rescored), 100))
     if rescored:
         blocks.append(_table(rescored.summary(baseline=baseline)))
+    later = results.with_later_seeds()
+    if later:
+        blocks.append(f"{LATER.format(seeds=len(later.seeds))}\n{_table(later.summary(baseline=baseline))}")
     return "\n\n".join(block for block in blocks if block)
 
 
@@ -96,6 +102,19 @@ def _first(summary, baseline):
     return [*verdicts.too_small(summary), *verdicts.unlearned(summary, baseline)]
 
 
+def _protocol(results):
+    """Returns what was decided before the first trial, as a sentence; "" if nothing was written down."""
+    plan = results.protocol
+    if not plan["written"]:
+        return ""
+    main = f", the main comparison is {plan['primary']} with {plan['baseline']}" if plan["primary"] else ""
+    return (
+        f"Protocol, written at {plan['written']} before the first trial: the arms {', '.join(plan['arms'])}, "
+        f"{plan['seeds']} seeds, the baseline {plan['baseline']}{main}, a margin of {plan['margin']:g}. "
+        "Whatever else is shown is exploratory."
+    )
+
+
 def _population(results):
     return verdicts.population(results.settings.get("overlap", 1), results.settings.get("folds"))
 
@@ -105,18 +124,20 @@ def _near_duplicates(results, rescored):
     return verdicts.near_duplicates(len(number or ()), len(results.labels), limit or 0.97, rescored is not None)
 
 
-def write(results, path, summary=None, margin=MARGIN):
+def write(results, path, summary=None, margin=None):
     """Writes the report page.
 
     Args:
         results: study.Results.
         path: of the HTML file.
         summary: DataFrame of `results.summary()`; None computes it.
-        margin: the margin of that summary: a difference smaller than this is too small to matter.
+        margin: the margin of that summary: a difference smaller than this is too small to matter; None for the
+            protocol's.
 
     Returns:
         pathlib.Path, the path.
     """
+    margin = results.protocol["margin"] if margin is None else margin
     summary = results.summary(margin=margin) if summary is None else summary
     rescored = results.without_near_duplicates()
     baseline = _baseline(summary)
@@ -142,7 +163,9 @@ def write(results, path, summary=None, margin=MARGIN):
         }
     trials, aucs = results.trials, summary[summary["metric"] == "auc"]
     done = trials[trials["status"] == "done"]
-    hidden = ("versions", "arms", "near_duplicates", "near_duplicates_above")
+    hidden = ("versions", "arms", "near_duplicates", "near_duplicates_above", "protocol")
+    later = results.with_later_seeds()
+    later_seeds = later.summary(baseline=baseline) if later else summary.head(0)
     page = environment.get_template("report.html.jinja").render(
         rows=summary.to_dict("records"),
         baseline=baseline,
@@ -157,6 +180,9 @@ def write(results, path, summary=None, margin=MARGIN):
         ),
         near_duplicates=_near_duplicates(results, rescored),
         others=others[others["metric"] == "auc"].to_dict("records"),
+        later=later_seeds[later_seeds["metric"] == "auc"].to_dict("records"),
+        later_title=LATER.format(seeds=len(later.seeds) if later else 0),
+        protocol=_protocol(results),
         label=verdicts.label,
         margin=margin,
         further=[metric for metric in summary["metric"].unique() if metric not in ("auc", second)],

@@ -20,6 +20,7 @@ INCONCLUSIVE = "inconclusive"  # neither a difference nor equivalence is shown
 GAP = "gap"  # the metric of overfitting
 LOWER_IS_BETTER = ("brier", GAP)
 FEW_PATIENTS = 20  # of a class in the test set; with fewer, simulated arms were too often called equivalent
+LEVEL = 0.05  # of significance: the probability that a study without any effect finds one
 ONE_CLASS = 0.95  # fraction of the test images from which on a network is said to predict one class
 
 
@@ -32,7 +33,7 @@ def holm(p_values):
     return adjusted
 
 
-def verdict(difference, p_holm, seeds, p_equivalent=1.0, level=0.05):
+def verdict(difference, p_holm, seeds, p_equivalent=1.0, level=LEVEL):
     """Returns the verdict on an arm.
 
     Args:
@@ -40,7 +41,7 @@ def verdict(difference, p_holm, seeds, p_equivalent=1.0, level=0.05):
         p_holm: corrected p-value of the test for a difference.
         seeds: int, number of seeds.
         p_equivalent: corrected p-value of the test for equivalence.
-        level: significance level.
+        level: significance level. Equivalence is tested at half of it, so that the 95 % interval lies within the margin.
 
     Returns:
         "helps", "hurts", "equivalent", "inconclusive" or, with fewer than three seeds, "one seed: no verdict" or "two
@@ -50,7 +51,7 @@ def verdict(difference, p_holm, seeds, p_equivalent=1.0, level=0.05):
         return f"{('one seed', 'two seeds')[seeds - 1]}: no verdict"
     if p_holm < level:
         return "helps" if difference > 0 else "hurts"
-    return "equivalent" if p_equivalent < level else INCONCLUSIVE
+    return "equivalent" if p_equivalent < level / 2 else INCONCLUSIVE
 
 
 def summarize(
@@ -66,6 +67,7 @@ def summarize(
     train_aucs=None,
     folds=None,
     overlap=0.0,
+    primary=None,
 ):
     """Compares every arm with the baseline.
 
@@ -89,14 +91,19 @@ def summarize(
         folds: int `(seeds, n)`, the fold of every image in a cross-validation; None if all scores are of one network.
             Networks of different folds may use the scale of scores differently, so AUC is the mean over folds.
         overlap: fraction of a seed's training images that are in another's as well (`estimates.estimate`).
+        primary: the arm of the main comparison, which is tested first and alone. The others can only be significant if
+            it is (gatekeeping), and are corrected for their own number. None corrects for the number of all arms.
 
     Returns:
         pandas.DataFrame with a row for every arm and metric:
 
         - arm, metric, mean over the seeds, and low and high, the ends of its 95 % interval.
-        - difference to the baseline, and difference_low and difference_high, the ends of its 95 % interval.
+        - difference to the baseline, and difference_low and difference_high, the ends of its interval. These intervals
+          hold simultaneously: all of them contain the truth in 95 % of studies. They agree with the verdicts: they
+          exclude 0 where an arm helps or hurts, and lie within the margin where it is equivalent.
         - p, p_holm: of the test for a difference, without and with Holm's correction over the arms of this metric.
-        - p_equivalent: of the test that the difference is smaller than the margin, with Holm's correction.
+        - p_equivalent: of the test that the difference is smaller than the margin, with Holm's correction; NaN where a
+          class has too few test patients for it.
         - verdict: as `verdict` returns it; "baseline" for the baseline, NaN if there is no baseline.
         - detectable: the smallest true difference that this study had an 80 % chance to detect, with a Bonferroni
           correction for the number of arms.
@@ -127,7 +134,8 @@ def summarize(
             _estimate([a - b for a, b in zip(values[arm], values[baseline], strict=True)], classes, overlap)
             for arm in others
         ]
-        comparisons = dict(zip(others, _compare(differences, metric, margin, fewest), strict=True))
+        first = others.index(primary) if primary in others else None
+        comparisons = dict(zip(others, _compare(differences, metric, margin, fewest, first), strict=True))
         for arm in scores:
             mean = _estimate(values[arm], classes, overlap)
             row = {"arm": arm, "metric": metric, "mean": mean.value}
@@ -187,17 +195,25 @@ def _learned(areas, scores, labels, positive, thresholds):
     return mean, bool(areas.value - 1.96 * areas.error > 0.5 and not one_class)
 
 
-def _compare(differences, metric, margin, fewest):
+def _compare(differences, metric, margin, fewest, first=None):
     """Returns the columns of `summarize` that compare arms with the baseline, as a dict for each Estimate."""
-    p_different = holm([difference.p_value() for difference in differences])
-    p_equivalent = holm([difference.equivalence_p_value(margin) for difference in differences])
+    p_values = _corrected([difference.p_value() for difference in differences], first)
+    p_margins = _corrected([difference.equivalence_p_value(margin) for difference in differences], first)
     if fewest < FEW_PATIENTS:
-        p_equivalent = np.full(len(differences), np.nan)
-    level = 0.05 / max(1, len(differences))
+        p_margins = np.full(len(differences), np.nan)
     rows = []
-    for difference, p_holm, p_margin in zip(differences, p_different, p_equivalent, strict=True):
-        low, high = np.clip(difference.interval(), -1, 1)
+    for i, (difference, p_holm, p_margin) in enumerate(zip(differences, p_values, p_margins, strict=True)):
+        family = 1 if i == first else max(1, len(differences) - (first is not None))
+        level = LEVEL / family
         improvement = -difference.value if metric in LOWER_IS_BETTER else difference.value
+        word = verdict(improvement, p_holm, difference.seeds, p_margin)
+        low, high = np.clip(difference.interval(1 - level), -1, 1)
+        if word in ("helps", "hurts"):  # Holm's correction is sharper than the interval's
+            low, high = (max(low, 0.0), high) if difference.value > 0 else (low, min(high, 0.0))
+        elif word == "equivalent":
+            low, high = max(low, -margin), min(high, margin)
+        elif word == INCONCLUSIVE and p_holm >= LEVEL:  # without a significant main comparison
+            low, high = min(low, 0.0), max(high, 0.0)
         rows.append(
             {
                 "difference": difference.value,
@@ -206,7 +222,7 @@ def _compare(differences, metric, margin, fewest):
                 "p": difference.p_value(),
                 "p_holm": p_holm,
                 "p_equivalent": p_margin,
-                "verdict": verdict(improvement, p_holm, difference.seeds, p_margin),
+                "verdict": word,
                 "detectable": difference.detectable(level),
                 "seeds_needed": difference.seeds_needed(margin, level),
             }
@@ -214,13 +230,24 @@ def _compare(differences, metric, margin, fewest):
     return rows
 
 
+def _corrected(p_values, first=None):
+    """Returns p-values with Holm's correction; with a `first` one, that one as it is and the others no smaller."""
+    if first is None:
+        return holm(p_values)
+    others = np.delete(np.arange(len(p_values)), first)
+    corrected = np.array(p_values, float)
+    corrected[others] = np.maximum(holm(corrected[others]), corrected[first])
+    return corrected
+
+
 def label(row):
     """Returns the verdict of one row of `summarize` in a few words, for a cell of a table or a figure."""
     if not isinstance(row["verdict"], str):
         return "no baseline"
-    if row["verdict"] != INCONCLUSIVE:
-        return row["verdict"]
-    return f"inconclusive (detectable: {row['detectable']:.3f})".replace("detectable: nan", "scores do not vary")
+    text = row["verdict"]
+    if text == INCONCLUSIVE:
+        text = f"inconclusive (detectable: {row['detectable']:.3f})".replace("detectable: nan", "scores do not vary")
+    return text + (", exploratory" if row.get("exploratory") and text != "baseline" else "")
 
 
 def sentence(row):
@@ -254,7 +281,8 @@ def sentence(row):
         text = f"{arm}: no verdict from {word.split(':')[0]}. {difference}"
         if word.startswith("one"):
             text += "; this interval covers the choice of test patients, but not the variation between seeds"
-        text += ". Run at least three seeds"
+        text += ". Resume the study" if " of " in word else ". Run at least three seeds"
+    text += ". Exploratory: not in the protocol" if row.get("exploratory") else ""
     return re.sub(r"-(?=\d+\.\d{3})", "−", text)
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,9 @@ def run(
     folds=None,
     positive=None,
     operating_point="youden",
+    baseline="real",
+    primary=None,
+    margin=statistics.MARGIN,
     settings=None,
     n_jobs=None,
     progress=True,
@@ -57,6 +61,9 @@ def run(
             one; of more classes the mean over all.
         operating_point: rule that chooses the threshold of each trial on the validation set, with two classes:
             "youden", "sensitivity=0.9" or "specificity=0.9" (`statistics.operating_point`).
+        baseline: name of the arm that the others are compared with.
+        primary: name of the arm of the main comparison, tested first and alone (`statistics.summarize`); None for none.
+        margin: differences smaller than this are too small to matter.
         settings: dict of whatever else determines the results of every arm; stored, and compared when resuming.
         n_jobs: number of trials at a time, each in a process of its own, as in joblib: -1 for one per core; None for
             the value of `joblib.parallel_config`, which may name a cluster (backend "dask" or "ray"), or else for one
@@ -70,6 +77,9 @@ def run(
     Raises:
         ValueError: for invalid arguments, or if `out` holds trials of another study.
         OSError: if `out` cannot be written, or another process is using it.
+
+    Before the first trial, `study.json` gets the protocol: time, arms, seeds, baseline, main comparison and margin. What
+    is added later is exploratory, and does not change the verdicts of the protocol (`Results.summary`).
 
     The same seeds give the same scores. On a GPU, TensorFlow's deterministic operations are switched on for that, for
     the rest of the process (`tf.config.experimental.enable_op_determinism`). On a CPU they are deterministic without
@@ -108,10 +118,15 @@ def run(
         **(settings or {}),
         "arms": {arm.name: _describe(arm) for arm in arms},
     }
+    names = list(identity["arms"])
+    if primary is not None and (primary not in names or primary == baseline):
+        raise ValueError(f"primary must be one of the arms besides the baseline. Received: {primary!r}")
+    protocol = {"written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "arms": names, "seeds": seeds}
+    protocol |= {"baseline": baseline, "primary": primary, "margin": margin}
     out = Path(out)
     make_folder(out / "trials", "the results")
     with locked(out, "a study"):
-        arm_names = _claim(out, identity, splits, seeds)
+        arm_names = _claim(out, identity, splits, seeds, protocol)
         grid = [(arm, seed) for seed in range(seeds) for arm in arms]
         rows = {key: contents["row"] for key, contents in results.read_trials(out).items()}
         todo = [(arm, seed) for arm, seed in grid if rows.get((arm.name, seed), {}).get("status") != "done"]
@@ -266,7 +281,7 @@ def _overlap(train, train_per_class):
     return round(float((drawn**2 / counts).sum() / drawn.sum()), 4)
 
 
-def _claim(out, identity, splits, seeds):
+def _claim(out, identity, splits, seeds, protocol):
     """Writes `study.json`, or compares this study with the one there and adds its new arms.
 
     Returns:
@@ -274,7 +289,8 @@ def _claim(out, identity, splits, seeds):
     """
     path, identity = out / "study.json", json.loads(json.dumps(identity))
     if not any((out / "trials").glob("*.npz")):
-        write_json(path, {**identity, **_look_alikes(out, splits, seeds, identity), "versions": versions()})
+        looked = _look_alikes(out, splits, seeds, identity)
+        write_json(path, {**identity, "protocol": protocol, **looked, "versions": versions()})
         return list(identity["arms"])
     stored = results.read_settings(out)
     done = [key for key, trial in results.read_trials(out).items() if trial["row"]["status"] == "done"]
@@ -289,7 +305,7 @@ def _claim(out, identity, splits, seeds):
             f"the code of the arm {changed[0]} has changed since its trials were run in {out}; give the arm another "
             "name, or choose another folder"
         )
-    hidden = ("near_duplicates", "near_duplicates_above", "versions", "arms")
+    hidden = ("near_duplicates", "near_duplicates_above", "versions", "arms", "protocol")
     known, now = ({key: value for key, value in part.items() if key not in hidden} for part in (stored, identity))
     compare(path, known | _flat(before), now | _flat({arm: arms[arm] for arm in before}))
     seeds = max(seeds, *(seed + 1 for _, seed in done), 1)

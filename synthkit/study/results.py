@@ -48,28 +48,85 @@ class Results:
     folds: np.ndarray | None = None
     fold_thresholds: dict | None = None
 
-    def summary(self, margin=MARGIN, baseline="real", arms=None):
+    def summary(self, margin=None, baseline=None, arms=None):
         """Compares every arm with a baseline, by `statistics.summarize`.
 
+        The arms and seeds of the protocol are compared as it says. Before all its seeds are finished in all its arms,
+        there is no verdict, so that a study cannot be stopped when one suits. Arms and seeds that were added later are
+        exploratory: later arms are compared in a family of all arms, and later seeds are left out
+        (`with_later_seeds` includes them).
+
         Args:
-            margin: a difference smaller than this is too small to matter.
-            baseline: the arm that the others are compared with.
+            margin: a difference smaller than this is too small to matter; None for the protocol's.
+            baseline: the arm that the others are compared with; None for the protocol's.
             arms: the arms to compare, including the baseline; None compares all. Holm's correction is over these.
 
         Returns:
-            pandas.DataFrame, as `statistics.summarize` returns it.
+            pandas.DataFrame, as `statistics.summarize` returns it, with one more column, `exploratory`.
 
         Raises:
             ValueError: if no seed is finished in every arm.
         """
+        protocol = self.protocol
+        margin = protocol["margin"] if margin is None else margin
+        baseline = protocol["baseline"] if baseline is None else baseline
+        names = [arm for arm in self.scores if arms is None or arm in arms]
+        planned = [arm for arm in names if arm in protocol["arms"]]
+        as_planned = margin == protocol["margin"] and baseline in (protocol["baseline"], "augmentation")
+        primary = protocol["primary"] if baseline == protocol["baseline"] else None
+        results = self._first_seeds(protocol["seeds"])
+        table = results._summarize(margin, baseline, names, primary).assign(exploratory=True)
+        if baseline in planned:
+            first = table if planned == names else results._summarize(margin, baseline, planned, primary)
+            both = pd.concat([first.assign(exploratory=not as_planned), table])
+            keys = ["arm", "metric"]
+            table = both.drop_duplicates(keys).set_index(keys).loc[table.set_index(keys).index].reset_index()
+        missing = len(results.seeds) < protocol["seeds"] or set(protocol["arms"]) - set(self.scores)
+        if missing and len(results.seeds) > 2:
+            decided = table["difference"].notna()
+            table.loc[decided, "verdict"] = f"{len(results.seeds)} of {protocol['seeds']} seeds: no verdict yet"
+        return table
+
+    @property
+    def protocol(self):
+        """What was decided before the first trial: a dict of arms, seeds, baseline, primary, margin and written.
+
+        Of a study without one, everything that is there, and `written` None.
+        """
+        everything = {"arms": list(self.settings["arms"]), "seeds": len(self.seeds), "written": None}
+        return everything | {"baseline": "real", "primary": None, "margin": MARGIN} | self.settings.get("protocol", {})
+
+    def with_later_seeds(self):
+        """Returns the same results as if all seeds that are finished had been planned; their summary is exploratory.
+
+        Returns:
+            Results, or None if there are no later seeds.
+        """
+        if not self.seeds or len(self.seeds) <= self.protocol["seeds"]:
+            return None
+        protocol = self.protocol | {"seeds": 1 + max(self.seeds), "arms": []}
+        return dataclasses.replace(self, settings=self.settings | {"protocol": protocol})
+
+    def _first_seeds(self, count):
+        """Returns the results of the seeds below `count`."""
+        rows = [i for i, seed in enumerate(self.seeds) if seed < count]
+        if len(rows) == len(self.seeds):
+            return self
+        changed = {"scores": {arm: scores[rows] for arm, scores in self.scores.items()}}
+        if self.folds is not None:
+            changed["folds"] = self.folds[rows]
+            changed["fold_thresholds"] = {arm: values[rows] for arm, values in self.fold_thresholds.items()}
+        return dataclasses.replace(self, seeds=[self.seeds[i] for i in rows], **changed)
+
+    def _summarize(self, margin, baseline, arms, primary):
         if not self.seeds:
             failed = self.trials["status"][self.trials["status"] != "done"]
             reason = f"; the first failed trial: {failed.iloc[0]}" if len(failed) else ""
             raise ValueError(f"no seed is finished in every arm, so there is nothing to compare{reason}")
         name = self.settings.get("positive")
         positive = self.settings["class_names"].index(name) if name else None
-        scores = {arm: self.scores[arm] for arm in arms or self.scores}
-        options = {"margin": margin, "positive": positive}
+        scores = {arm: self.scores[arm] for arm in arms}
+        options = {"margin": margin, "positive": positive, "primary": primary}
         options["train_aucs"] = {arm: self.column(arm, "train_auc") for arm in scores}
         options |= {"thresholds": self.thresholds, "folds": self.folds, "overlap": self.overlap}
         return summarize(scores, self.labels, self.patients, baseline, **options)
@@ -211,7 +268,10 @@ def load(out):
     order = zip(trials["arm"], trials["seed"], strict=True)
     done = {key: contents[key] for key in order if contents[key]["row"]["status"] == "done"}
     arms = [arm for arm in arms if any(key[0] == arm for key in done)]
-    seeds = sorted({seed for _, seed in done if all((arm, seed) in done for arm in arms)})
+    planned = [arm for arm in arms if arm in settings.get("protocol", {}).get("arms", arms)]
+    seeds = sorted({seed for _, seed in done if all((arm, seed) in done for arm in planned or arms)})
+    # An arm that was added later, and is not finished, takes no seeds from the others.
+    arms = [arm for arm in arms if arm in planned or all((arm, seed) in done for seed in seeds)]
     first = next(iter(done.values()), {"labels": np.empty(0, int), "patients": np.empty(0, str)})
     samples = {}
     for (arm, seed), trial in done.items():

@@ -210,3 +210,49 @@ def test_an_undefined_metric_gets_no_verdict():
     summary = summarize(scores, np.arange(40) % 2, np.arange(40), metrics=("ppv",), positive=1)
     assert summary["mean"].isna().all()
     assert summary["verdict"].tolist() == ["baseline", "inconclusive"]
+
+
+@pytest.mark.parametrize("primary", [None, "arm 1", "arm 2"])
+def test_intervals_agree_with_verdicts(primary):
+    words = set()
+    for seed in range(12):
+        effects = [0.0, 0.06, -0.08, 0.12]
+        study = statistics.simulate_study(
+            600, 4, 6, effects=effects, seed_deviation=0.01, images_per_patient=1, seed=seed
+        )
+        table = statistics.summarize(*study, metrics=("auc", "brier"), primary=primary).dropna(subset="difference")
+        for row in table.to_dict("records"):
+            words.add(row["verdict"])
+            low, high = row["difference_low"], row["difference_high"]
+            assert low <= row["difference"] <= high
+            assert (low >= 0 or high <= 0) == (row["verdict"] in ("helps", "hurts"))
+            if row["verdict"] == "equivalent":
+                assert -0.05 <= low <= high <= 0.05
+    assert {"helps", "hurts", "inconclusive"} <= words
+
+
+def test_a_main_comparison_is_tested_alone_and_opens_the_gate():
+    study = statistics.simulate_study(600, 3, 6, effects=[0.1, 0.08, 0.0], images_per_patient=1, seed=3)
+    plain = statistics.summarize(*study, metrics=("auc",)).set_index("arm")
+    first = statistics.summarize(*study, metrics=("auc",), primary="arm 1").set_index("arm")
+    assert first.loc["arm 1", "p_holm"] == first.loc["arm 1", "p"] < plain.loc["arm 1", "p_holm"]
+    assert first.loc["arm 1", "detectable"] < plain.loc["arm 1", "detectable"]
+    closed = statistics.summarize(*study, metrics=("auc",), primary="arm 3").set_index("arm")
+    assert (closed["p_holm"].dropna() >= closed.loc["arm 3", "p"]).all()
+    assert (closed["verdict"].drop("real") == "inconclusive").all()
+
+
+def test_a_study_that_could_not_find_anything_says_so_first():
+    study = statistics.simulate_study(12, 2, 3, auc=0.9, images_per_patient=1, seed=3)
+    summary = statistics.summarize(*study, metrics=("auc",))
+    assert "could not have found any improvement" in verdicts.too_small(summary)[0]
+    assert any("fewer than 20 patients of a class" in text for text in verdicts.power(summary))
+    assert summary["p_equivalent"].isna().all()
+    large = statistics.summarize(*statistics.simulate_study(400, 2, 5, auc=0.7, seed=3), metrics=("auc",))
+    assert verdicts.too_small(large) == []
+
+
+def test_which_training_sets_the_intervals_are_about():
+    assert "share 10% of their images" in verdicts.population(0.1)
+    assert "same real images" in verdicts.population(1)
+    assert "4 of 5 folds" in verdicts.population(1, 5)

@@ -41,7 +41,7 @@ def verdict(difference, p_holm, seeds, p_equivalent=1.0, level=LEVEL):
         p_holm: corrected p-value of the test for a difference.
         seeds: int, number of seeds.
         p_equivalent: corrected p-value of the test for equivalence.
-        level: significance level. Equivalence is tested at half of it, so that the 95 % interval lies within the margin.
+        level: significance level. Equivalence is tested at half of it, so that the 95 % interval is within the margin.
 
     Returns:
         "helps", "hurts", "equivalent", "inconclusive" or, with fewer than three seeds, "one seed: no verdict" or "two

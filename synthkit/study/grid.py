@@ -78,8 +78,8 @@ def run(
         ValueError: for invalid arguments, or if `out` holds trials of another study.
         OSError: if `out` cannot be written, or another process is using it.
 
-    Before the first trial, `study.json` gets the protocol: time, arms, seeds, baseline, main comparison and margin. What
-    is added later is exploratory, and does not change the verdicts of the protocol (`Results.summary`).
+    Before the first trial, `study.json` gets the protocol: time, arms, seeds, baseline, main comparison and margin.
+    What is added later is exploratory, and does not change the verdicts of the protocol (`Results.summary`).
 
     The same seeds give the same scores. On a GPU, TensorFlow's deterministic operations are switched on for that, for
     the rest of the process (`tf.config.experimental.enable_op_determinism`). On a CPU they are deterministic without

@@ -210,10 +210,10 @@ def _compare(differences, metric, margin, fewest, first=None):
         low, high = np.clip(difference.interval(1 - level), -1, 1)
         if word in ("helps", "hurts"):  # Holm's correction is sharper than the interval's
             low, high = (max(low, 0.0), high) if difference.value > 0 else (low, min(high, 0.0))
-        elif word == "equivalent":
-            low, high = max(low, -margin), min(high, margin)
-        elif word == INCONCLUSIVE and p_holm >= LEVEL:  # without a significant main comparison
+        elif p_holm >= LEVEL:  # perhaps for want of a significant main comparison
             low, high = min(low, 0.0), max(high, 0.0)
+        if word == "equivalent":
+            low, high = max(low, -margin), min(high, margin)
         rows.append(
             {
                 "difference": difference.value,

@@ -84,7 +84,7 @@ def test_there_is_no_verdict_before_all_seeds_are_finished(tmp_path):
 
 
 def test_a_later_arm_that_is_not_finished_takes_no_seeds(steps):
-    out, first, *_ = steps
+    out, *_ = steps
     removed = (out / "trials" / "shuffled-1.npz").read_bytes()
     (out / "trials" / "shuffled-1.npz").unlink()
     results = load(out)

@@ -29,8 +29,9 @@ def text(results, summary):
     sentences = [*verdicts.controls(summary, margin), *verdicts.power(summary, margin), _population(results)]
     rescored = results.without_near_duplicates()
     baseline = _baseline(summary)
-    blocks = [*(textwrap.fill(sentence, 100) for sentence in _first(summary, baseline)), _table(summary)]
     over = over_augmentation(results, baseline)
+    blocks = [textwrap.fill(" ".join(answer), 100) for answer in _answers(summary, over, margin)]
+    blocks += [*(textwrap.fill(sentence, 100) for sentence in _first(summary, baseline)), _table(summary)]
     if over is not None:
         blocks.append(f"On top of classical augmentation (baseline: augmentation):\n{_table(over)}")
     blocks.append(f"{_operating_point(results)}\n{_table(summary, 'sensitivity', 'specificity')}")
@@ -115,6 +116,17 @@ def _protocol(results):
     )
 
 
+def _answers(summary, over, margin):
+    """Returns the answers to the study's question, with the baseline and on top of augmentation, as pairs of texts."""
+    no_question = {*catalogue.CONTROLS, *catalogue.AUGMENTATIONS}
+    arms = [arm for arm in summary["arm"].unique() if arm.split(" ")[0] not in no_question]
+    augmented = [arm for arm in arms if arm.endswith(" augmented")]
+    answers = [verdicts.answer(summary, [arm for arm in arms if over is None or arm not in augmented], margin)]
+    if over is not None and augmented:
+        answers.append(verdicts.answer(over, augmented, margin))
+    return [answer for answer in answers if answer[0]]
+
+
 def _population(results):
     return verdicts.population(results.settings.get("overlap", 1), results.settings.get("folds"))
 
@@ -169,6 +181,7 @@ def write(results, path, summary=None, margin=None):
     page = environment.get_template("report.html.jinja").render(
         rows=summary.to_dict("records"),
         baseline=baseline,
+        answers=_answers(summary, over, margin),
         first=[_unbroken(sentence) for sentence in _first(summary, baseline)],
         over=[] if over is None else over[over["metric"] == "auc"].to_dict("records"),
         second=second,

@@ -8,10 +8,12 @@ multiple test procedure", Scandinavian Journal of Statistics 6, 1979).
 difference that the study could have detected.
 """
 
+import dataclasses
 import re
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from synthkit.statistics.estimates import MARGIN, estimate, over_patients, strata
 from synthkit.statistics.scores import MEASURES, influence, predict
@@ -108,6 +110,8 @@ def summarize(
         - detectable: the smallest true difference that this study had an 80 % chance to detect, with a Bonferroni
           correction for the number of arms.
         - seeds_needed: the number of seeds at which `detectable` would be the margin (`Estimate.seeds_needed`).
+        - p_gain, p_within, p_loss: the probability that the arm gains more than the margin, lies within it, or loses
+          more, from the same estimate, if nothing was known about it before (for one arm, without correction).
         - one_class: the fraction of test images that are predicted as the most frequent class, mean over the seeds.
         - learned: whether the arm has learned anything.
     """
@@ -148,7 +152,7 @@ def summarize(
             rows.append(row)
     columns = (
         "arm metric mean low high difference difference_low difference_high p p_holm p_equivalent verdict detectable "
-        "seeds_needed one_class learned"
+        "seeds_needed p_gain p_within p_loss one_class learned"
     )
     return pd.DataFrame(rows, columns=columns.split())
 
@@ -225,9 +229,19 @@ def _compare(differences, metric, margin, fewest, first=None):
                 "verdict": word,
                 "detectable": difference.detectable(level),
                 "seeds_needed": difference.seeds_needed(margin, level),
+                **_probabilities(dataclasses.replace(difference, value=improvement), margin),
             }
         )
     return rows
+
+
+def _probabilities(improvement, margin):
+    """Returns the probability of a gain above the margin, of a difference within it, and of a loss above it."""
+    if not improvement.error > 0:
+        return dict.fromkeys(("p_gain", "p_within", "p_loss"), np.nan)
+    above, below = ((margin - side * improvement.value) / improvement.error for side in (1, -1))
+    gain, loss = (float(stats.t.sf(end, improvement.freedom)) for end in (above, below))
+    return {"p_gain": gain, "p_within": 1 - gain - loss, "p_loss": loss}
 
 
 def _corrected(p_values, first=None):
@@ -283,6 +297,44 @@ def sentence(row):
             text += "; this interval covers the choice of test patients, but not the variation between seeds"
         text += ". Resume the study" if " of " in word else ". Run at least three seeds"
     text += ". Exploratory: not in the protocol" if row.get("exploratory") else ""
+    return _signs(text)
+
+
+def answer(summary, arms, margin=MARGIN):
+    """Answers whether synthetic images help, as two texts: a few words, and a sentence with the number.
+
+    Args:
+        summary: DataFrame of `summarize`.
+        arms: names of the arms with synthetic images, without controls.
+        margin: the margin of that summary.
+
+    Returns:
+        `(words, sentence)`; two empty texts if there is no such arm.
+    """
+    rows = summary[(summary["metric"] == "auc") & summary["arm"].isin(list(arms)) & summary["difference"].notna()]
+    if rows.empty:
+        return "", ""
+    baseline = summary["arm"][summary["verdict"] == "baseline"].iloc[0]
+    best = rows.loc[rows["difference"].idxmax()]
+    change = (
+        f"{best['arm']} changes the AUC by {best['difference']:+.3f} ({best['difference_low']:+.3f} to "
+        f"{best['difference_high']:+.3f}) compared with {baseline}"
+    )
+    if not rows["verdict"].isin(["helps", "hurts", "equivalent", INCONCLUSIVE]).all():
+        return "No answer yet.", _signs(f"{change}, and there is {rows['verdict'].iloc[0].split(': ')[-1]}.")
+    helping = rows["arm"][rows["verdict"] == "helps"].tolist()
+    if helping:
+        return "Shown to help.", _signs(f"{', '.join(helping)}: of these, {change}.")
+    if (rows["verdict"] == "hurts").all():
+        return "Shown to hurt.", _signs(f"The best of them, {change}.")
+    highest = rows["difference_high"].max()
+    ruled_out = f"; a gain of {margin:g} or more is ruled out" if highest <= margin else ""
+    if not ruled_out and highest < 0.3:
+        ruled_out = f"; a gain of more than {highest:.3f} is ruled out"
+    return "Not shown to help.", _signs(f"{'The best of them, ' if len(rows) > 1 else ''}{change}{ruled_out}.")
+
+
+def _signs(text):
     return re.sub(r"-(?=\d+\.\d{3})", "−", text)
 
 
@@ -340,15 +392,21 @@ def controls(summary, margin=MARGIN):
         )
     if "shuffled" in rows:
         row = rows["shuffled"]
-        missed = ""
+        outcome = {
+            "helps": "The negative control fails: synthetic images with permuted labels help, so an improvement in "
+            "another arm need not come from what its images show.",
+            "hurts": "The negative control works: synthetic images with permuted labels hurt.",
+            "equivalent": "The negative control works: synthetic images with permuted labels change the AUC by less "
+            f"than {margin:g}.",
+        }
+        unclear = "The negative control shows nothing: synthetic images with permuted labels may help or not."
         if row["verdict"] == INCONCLUSIVE and not np.isnan(row["detectable"]):
-            missed = f" (this study had an 80 % chance to detect a true difference of {row['detectable']:.3f})"
-        sentences.append(
-            "The negative control fails: synthetic images with permuted labels help, so an improvement in another arm "
-            "need not come from what its images show."
-            if row["verdict"] == "helps"
-            else f"The negative control works: synthetic images with permuted labels are not found to help{missed}."
-        )
+            unclear = (
+                f"The negative control is inconclusive: synthetic images with permuted labels are not shown to hurt, "
+                f"nor to make no difference (this study had an 80 % chance to detect a true difference of "
+                f"{row['detectable']:.3f})."
+            )
+        sentences.append(outcome.get(row["verdict"], unclear))
     return sentences
 
 

@@ -107,7 +107,22 @@ class TestSentences:
         (power,) = verdicts.power(pd.DataFrame([self.row()]), margin=0.05)
         assert "a true difference in AUC of 0.046. Inconclusive does not mean no effect" in power
         (control,) = verdicts.controls(pd.DataFrame([self.row(arm="shuffled")]))
-        assert "are not found to help (this study had an 80 % chance to detect a true difference of 0.046)" in control
+        assert control.startswith("The negative control is inconclusive")
+        assert "an 80 % chance to detect a true difference of 0.046" in control
+        for word, start in {"hurts": "works", "equivalent": "works", "helps": "fails"}.items():
+            (control,) = verdicts.controls(pd.DataFrame([self.row(arm="shuffled", verdict=word)]))
+            assert control.startswith(f"The negative control {start}")
+
+    def test_the_answer_has_its_number(self):
+        rows = [self.row(arm="real", verdict="baseline", difference=np.nan), self.row(arm="gan")]
+        assert verdicts.answer(pd.DataFrame(rows), ["gan"])[0] == "Not shown to help."
+        assert verdicts.answer(pd.DataFrame(rows), []) == ("", "")
+        for word, start in {"hurts": "Shown to hurt.", "helps": "Shown to help.", "equivalent": "Not shown"}.items():
+            words, sentence = verdicts.answer(pd.DataFrame([rows[0], self.row(arm="gan", verdict=word)]), ["gan"])
+            assert words.startswith(start)
+            assert "gan" in sentence
+        early = pd.DataFrame([rows[0], self.row(arm="gan", verdict="two seeds: no verdict")])
+        assert verdicts.answer(early, ["gan"])[0] == "No answer yet."
 
     def test_other_verdicts(self):
         assert statistics.sentence(self.row(verdict="hurts")).startswith(
@@ -251,6 +266,15 @@ def test_a_study_that_could_not_find_anything_says_so_first():
     assert summary["p_equivalent"].isna().all()
     large = statistics.summarize(*statistics.simulate_study(400, 2, 5, auc=0.7, seed=3), metrics=("auc",))
     assert verdicts.too_small(large) == []
+
+
+def test_probabilities_of_a_gain_add_up():
+    study = statistics.simulate_study(300, 2, 5, effects=[0.1, 0.0], images_per_patient=1, seed=3)
+    table = statistics.summarize(*study, metrics=("auc", "brier")).dropna(subset="difference")
+    assert table[["p_gain", "p_within", "p_loss"]].sum(axis=1).to_numpy() == pytest.approx(1)
+    rows = table.set_index(["metric", "arm"])
+    assert rows.loc[("auc", "arm 1"), "p_gain"] > 0.8
+    assert rows.loc[("brier", "arm 1"), "p_loss"] < 0.1  # a smaller Brier score is a gain
 
 
 def test_which_training_sets_the_intervals_are_about():

@@ -1,4 +1,4 @@
-"""The command line: `synthkit study`, `synthkit generate` and `synthkit prepare`, or `python -m synthkit study` …"""
+"""The command line: `synthkit study`, `plan`, `generate` and `prepare`, or `python -m synthkit study` …"""
 
 import contextlib
 import dataclasses
@@ -7,6 +7,8 @@ import shlex
 import sys
 import warnings
 from pathlib import Path
+
+import numpy as np
 
 from synthkit import _arm_names, _environment, catalogue
 from synthkit._files import used_folder
@@ -30,7 +32,7 @@ def main(argv=None):
     arguments, words = top.parse_known_args(argv)
     if words:
         top.error(unknown(words, argv))
-    run = {"study": _study, "generate": _generate, "prepare": _prepare}[arguments.command]
+    run = {"study": _study, "plan": _plan, "generate": _generate, "prepare": _prepare}[arguments.command]
     from synthkit import _workers
 
     with warnings.catch_warnings():
@@ -82,7 +84,7 @@ def _study(arguments, argv):
 
 
 def _run_study(arguments, names):
-    from synthkit import report, splitting, study
+    from synthkit import plan, report, splitting, study
     from synthkit.datasets.phantom import BEST_AUC
     from synthkit.study.results import save
 
@@ -99,6 +101,11 @@ def _run_study(arguments, names):
     if arguments.drop_near_duplicates:
         splits = splitting.without_near_duplicates(splits)
     _check_validation(splits, per_class, phantoms)
+    planned = plan.sentence(
+        splits, max(1, len(names) - 1), arguments.seeds or profile["seeds"], arguments.folds, arguments.margin
+    )
+    if planned:
+        print(f"plan: {planned}", file=sys.stderr)
     counts = splits.train.class_counts().values()
     images = sum(min(count, per_class or count) for count in counts)
     candidates = {name: (catalogue.build(row), _recipe(arguments, row, profile, images)) for name, row in rows.items()}
@@ -155,9 +162,65 @@ def _run_study(arguments, names):
     return 0
 
 
+def _plan(arguments, argv):
+    names = _names(arguments.arms, arguments.data == "phantom")
+    arguments.classifier = arguments.classifier or ("skin_cnn" if arguments.data == "phantom" else "frozen")
+    _environment.import_tensorflow()
+    from synthkit import plan, splitting
+
+    profile = {key: value[arguments.profile] for key, value in PROFILES.items()}
+    phantoms = arguments.data == "phantom"
+    per_class = arguments.per_class or (profile["per_class"] if phantoms else None)
+    ((_, row),) = _classifiers(arguments).items()
+    if Path(arguments.data).is_dir() and not (Path(arguments.data) / "prepare.json").exists():
+        arguments.image_size = arguments.image_size or row.image_size
+    splits = _load(arguments, train=20 * (per_class or 0))
+    print(f"{arguments.data}: images of {'×'.join(map(str, splits.train.image_shape))}\n{plan.sizes(splits)}")
+    near = plan.near_duplicates(splits)
+    if near:
+        print(f"{near} of {len(splits.test)} test images look like training or validation images")
+    comparisons = max(1, len(names) - 1)
+    print(
+        f"\nDifferences in AUC that a study of {len(names)} arms could find with an 80 % chance, after correction\n"
+        f"(simulated studies of these test images, AUC {arguments.auc:g} with real images only):"
+    )
+    table = plan.table(splits, comparisons, folds=arguments.folds, auc=arguments.auc)
+    print(table.round(3).to_string(index=False))
+    for effect in (0.02, 0.05, 0.1):
+        needed = plan.patients_needed(splits.test, effect, comparisons, auc=arguments.auc)
+        patients = f"about {needed:,} test patients" if np.isfinite(needed) else "more test patients than can be had"
+        print(f"To find a difference of {effect:g} with 10 seeds takes {patients}.")
+    train = splits.train if per_class is None else splitting.subsample(splits.train, per_class)
+    splits = dataclasses.replace(splits, train=train)
+    _print_times(arguments, names, splits, row, profile)
+    return 0
+
+
+def _print_times(arguments, names, splits, row, profile):
+    """Prints how long the arms of a study would take."""
+    from synthkit import plan
+    from synthkit.imageset import resize
+
+    recipe = _recipe(arguments, row, profile, len(splits.train))
+    training = plan.seconds_of_training(catalogue.build(row), splits, recipe)
+    size = _generator_size(arguments, names, splits.train.image_shape[0])
+    train = splits.train if size is None else resize(splits.train, size)
+    seconds, epochs = {}, {name: row.epochs for name, row in catalogue.GENERATORS.items()} | (arguments.epochs or {})
+    print(f"\nMinutes of {arguments.seeds} seeds on this machine, from a few timed steps:")
+    for name in names:
+        source = name.split()[0]
+        generator = catalogue.GENERATORS.get({"shuffled": "dense_cvae"}.get(source, source))
+        key = {"shuffled": "dense_cvae"}.get(source, source)
+        if generator and key not in seconds:
+            builder = catalogue.build(generator)
+            seconds[key] = plan.seconds_of_generator(builder, train, epochs[key], generator.batch_size)
+        print(f"  {name:24} {arguments.seeds * (training + seconds.get(key, 0.0)) / 60:.1f}")
+    print("(generators are fitted once for all arms that use them; --folds multiplies both)")
+
+
 def _generator_size(arguments, names, image_size):
     """Returns the pixels a side at which generators work; None is the size of the images."""
-    size = arguments.generator_size or min(image_size, GENERATOR_SIZE)
+    size = getattr(arguments, "generator_size", None) or min(image_size, GENERATOR_SIZE)
     if size == image_size:
         return None
     if any(name.split()[0] in catalogue.GENERATORS for name in names):

@@ -30,6 +30,7 @@ def parser():
             top.prog,
             "study",
             "study --data FOLDER --arms real,augmentation,conv_cgan --seeds 10",
+            "plan --data FOLDER",
             "generate --data FOLDER --generator conv_cgan --per-class 300 --out synthetic",
         )
         + "\n\nCOMMAND --help describes the options of a command. Try study first; it needs no options."
@@ -37,6 +38,7 @@ def parser():
     top.add_argument("--version", action="version", version=f"synthkit {__version__}")
     commands = top.add_subparsers(required=True, dest="command", metavar="COMMAND", title="commands")
     _add_study(commands, top.prog)
+    _add_plan(commands, top.prog)
     _add_generate(commands, top.prog)
     _add_prepare(commands, top.prog)
     return top
@@ -193,6 +195,30 @@ def _add_study(commands, prog):
         "of an earlier study to add arms or seeds to it",
     )
     _add_workers(running, "trials at a time, each in a process of its own (default: 1)")
+
+
+def _add_plan(commands, prog):
+    plan = commands.add_parser(
+        "plan",
+        usage=f"{prog} plan [options]",
+        help="say what a study could find with these images, before anything is trained",
+        description="Shows the splits of a data set, which differences studies of different sizes could find (from\n"
+        "simulated studies of these test images and patients), and how long the arms would take here.",
+        epilog=_examples(
+            prog, "plan --data my_images", 'plan --data breastmnist --arms "real,augmentation,diffusion augmented"'
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_data(plan)
+    add = plan.add_argument
+    add("--arms", metavar="A,B,…", help="names of arms, separated by commas (default: those of the default study)")
+    add("--seeds", type=_positive, default=5, metavar="N", help="number of seeds for the times (default: 5)")
+    add("--per-class", type=_positive, metavar="N", help="real training images of each class")
+    add("--folds", type=_positive, default=5, metavar="K", help="folds of the cross-validation (default: 5)")
+    add("--classifier", metavar="NAME", help="whose time is estimated (default: frozen; skin_cnn for phantoms)")
+    add("--auc", type=_margin, default=0.8, metavar="X", help="expected AUC with real images only (default: 0.8)")
+    add("--epochs", type=_epochs, metavar="N|NAME=N,…", help="epochs of all, or of the named, generators")
+    plan.set_defaults(scheduler=None, weights=None, recipe=None, steps=None, profile="fast", mixed_precision=False)
 
 
 def _add_data(command):
@@ -374,7 +400,7 @@ def _size(text):
 
 
 def _margin(text):
-    """Reads a difference in AUC."""
+    """Reads an AUC or a difference between two."""
     try:
         value = float(text)
     except ValueError:

@@ -51,6 +51,7 @@ MAY_IMPORT = {
         *("_class_folders", "_environment", "_files", "_identity", "_reusable"),
         *("_card", "catalogue", "datasets", "generators", "imageset"),
     },
+    "plan": {"imageset", "pipeline", "splitting", "statistics", "study"},
     "report": {"_files", "catalogue", "plots", "statistics"},
     "tuning": {"_files", "classifiers", "training"},
     "explain": set(),

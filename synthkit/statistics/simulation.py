@@ -30,6 +30,8 @@ def simulate_study(
     patient_share=0.5,
     images_per_patient=2,
     positive_share=0.5,
+    labels=None,
+    patients=None,
     seed=0,
 ):
     """Draws the test scores of a study.
@@ -41,7 +43,7 @@ def simulate_study(
     from the network's AUC: `auc`, plus the effect of its arm, plus a random deviation of its seed.
 
     Args:
-        images: int, size of the test set.
+        images: int, size of the test set; not used if `labels` are given.
         arms: int, number of arms besides the baseline "real".
         seeds: int.
         auc: the baseline's AUC.
@@ -55,17 +57,20 @@ def simulate_study(
         patient_share: fraction of every component's variance that a patient's images have in common.
         images_per_patient: int, or `(low, high)` to draw the number of each patient's images from.
         positive_share: fraction of the patients who are positive.
+        labels, patients: `(n,)`, of a test set that there is, instead of the four arguments about its size; of more
+            than two classes, the rarest is positive.
         seed: int, or a numpy Generator.
 
     Returns:
         `(scores, labels, patients)`, the first three arguments of `summarize`; class 1 is positive.
     """
     rng = np.random.default_rng(seed)
-    low, high = np.broadcast_to(images_per_patient, 2)
-    patients = np.repeat(np.arange(images), rng.integers(low, high + 1, images) if low < high else low)[:images]
-    number = patients[-1] + 1
-    positives = rng.permutation(number) < round(positive_share * number)
-    labels = positives[patients].astype(int)
+    if labels is not None:
+        rarest = np.bincount(labels).argmin() if len(np.unique(labels)) > 2 else 1
+        labels, patients = (np.asarray(labels) == rarest).astype(int), np.unique(patients, return_inverse=True)[1]
+        images, number = len(labels), patients.max() + 1
+    else:
+        labels, patients, number = _test_set(rng, images, images_per_patient, positive_share)
 
     def component(variance, *shape):
         patient_noise = rng.normal(size=(*shape, number))[..., patients]
@@ -86,6 +91,15 @@ def simulate_study(
     positive = stats.logistic.cdf(noise + distance[..., None] * (labels - 0.5))
     names = ["real"] + [f"arm {i + 1}" for i in range(arms)]
     return dict(zip(names, np.stack([1 - positive, positive], axis=-1), strict=True)), labels, patients
+
+
+def _test_set(rng, images, images_per_patient, positive_share):
+    """Returns labels and patients of a simulated test set, and the number of patients."""
+    low, high = np.broadcast_to(images_per_patient, 2)
+    patients = np.repeat(np.arange(images), rng.integers(low, high + 1, images) if low < high else low)[:images]
+    number = patients[-1] + 1
+    positives = rng.permutation(number) < round(positive_share * number)
+    return positives[patients].astype(int), patients, number
 
 
 def simulate_folds(

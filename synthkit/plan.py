@@ -1,0 +1,170 @@
+"""Before a study: which differences it could find with the images that there are, and how long it would take."""
+
+import time
+
+import numpy as np
+import pandas as pd
+
+from synthkit import splitting
+from synthkit.imageset import SPLIT_NAMES
+from synthkit.statistics import MARGIN, simulate_study, summarize
+from synthkit.study import pairs
+from synthkit.study.trial import make_trainer, pool
+
+STUDIES = 7  # simulated ones, of which the median is taken
+STEPS = 5  # of a generator or classifier that are timed
+LARGEST = 64  # times the test patients that there are
+
+
+def sizes(splits):
+    """Returns the number of images of every class, and of patients, in each split, as a DataFrame."""
+    rows = {
+        SPLIT_NAMES[role]: {**images.class_counts(), "patients": len(np.unique(images.patients))}
+        for role, images in zip(SPLIT_NAMES, splits, strict=True)
+    }
+    return pd.DataFrame(rows).T
+
+
+def detectable(labels, patients, comparisons=1, seeds=5, *, folds=None, copies=1, **design):
+    """Simulates studies of these test images, and returns the difference in AUC that they find with an 80 % chance.
+
+    Args:
+        labels, patients: of the test images.
+        comparisons: int, number of arms besides the baseline.
+        seeds: int.
+        folds: int `(n,)`, the fold of every image in a cross-validation, or None.
+        copies: int, as if there were this many times as many patients.
+        design: arguments of `statistics.simulate_study`, such as auc, within, between and seed_deviation.
+
+    Returns:
+        float, the median over the simulated studies.
+    """
+    labels = np.tile(labels, copies)
+    patients = np.concatenate([np.char.add(np.asarray(patients, str), f"-{i}") for i in range(copies)])
+    options = {"metrics": ("auc",), "folds": None if folds is None else np.tile(folds, (seeds, copies))}
+    found = []
+    for seed in range(STUDIES):
+        study = simulate_study(None, comparisons, seeds, labels=labels, patients=patients, seed=seed, **design)
+        found.append(summarize(*study, **options)["detectable"].median())
+    return float(np.median(found))
+
+
+def table(splits, comparisons=1, seeds=(3, 5, 10, 20), folds=5, **design):
+    """Returns what studies with several numbers of seeds could find, with the test set and with a cross-validation.
+
+    Args:
+        splits: Splits.
+        comparisons: int, number of arms besides the baseline.
+        seeds: ints.
+        folds: int, number of folds.
+        design: as in `detectable`.
+
+    Returns:
+        pandas.DataFrame: seeds; test set and cross-validation, the smallest differences in AUC that are found with an
+        80 % chance. The column of the cross-validation is left out where a class has fewer patients than folds.
+    """
+    test, everything = splits.test, pool(splits)
+    rows = [{"seeds": count, "test set": _detectable(test, comparisons, count, design)} for count in seeds]
+    try:
+        fold_of = splitting.fold(everything, folds)
+    except ValueError:
+        return pd.DataFrame(rows)
+    for row in rows:
+        row[f"--folds {folds}"] = _detectable(everything, comparisons, row["seeds"], design, fold_of)
+    return pd.DataFrame(rows)
+
+
+def _detectable(images, comparisons, seeds, design, folds=None):
+    return detectable(images.labels, images.patients, comparisons, seeds, folds=folds, **design)
+
+
+def patients_needed(test, effect=MARGIN, comparisons=1, seeds=10, **design):
+    """Returns how many test patients would make a difference detectable, about; infinity if very many are not enough.
+
+    Args:
+        test: ImageSet, the test set that there is; larger ones are as if there were several times as many patients.
+        effect: difference in AUC.
+        comparisons, seeds, design: as in `detectable`.
+    """
+    number, before = len(np.unique(test.patients)), None
+    copies = 1
+    while copies <= LARGEST:
+        now = detectable(test.labels, test.patients, comparisons, seeds, copies=copies, **design)
+        if now <= effect:
+            if before is None:
+                return number
+            fraction = np.log(before / effect) / np.log(before / now)  # on the line between the two, in logarithms
+            return int(np.ceil(number * copies / 2 ** (1 - fraction)))
+        before, copies = now, 2 * copies
+    return np.inf
+
+
+def seconds_of_generator(builder, train, epochs, batch_size):
+    """Estimates how long the fit of a generator takes on this machine, from a few gradient steps.
+
+    Args:
+        builder: `builder(image_shape, num_classes)`.
+        train: ImageSet, the training set.
+        epochs, batch_size: ints.
+
+    Returns:
+        float, seconds.
+    """
+    from synthkit.pipeline import to_dataset
+
+    model = builder(train.image_shape, len(train.class_names))
+    batch = min(batch_size, len(train))
+    data = to_dataset(train[np.resize(np.arange(len(train)), STEPS * batch)], batch, shuffle_seed=0)
+    model.fit(data, epochs=1, verbose=0)  # builds and traces it
+    began = time.perf_counter()
+    model.fit(data, epochs=1, verbose=0)
+    return (time.perf_counter() - began) / STEPS * epochs * -(-len(train) // batch)
+
+
+def seconds_of_training(classifier, splits, recipe):
+    """Estimates how long the training of a classifier takes on this machine, from a few gradient steps.
+
+    Args:
+        classifier, recipe: as in `study.run`; without steps, one whole training is timed.
+        splits: Splits.
+
+    Returns:
+        float, seconds.
+    """
+    steps = recipe.get("steps")
+    trainer = make_trainer(classifier, splits.train, recipe | ({"steps": STEPS} if steps else {}))
+    trainer.train(splits.train, splits.validation, seed=0)
+    began = time.perf_counter()
+    trainer.train(splits.train, splits.validation, seed=1)
+    return (time.perf_counter() - began) * (steps / STEPS if steps else 1)
+
+
+def sentence(splits, comparisons, seeds, folds=None, margin=MARGIN):
+    """Returns what a study could find, as a sentence; "" with one or two seeds, which give no verdict.
+
+    Args:
+        splits: Splits.
+        comparisons: int, number of arms besides the baseline.
+        seeds: int.
+        folds: int, number of folds of a cross-validation, or None.
+        margin: differences smaller than this are too small to matter.
+    """
+    if seeds < 3:
+        return ""
+    images = pool(splits) if folds else splits.test
+    fold_of = splitting.fold(images, folds) if folds else None
+    smallest = _detectable(images, comparisons, seeds, {}, fold_of)
+    text = (
+        f"{len(images)} test images of {len(np.unique(images.patients))} patients, {seeds} seeds and {comparisons} "
+        f"comparison{'' if comparisons == 1 else 's'}: such a study finds a difference in AUC of {smallest:.3f} with an "
+        f"80 % chance (simulated, AUC 0.8)"
+    )
+    if smallest <= 2 * margin:
+        return text
+    more = "more seeds or test images" if folds else "more seeds, or test on more images (--test, --folds)"
+    return f"{text}, and rarely a smaller one. To find one of {margin:g} takes {more}: see python -m synthkit plan"
+
+
+def near_duplicates(splits, folds=None):
+    """Returns how many test images look like training or validation images."""
+    return len(pairs.find(splits, 1, folds=folds)[0])

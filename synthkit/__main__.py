@@ -1,10 +1,11 @@
-"""The command line: `synthkit study`, `plan`, `generate` and `prepare`, or `python -m synthkit study` …"""
+"""The command line: `synthkit study`, `plan`, `claims`, `generate` and `prepare`, or `python -m synthkit study` …"""
 
 import contextlib
 import dataclasses
 import re
 import shlex
 import sys
+import textwrap
 import warnings
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def main(argv=None):
     arguments, words = top.parse_known_args(argv)
     if words:
         top.error(unknown(words, argv))
-    run = {"study": _study, "plan": _plan, "generate": _generate, "prepare": _prepare}[arguments.command]
+    commands = {"study": _study, "plan": _plan, "claims": _claims, "generate": _generate, "prepare": _prepare}
     from synthkit import _workers
 
     with warnings.catch_warnings():
@@ -41,7 +42,7 @@ def main(argv=None):
         warnings.showwarning = _note
         try:
             with _workers.cluster(arguments.scheduler):
-                return run(arguments, argv)
+                return commands[arguments.command](arguments, argv)
         except (ValueError, OSError, FloatingPointError) as error:
             print(f"synthkit: {error}", file=sys.stderr)
             return 2
@@ -193,6 +194,26 @@ def _plan(arguments, argv):
     train = splits.train if per_class is None else splitting.subsample(splits.train, per_class)
     splits = dataclasses.replace(splits, train=train)
     _print_times(arguments, names, splits, row, profile)
+    return 0
+
+
+def _claims(arguments, argv):
+    from synthkit import claims
+
+    single = (arguments.total, arguments.before, arguments.after)
+    given = [value is not None for value in single]
+    if any(given) and (not all(given) or arguments.csv):
+        raise ValueError("give --total, --before and --after together, or a table of claims with --csv")
+    if arguments.csv:
+        published = claims.read(arguments.csv)
+    else:
+        published = [claims.claim(*single)] if all(given) else [*claims.claims(), *claims.LITERATURE]
+    for row in claims.reread(published).to_dict("records"):
+        print(textwrap.fill(claims.sentence(row, arguments.looks), 100, subsequent_indent="  "))
+    print(
+        "\nIntervals (as if from different images) and probabilities cover the choice of test images only. Networks\n"
+        "that are trained again with other seeds or other training images differ as well."
+    )
     return 0
 
 

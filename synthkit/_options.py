@@ -31,6 +31,7 @@ def parser():
             "study",
             "study --data FOLDER --arms real,augmentation,conv_cgan --seeds 10",
             "plan --data FOLDER",
+            "claims --total 156 --before 126 --after 135",
             "generate --data FOLDER --generator conv_cgan --per-class 300 --out synthetic",
         )
         + "\n\nCOMMAND --help describes the options of a command. Try study first; it needs no options."
@@ -39,6 +40,7 @@ def parser():
     commands = top.add_subparsers(required=True, dest="command", metavar="COMMAND", title="commands")
     _add_study(commands, top.prog)
     _add_plan(commands, top.prog)
+    _add_claims(commands, top.prog)
     _add_generate(commands, top.prog)
     _add_prepare(commands, top.prog)
     return top
@@ -219,6 +221,30 @@ def _add_plan(commands, prog):
     add("--auc", type=_margin, default=0.8, metavar="X", help="expected AUC with real images only (default: 0.8)")
     add("--epochs", type=_epochs, metavar="N|NAME=N,…", help="epochs of all, or of the named, generators")
     plan.set_defaults(scheduler=None, weights=None, recipe=None, steps=None, profile="fast", mixed_precision=False)
+
+
+def _add_claims(commands, prog):
+    claims = commands.add_parser(
+        "claims",
+        usage=f"{prog} claims [options]",
+        help="say what published numbers show: intervals, and the probability that nothing is gained",
+        description="Computes what a published improvement shows, from the number of test images and how many of them\n"
+        "were classified correctly. Without options: the claims of the studies that synthkit reproduces, and others.",
+        epilog=_examples(
+            prog,
+            "claims",
+            "claims --total 156 --before 0.807 --after 0.864 --looks 10",
+            "claims --csv claims.csv   # columns total, before, after and, if you like, study, claim, figure",
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = claims.add_argument
+    add("--total", type=_positive, metavar="N", help="test images")
+    add("--before", type=float, metavar="X", help="number or fraction of them that are right without synthetic images")
+    add("--after", type=float, metavar="X", help="the same with synthetic images")
+    add("--looks", type=_positive, default=1, metavar="K", help="results of which the best was published (default: 1)")
+    add("--csv", metavar="FILE", help="a table of claims")
+    claims.set_defaults(scheduler=None)
 
 
 def _add_data(command):

@@ -1,17 +1,20 @@
-"""The claims of the three published studies, with intervals and tests computed from the studies' own counts.
+"""Published claims that synthetic images help, with intervals and tests computed from their own counts.
 
-Every number below is from a report: the mammography study's slides ("Topic 3: Data Synthesis"), the MedMNIST study's
-Tables 1 and 2, and the skin-lesion study's Tables 1 to 6. Each is the result of one training run. The intervals and
-tests cover the sampling of test images only. They do not cover the variation between seeds, nor the optimism of
-reporting the best of several results on the test set (`selection_gain`).
+`reread` and `areas` are about the three studies that synthkit reproduces, `reread(read(path))` is about claims in a
+table, `LITERATURE` about others. Every number of the three studies is from a report: the mammography study's slides
+("Topic 3: Data Synthesis"), the MedMNIST study's Tables 1 and 2, and the skin-lesion study's Tables 1 to 6. Each is the
+result of one training run. The intervals and tests cover the sampling of test images only. They do not cover the
+variation between seeds, nor the optimism of reporting the best of several results on the test set (`selection_gain`).
 """
 
+import re
 import typing
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from synthkit.datasets.labels import read_any_csv
 from synthkit.statistics import hanley_mcneil, holm, mcnemar, mcnemar_range, newcombe, wilson
 
 
@@ -76,6 +79,93 @@ SKIN = {
 }
 
 
+# From abstracts and tables that say how many images were tested. Many studies do not; then nothing can be computed.
+LITERATURE = (
+    Claim(
+        "Frid-Adar et al. 2018",
+        "Neurocomputing 321, abstract: 182 liver lesions, mean over three classes",
+        "classical augmentation, then DCGAN images as well",
+        "sensitivity",
+        182,
+        round(0.786 * 182),
+        round(0.857 * 182),
+    ),
+)
+
+
+def read(path):
+    """Reads published claims from a table, to be given to `reread`.
+
+    Args:
+        path: CSV file with the columns total, before and after (counts of correctly classified test images, or
+            proportions below 1), and optionally study, source, claim and figure (the metric).
+
+    Returns:
+        list of Claim.
+
+    Raises:
+        FileNotFoundError, ValueError: if it cannot be read, a column is missing, or a number does not make sense; names
+            the line.
+    """
+    table = read_any_csv(path)
+    missing = {"total", "before", "after"} - set(table.columns)
+    if missing:
+        raise ValueError(f"{path} must have the columns total, before and after. Received: {', '.join(table.columns)}")
+    result = []
+    for line, row in table.iterrows():
+        texts = {name: row.get(name, "") or "" for name in ("study", "source", "claim", "figure")}
+        texts["figure"] = texts["figure"] or "accuracy"
+        try:
+            numbers = [float(row[name]) for name in ("total", "before", "after")]
+            result.append(claim(*numbers, **texts))
+        except ValueError as error:
+            raise ValueError(f"{path}, line {line}: {error}") from error
+    return result
+
+
+def claim(total, before, after, *, study="", source="", claim="", figure="accuracy"):
+    """Makes a Claim of counts of correctly classified test images, or of proportions below 1.
+
+    Raises:
+        ValueError: if the numbers do not make sense.
+    """
+    counts = [round(value * total) if 0 <= value < 1 else value for value in (before, after)]
+    if total < 1 or any(value != int(value) or not 0 <= value <= total for value in (total, *counts)):
+        raise ValueError(
+            "expected a number of test images, and the number or the fraction of them that were classified correctly "
+            f"before and after. Received: total {total:g}, before {before:g}, after {after:g}"
+        )
+    return Claim(study, source, claim, figure, int(total), *map(int, counts))
+
+
+def sentence(row, looks=1):
+    """Returns a row of `reread` as a sentence, with what the best of several results is worth.
+
+    Args:
+        row: dict.
+        looks: int, number of results of which the published one is the best.
+    """
+    names = ", ".join(filter(None, (row["study"], row["claim"])))
+    text = (
+        f"{names + ': ' if names else ''}{row['figure']} {row['before']:.3f} → {row['after']:.3f} on {row['total']} "
+        f"images, {row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f}). "
+        f"p between {row['p_smallest']:.2g} and {row['p_largest']:.2g}, depending on which images were right; the "
+        f"probability that nothing is gained is between {_percent(row['no_gain_smallest'])} and "
+        f"{_percent(row['no_gain_largest'])}."
+    )
+    if looks > 1:
+        gains = selection_gain(row["total"], row["before"], looks)
+        text += (
+            f" The best of {looks} equal results is {gains.mean():.3f} too high on average, and in one study of twenty "
+            f"{np.quantile(gains, 0.95):.3f} or more."
+        )
+    return re.sub(r"(?<!e)-(?=\d)", "−", text)
+
+
+def _percent(probability):
+    return "0.1 %, or less," if probability < 0.001 else f"{100 * probability:.1f} %"
+
+
 def claims():
     """Returns every claim of the three reports for which counts are known, as a list of Claim.
 
@@ -106,8 +196,11 @@ def claims():
     return result
 
 
-def reread():
+def reread(published=None):
     """Computes intervals and tests for every claim.
+
+    Args:
+        published: list of Claim; None for those of the three reports.
 
     The reports do not say which images each classifier got right, so the paired test has a range of p-values. McNemar's
     p-value is smallest if the better classifier was right wherever the other was, and largest if the two disagreed on
@@ -117,10 +210,12 @@ def reread():
     Returns:
         pandas.DataFrame with a row for every claim: its fields; before and after as proportions, each with `_low` and
         `_high` (Wilson); difference, low, high (Newcombe) and p (Fisher), as if from different images; p_holm,
-        corrected for the number of claims of the study; p_smallest, p_largest and may_disagree of the paired test.
+        corrected for the number of claims of the study; p_smallest, p_largest and may_disagree of the paired test;
+        no_gain_smallest and no_gain_largest, the probability that the second classifier is no better in truth, if
+        nothing was known before, for the fewest and the most images on which the two can have disagreed.
     """
     rows = []
-    for claim in claims():
+    for claim in claims() if published is None else published:
         row = claim._asdict()
         for side in ("before", "after"):
             row[side] = getattr(claim, side) / claim.total
@@ -128,6 +223,7 @@ def reread():
         difference = newcombe(claim.before, claim.total, claim.after, claim.total)
         row |= dict(zip(("difference", "low", "high", "p"), difference, strict=True))
         row["p_smallest"], row["p_largest"] = mcnemar_range(claim.before, claim.after, claim.total)
+        row["no_gain_smallest"], row["no_gain_largest"] = _no_gain(claim.before, claim.after, claim.total)
         row["may_disagree"] = _may_disagree(claim.before, claim.after, claim.total)
         rows.append(row)
     table = pd.DataFrame(rows)
@@ -153,6 +249,15 @@ def areas():
             row = {"study": study, "claim": f"{baseline}, {arm}", "before": before, "after": after, "difference": gap}
             rows.append(row | {"low": gap - half, "high": gap + half, "needs_correlation": correlation})
     return pd.DataFrame(rows)
+
+
+def _no_gain(before, after, total):
+    """Returns the smallest and the largest probability that the true difference is 0 or less."""
+    gap, most = after - before, min(before, after, total - max(before, after))
+    # Of the images on which two classifiers disagree, each speaks for one of them; the variance of the gap is about
+    # their number.
+    disagreements = np.array([max(1, abs(gap)), max(1, abs(gap) + 2 * most)])
+    return tuple(sorted(stats.norm.sf(gap / np.sqrt(disagreements)).tolist()))
 
 
 def _may_disagree(before, after, total, level=0.05):

@@ -156,8 +156,8 @@ def sentence(splits, comparisons, seeds, folds=None, margin=MARGIN):
     smallest = _detectable(images, comparisons, seeds, {}, fold_of)
     text = (
         f"{len(images)} test images of {len(np.unique(images.patients))} patients, {seeds} seeds and {comparisons} "
-        f"comparison{'' if comparisons == 1 else 's'}: such a study finds a difference in AUC of {smallest:.3f} with an "
-        f"80 % chance (simulated, AUC 0.8)"
+        f"comparison{'' if comparisons == 1 else 's'}: such a study finds a difference in AUC of {smallest:.3f} with "
+        f"an 80 % chance (simulated, AUC 0.8)"
     )
     if smallest <= 2 * margin:
         return text

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from synthkit import __main__ as command
 from synthkit import claims, statistics
 
 
@@ -104,3 +105,66 @@ class TestSelectionGain:
     def test_trials_that_differ_in_accuracy_gain_more(self):
         equal = claims.selection_gain(341, 0.7067, 10, 0.5, studies=300).mean()
         assert claims.selection_gain(341, 0.7067, 10, 0.5, seed_deviation=0.03, studies=300).mean() > equal + 0.01
+
+
+class TestAnyClaim:
+    def test_counts_and_fractions_are_the_same_claim(self):
+        assert claims.claim(156, 126, 135) == claims.claim(156, 0.807, 0.864)
+        with pytest.raises(
+            ValueError, match="expected a number of test images.* Received: total 10, before 11, after 3"
+        ):
+            claims.claim(10, 11, 3)
+        with pytest.raises(ValueError, match="expected a number of test images"):
+            claims.claim(10, 2.5, 3)
+
+    def test_probability_that_nothing_is_gained(self):
+        rows = claims.reread([claims.claim(200, 100, 100), claims.claim(200, 100, 130), claims.claim(200, 130, 100)])
+        same, better, worse = rows.to_dict("records")
+        assert (same["no_gain_smallest"], same["no_gain_largest"]) == (0.5, 0.5)
+        assert 0 < better["no_gain_smallest"] < better["no_gain_largest"] < 0.05
+        assert worse["no_gain_smallest"] == pytest.approx(1 - better["no_gain_largest"])
+        # The fewest disagreements: 30 images, all for the second classifier.
+        assert better["no_gain_smallest"] == pytest.approx(stats.norm.sf(np.sqrt(30)))
+
+    def test_probabilities_agree_with_simulated_classifiers(self):
+        """Of pairs of classifiers whose true difference is drawn at random, those that show this gap."""
+        rng, no_gain = np.random.default_rng(0), []
+        for _ in range(40_000):
+            gain = rng.uniform(-0.3, 0.3)
+            disagree = rng.random(120) < 0.5
+            better = rng.random(120) < 0.5 + gain
+            if (disagree & better).sum() - (disagree & ~better).sum() == 8:
+                no_gain.append(gain <= 0)
+        assert np.mean(no_gain) == pytest.approx(stats.norm.sf(8 / np.sqrt(60)), abs=0.04)  # 60 disagree, on average
+
+    def test_table(self, tmp_path):
+        path = tmp_path / "claims.csv"
+        path.write_text("study;total;before;after;figure\nMine;156;126;135;\nYours;90;0.5;0.7;sensitivity\n")
+        first, second = claims.read(path)
+        assert (first.study, first.figure, first.after) == ("Mine", "accuracy", 135)
+        assert (second.figure, second.before, second.after) == ("sensitivity", 45, 63)
+        path.write_text("total,before,after\n156,126,135\n156,x,135\n")
+        with pytest.raises(ValueError, match="claims.csv, line 3: could not convert"):
+            claims.read(path)
+        path.write_text("total,before\n156,126\n")
+        with pytest.raises(ValueError, match="must have the columns total, before and after. Received: total, before"):
+            claims.read(path)
+
+
+class TestCommand:
+    def test_one_claim(self, capsys):
+        assert command.main(["claims", "--total", "156", "--before", "126", "--after", "135", "--looks", "10"]) == 0
+        text = " ".join(capsys.readouterr().out.split())
+        assert "accuracy 0.808 → 0.865 on 156 images, +0.058 (−0.025 to +0.140)" in text
+        assert "probability that nothing is gained is between 0.1 % and 10.4 %" in text
+        assert "The best of 10 equal results is" in text
+
+    def test_all_claims(self, capsys):
+        assert command.main(["claims"]) == 0
+        text = " ".join(capsys.readouterr().out.split())
+        assert text.count("the probability that nothing is gained") == len(claims.claims()) + 1
+        assert "Frid-Adar et al. 2018" in text
+
+    def test_half_a_claim(self, capsys):
+        assert command.main(["claims", "--total", "156"]) == 2
+        assert "give --total, --before and --after together" in capsys.readouterr().err

@@ -56,7 +56,7 @@ MAY_IMPORT = {
     "tuning": {"_files", "classifiers", "training"},
     "explain": set(),
     "calibration": set(),
-    "claims": {"statistics"},
+    "claims": {"datasets", "statistics"},
 }
 
 

@@ -26,7 +26,7 @@ def text(results, summary):
         summary: DataFrame of `results.summary()`.
     """
     margin = results.protocol["margin"]
-    sentences = [*verdicts.controls(summary, margin), *verdicts.power(summary, margin), _population(results)]
+    sentences = _notes(results, summary, margin)
     rescored = results.without_near_duplicates()
     baseline = _baseline(summary)
     over = over_augmentation(results, baseline)
@@ -127,8 +127,36 @@ def _answers(summary, over, margin):
     return [answer for answer in answers if answer[0]]
 
 
-def _population(results):
-    return verdicts.population(results.settings.get("overlap", 1), results.settings.get("folds"))
+def _notes(results, summary, margin):
+    """Returns what the verdicts mean, as a list of sentences."""
+    settings = results.settings
+    return [
+        *verdicts.controls(summary, margin),
+        *verdicts.power(summary, margin),
+        *undertrained(results),
+        verdicts.population(settings.get("overlap", 1), settings.get("folds")),
+    ]
+
+
+def undertrained(results):
+    """Returns which arms may not be trained to the end, as a list of one sentence or none.
+
+    An arm is named if the last check of most of its trials had the highest validation AUC of all.
+    """
+    arms = []
+    for arm in results.scores:
+        runs = [history for (name, _), history in results.histories.items() if name == arm]
+        if not results.trials.loc[results.trials["arm"] == arm, "steps"].gt(0).all():
+            return []  # a regression to convergence, whose checks are of penalties
+        last = sum(int(np.argmax(run["val_auc"])) == len(run["val_auc"]) - 1 for run in runs)
+        if last > len(runs) / 2:
+            arms.append(f"{last} of {len(runs)} trials of {arm}")
+    if not arms:
+        return []
+    return [
+        f"In {', '.join(arms)} the last check had the best validation AUC: with more steps (--steps) they may become "
+        f"better, and the order of the arms may change."
+    ]
 
 
 def _near_duplicates(results, rescored):
@@ -188,9 +216,7 @@ def write(results, path, summary=None, margin=None):
         operating_point=_operating_point(results).rstrip(":"),
         metric_name=verdicts.metric_name,
         sentences=[_unbroken(verdicts.sentence(row)) for row in aucs.to_dict("records")],
-        notes=map(
-            _unbroken, [*verdicts.controls(summary, margin), *verdicts.power(summary, margin), _population(results)]
-        ),
+        notes=map(_unbroken, _notes(results, summary, margin)),
         near_duplicates=_near_duplicates(results, rescored),
         others=others[others["metric"] == "auc"].to_dict("records"),
         later=later_seeds[later_seeds["metric"] == "auc"].to_dict("records"),

@@ -42,7 +42,7 @@ def quotations():
     inconclusive = results.areas("breastmnist_skin_cnn").query("verdict == 'inconclusive'")["detectable"]
     yield f"With BreastMNIST's {images}, the smallest detectable ones were {inconclusive.min():.2f} to "
     yield f"{inconclusive.min():.2f} to {inconclusive.max():.2f}"
-    yield f"{results.false_alarms()} % were called"
+    yield f"{results.false_alarms()} % found one"
     tuned = results.read("mass_crops_fine_tuned").query("arm == 'augmentation'").set_index("metric")
     area, rates = (
         tuned.loc["auc"],

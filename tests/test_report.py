@@ -210,3 +210,12 @@ def test_names_with_dollars_are_not_formulas(results, tmp_path):
     text = path.read_text(encoding="utf-8")
     assert "\\u00f6" not in text
     assert "bösartig" in text
+
+
+def test_arms_whose_last_check_is_their_best(results):
+    (sentence,) = report.undertrained(results)
+    assert "3 of 3 trials of real, 3 of 3 trials of dense_cvae" in sentence
+    earlier = {key: history | {"val_auc": [0.8, 0.7]} for key, history in results.histories.items()}
+    assert report.undertrained(dataclasses.replace(results, histories=earlier)) == []
+    frozen = dataclasses.replace(results, trials=results.trials.assign(steps=0))
+    assert report.undertrained(frozen) == []

@@ -70,7 +70,8 @@ def main():
         table.append(row)
     if arguments.write:
         columns = ["design", "counted", "wanted", "share", "low", "high"]
-        pd.DataFrame(table, columns=columns).to_csv(ROOT / "data" / "results" / "error_rates.csv", index=False)
+        table = pd.DataFrame(table, columns=columns).assign(studies=arguments.studies)
+        table.to_csv(ROOT / "data" / "results" / "error_rates.csv", index=False)
 
 
 if __name__ == "__main__":

@@ -82,6 +82,7 @@ class Estimate:
         patients: degrees of freedom of the variance that is due to the patients.
         common: variance that is due to training images which the seeds have in common, and which more seeds do not
             reduce.
+        overlap: fraction of a seed's training images that are in another's as well.
     """
 
     value: float
@@ -91,6 +92,7 @@ class Estimate:
     between: float = 0.0
     patients: float = np.inf
     common: float = 0.0
+    overlap: float = 0.0
 
     def interval(self, level=0.95):
         """Returns `(low, high)` of Student's t at this confidence level, for a difference of two proportions.
@@ -163,18 +165,21 @@ class Estimate:
             return np.nan
         seeds = np.arange(2, most + 1)
         shared = self.error**2 - self.between / self.seeds - self.common
-        error, freedom = _error(self.between, shared, seeds, self.patients, self.common)
+        error, freedom = _error(self.between, shared, seeds, self.patients, self.common, self.overlap)
         enough = Estimate(0, error, freedom).detectable(level, power) <= effect
         return int(seeds[enough.argmax()]) if enough.any() else np.inf
 
 
-def _error(between, shared, seeds, patients, common):
+def _error(between, shared, seeds, patients, common, overlap):
     """Returns the standard error and its degrees of freedom by the formulas in this module's docstring."""
-    seed_part = np.asarray(between / seeds + common, float)
+    seed_part = np.asarray(between / seeds, float)
     upper = seed_part * (seeds - 1) / stats.chi2.ppf(0.1, seeds - 1)
-    divisor = upper**2 / (seeds - 1) + shared**2 / patients
-    freedom = np.divide((upper + shared) ** 2, divisor, out=np.full(seed_part.shape, np.inf), where=divisor > 0)
-    return np.sqrt(seed_part + shared), freedom
+    # `common` is known as badly as the variance over seeds from which it is taken, even where nothing is left of it.
+    unsure = overlap / (1 - overlap) * between
+    divisor = (upper**2 + unsure**2) / (seeds - 1) + shared**2 / patients
+    total = upper + (common + unsure) / 2 + shared
+    freedom = np.divide(total**2, divisor, out=np.full(seed_part.shape, np.inf), where=divisor > 0)
+    return np.sqrt(seed_part + common + shared), freedom
 
 
 def estimate(values, influences, classes=None, folds=None, overlap=0.0):
@@ -208,9 +213,9 @@ def estimate(values, influences, classes=None, folds=None, overlap=0.0):
     if seeds == 1:
         error, freedom = np.sqrt(shared), patients
     else:
-        error, freedom = _error(between, shared, seeds, patients, common)
+        error, freedom = _error(between, shared, seeds, patients, common, overlap)
     error = float(error) if error > NO_VARIATION else 0.0
-    return Estimate(mean, error, float(freedom), seeds, float(between), float(patients), float(common))
+    return Estimate(mean, error, float(freedom), seeds, float(between), float(patients), float(common), overlap)
 
 
 def _shared(influences, classes):

@@ -256,7 +256,7 @@ def _arm(name, settings, done):
         catalogue.check([name])
         texts = [catalogue.texts()[first], *(catalogue.ENDINGS[ending] for ending in endings if ending[0] != "x")]
     except ValueError:
-        texts = []  # an arm of the user's own
+        texts = ["images made elsewhere"] if first == "folder" else []  # else an arm of the user's own
     trials = done[done["arm"] == name]
     images = [f"{trials[column].iloc[0]:.0f}" if len(trials) else "" for column in ("n_real", "n_synthetic")]
     others = [f"{key} {value}" for key, value in settings.items() if key not in ("ratio", "code")]

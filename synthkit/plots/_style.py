@@ -10,8 +10,9 @@ __all__ = ["BASELINE_COLOR", "COLORS", "REFERENCE", "UNIT_SQUARE", "ZERO", "fini
 
 
 def signed(value, _=None):
-    """Returns a number with its sign, as a tick label."""
-    return f"{value:+.2f}".replace("-", "−")
+    """Returns a number with its sign, as a tick label, with two decimals or three where it has them."""
+    text = f"{value:+.3f}".removesuffix("0")
+    return "0.00" if float(text) == 0 else text.replace("-", "−")
 
 
 def finish(ax, **options):

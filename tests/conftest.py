@@ -11,7 +11,8 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-import scipy.linalg  # noqa: F401  which brings a linear algebra library of its own
+import scipy.linalg  # noqa: F401  these two bring libraries with threads of their own, which are limited below
+import sklearn.neighbors  # noqa: F401
 from threadpoolctl import threadpool_limits
 
 from synthkit.imageset import ImageSet, Splits

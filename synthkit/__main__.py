@@ -5,11 +5,8 @@ import dataclasses
 import re
 import shlex
 import sys
-import textwrap
 import warnings
 from pathlib import Path
-
-import numpy as np
 
 from synthkit import _arm_names, _environment, catalogue
 from synthkit._files import used_folder
@@ -176,21 +173,7 @@ def _plan(arguments, argv):
     if Path(arguments.data).is_dir() and not (Path(arguments.data) / "prepare.json").exists():
         arguments.image_size = arguments.image_size or row.image_size
     splits = _load(arguments, train=20 * (per_class or 0))
-    print(f"{arguments.data}: images of {'×'.join(map(str, splits.train.image_shape))}\n{plan.sizes(splits)}")
-    near = plan.near_duplicates(splits)
-    if near:
-        print(f"{near} of {len(splits.test)} test images look like training or validation images")
-    comparisons = max(1, len(names) - 1)
-    print(
-        f"\nDifferences in AUC that a study of {len(names)} arms could find with an 80 % chance, after correction\n"
-        f"(simulated studies of these test images, AUC {arguments.auc:g} with real images only):"
-    )
-    table = plan.table(splits, comparisons, folds=arguments.folds, auc=arguments.auc)
-    print(table.round(3).to_string(index=False))
-    for effect in (0.02, 0.05, 0.1):
-        needed = plan.patients_needed(splits.test, effect, comparisons, auc=arguments.auc)
-        patients = f"about {needed:,} test patients" if np.isfinite(needed) else "more test patients than can be had"
-        print(f"To find a difference of {effect:g} with 10 seeds takes {patients}.")
+    print(f"{arguments.data}: {plan.text(splits, max(1, len(names) - 1), arguments.folds, arguments.auc)}")
     train = splits.train if per_class is None else splitting.subsample(splits.train, per_class)
     splits = dataclasses.replace(splits, train=train)
     _print_times(arguments, names, splits, row, profile)
@@ -208,12 +191,7 @@ def _claims(arguments, argv):
         published = claims.read(arguments.csv)
     else:
         published = [claims.claim(*single)] if all(given) else [*claims.claims(), *claims.LITERATURE]
-    for row in claims.reread(published).to_dict("records"):
-        print(textwrap.fill(claims.sentence(row, arguments.looks), 100, subsequent_indent="  "))
-    print(
-        "\nIntervals (as if from different images) and probabilities cover the choice of test images only. Networks\n"
-        "that are trained again with other seeds or other training images differ as well."
-    )
+    print(claims.text(published, arguments.looks))
     return 0
 
 

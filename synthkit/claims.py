@@ -8,6 +8,7 @@ variation between seeds, nor the optimism of reporting the best of several resul
 """
 
 import re
+import textwrap
 import typing
 
 import numpy as np
@@ -136,6 +137,18 @@ def claim(total, before, after, *, study="", source="", claim="", figure="accura
             f"before and after. Received: total {total:g}, before {before:g}, after {after:g}"
         )
     return Claim(study, source, claim, figure, int(total), *map(int, counts))
+
+
+def text(published, looks=1):
+    """Returns what published claims show, as text for a terminal; arguments as in `reread` and `sentence`."""
+    rows = [sentence(row, looks) for row in reread(published).to_dict("records")]
+    return "\n".join(
+        [
+            *(textwrap.fill(row, 100, subsequent_indent="  ") for row in rows),
+            "\nIntervals (as if from different images) and probabilities cover the choice of test images only.",
+            "Networks that are trained again with other seeds or other training images differ as well.",
+        ]
+    )
 
 
 def sentence(row, looks=1):

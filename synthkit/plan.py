@@ -165,6 +165,26 @@ def sentence(splits, comparisons, seeds, folds=None, margin=MARGIN):
     return f"{text}, and rarely a smaller one. To find one of {margin:g} takes {more}: see python -m synthkit plan"
 
 
-def near_duplicates(splits, folds=None):
-    """Returns how many test images look like training or validation images."""
-    return len(pairs.find(splits, 1, folds=folds)[0])
+def text(splits, comparisons, folds=5, expected=0.8):
+    """Returns the sizes of the sets, and what studies of them could find, as text for a terminal.
+
+    Args:
+        splits: Splits.
+        comparisons: int, number of arms besides the baseline.
+        folds: int, number of folds.
+        expected: AUC with real images only.
+    """
+    lines = [f"images of {'×'.join(map(str, splits.train.image_shape))}", str(sizes(splits))]
+    near = len(pairs.find(splits, 1)[0])
+    if near:
+        lines.append(f"{near} of {len(splits.test)} test images look like training or validation images")
+    lines += [
+        f"\nDifferences in AUC that a study of {comparisons + 1} arms could find with an 80 % chance, after correction",
+        f"(simulated studies of these test images, AUC {expected:g} with real images only):",
+        table(splits, comparisons, folds=folds, auc=expected).round(3).to_string(index=False),
+    ]
+    for effect in (0.02, 0.05, 0.1):
+        needed = patients_needed(splits.test, effect, comparisons, auc=expected)
+        patients = f"about {needed:,} test patients" if np.isfinite(needed) else "more test patients than can be had"
+        lines.append(f"To find a difference of {effect:g} with 10 seeds takes {patients}.")
+    return "\n".join(lines)

@@ -75,6 +75,7 @@ def test_it_is_resumed_and_read_again(finished):
         study.run(toy_splits(), ARMS[:2], out=out, folds=4, **OPTIONS)
 
 
+@pytest.mark.slow
 def test_in_processes_the_results_are_the_same(finished, tmp_path):
     _, results = finished
     assert_same(study.run(toy_splits(), ARMS[:2], out=tmp_path, folds=3, n_jobs=2, **OPTIONS), results)

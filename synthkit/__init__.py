@@ -29,7 +29,6 @@ What there is, in the order in which data flow:
 - `statistics`: metrics, intervals, verdicts, and studies whose truth is known.
 - `fidelity`: how real synthetic images look, and whether they are copies.
 - `generate`: a folder of synthetic images, with a card that describes it.
-- `plan`: what a study could find with the images that there are.
 - `plan`: what a study could find with the images that there are, before it is run.
 - `plots`, `report`: figures and the report page.
 - `catalogue`: what the names on the command line stand for; `register` adds a generator of your own.

@@ -88,14 +88,14 @@ def _run_study(arguments, names):
 
     profile = {key: value[arguments.profile] for key, value in PROFILES.items()}
     out, phantoms = Path(arguments.out), arguments.data == "phantom"
+    if arguments.folds:
+        _check_folds(arguments, names)
     per_class = arguments.per_class or (profile["per_class"] if phantoms else None)
     rows = _classifiers(arguments)
     if Path(arguments.data).is_dir() and not (Path(arguments.data) / "prepare.json").exists():
         arguments.image_size = arguments.image_size or max(row.image_size for row in rows.values())
     # Each seed draws a tenth of the phantoms, so two seeds share a tenth of theirs. More would make them too similar.
     splits = _load(arguments, train=20 * (per_class or 0))
-    if arguments.folds:
-        _check_folds(arguments, names)
     if arguments.drop_near_duplicates:
         splits = splitting.without_near_duplicates(splits)
     _check_validation(splits, per_class, phantoms)
@@ -162,7 +162,8 @@ def _run_study(arguments, names):
 
 def _plan(arguments, argv):
     names = _names(arguments.arms, arguments.data == "phantom")
-    arguments.classifier = arguments.classifier or ("skin_cnn" if arguments.data == "phantom" else "frozen")
+    if arguments.classifier in (None, "auto"):
+        arguments.classifier = "skin_cnn" if arguments.data == "phantom" else catalogue.AUTO[0]
     _environment.import_tensorflow()
     from synthkit import plan, splitting
 
@@ -207,19 +208,18 @@ def _print_times(arguments, names, splits, row, profile):
     seconds, epochs = {}, {name: row.epochs for name, row in catalogue.GENERATORS.items()} | (arguments.epochs or {})
     print(f"\nMinutes of {arguments.seeds} seeds on this machine, from a few timed steps:")
     for name in names:
-        source = name.split()[0]
-        generator = catalogue.GENERATORS.get({"shuffled": "dense_cvae"}.get(source, source))
-        key = {"shuffled": "dense_cvae"}.get(source, source)
-        if generator and key not in seconds:
+        source = name.split()[0].replace("shuffled", "dense_cvae")
+        if source in catalogue.GENERATORS and source not in seconds:
+            generator = catalogue.GENERATORS[source]
             builder = catalogue.build(generator)
-            seconds[key] = plan.seconds_of_generator(builder, train, epochs[key], generator.batch_size)
-        print(f"  {name:24} {arguments.seeds * (training + seconds.get(key, 0.0)) / 60:.1f}")
+            seconds[source] = plan.seconds_of_generator(builder, train, epochs[source], generator.batch_size)
+        print(f"  {name:24} {arguments.seeds * (training + seconds.get(source, 0.0)) / 60:.1f}")
     print("(generators are fitted once for all arms that use them; --folds multiplies both)")
 
 
 def _generator_size(arguments, names, image_size):
     """Returns the pixels a side at which generators work; None is the size of the images."""
-    size = getattr(arguments, "generator_size", None) or min(image_size, GENERATOR_SIZE)
+    size = arguments.generator_size or min(image_size, GENERATOR_SIZE)
     if size == image_size:
         return None
     if any(name.split()[0] in catalogue.GENERATORS for name in names):

@@ -220,7 +220,15 @@ def _add_plan(commands, prog):
     add("--classifier", metavar="NAME", help="whose time is estimated (default: frozen; skin_cnn for phantoms)")
     add("--auc", type=_margin, default=0.8, metavar="X", help="expected AUC with real images only (default: 0.8)")
     add("--epochs", type=_epochs, metavar="N|NAME=N,…", help="epochs of all, or of the named, generators")
-    plan.set_defaults(scheduler=None, weights=None, recipe=None, steps=None, profile="fast", mixed_precision=False)
+    plan.set_defaults(
+        scheduler=None,
+        generator_size=None,
+        weights=None,
+        recipe=None,
+        steps=None,
+        profile="fast",
+        mixed_precision=False,
+    )
 
 
 def _add_claims(commands, prog):

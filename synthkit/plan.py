@@ -1,15 +1,16 @@
 """Before a study: which differences it could find with the images that there are, and how long it would take."""
 
+import dataclasses
 import time
 
 import numpy as np
 import pandas as pd
 
 from synthkit import splitting
-from synthkit.imageset import SPLIT_NAMES
+from synthkit.imageset import SPLIT_NAMES, concatenate
 from synthkit.statistics import MARGIN, simulate_study, summarize
 from synthkit.study import pairs
-from synthkit.study.trial import make_trainer, pool
+from synthkit.study.trial import make_trainer
 
 STUDIES = 7  # simulated ones, of which the median is taken
 STEPS = 5  # of a generator or classifier that are timed
@@ -63,7 +64,7 @@ def table(splits, comparisons=1, seeds=(3, 5, 10, 20), folds=5, **design):
         pandas.DataFrame: seeds; test set and cross-validation, the smallest differences in AUC that are found with an
         80 % chance. The column of the cross-validation is left out where a class has fewer patients than folds.
     """
-    test, everything = splits.test, pool(splits)
+    test, everything = splits.test, _without_pixels(splits)
     rows = [{"seeds": count, "test set": _detectable(test, comparisons, count, design)} for count in seeds]
     try:
         fold_of = splitting.fold(everything, folds)
@@ -72,6 +73,12 @@ def table(splits, comparisons=1, seeds=(3, 5, 10, 20), folds=5, **design):
     for row in rows:
         row[f"--folds {folds}"] = _detectable(everything, comparisons, row["seeds"], design, fold_of)
     return pd.DataFrame(rows)
+
+
+def _without_pixels(splits):
+    """Returns all images as one set, each of a single black pixel: only labels and patients count here."""
+    sets = [dataclasses.replace(images, images=np.zeros((len(images), 1, 1, 1), "uint8")) for images in splits]
+    return concatenate(sets)
 
 
 def _detectable(images, comparisons, seeds, design, folds=None):
@@ -151,7 +158,7 @@ def sentence(splits, comparisons, seeds, folds=None, margin=MARGIN):
     """
     if seeds < 3:
         return ""
-    images = pool(splits) if folds else splits.test
+    images = _without_pixels(splits) if folds else splits.test
     fold_of = splitting.fold(images, folds) if folds else None
     smallest = _detectable(images, comparisons, seeds, {}, fold_of)
     text = (

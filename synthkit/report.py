@@ -30,8 +30,9 @@ def text(results, summary):
     rescored = results.without_near_duplicates()
     baseline = _baseline(summary)
     over = over_augmentation(results, baseline)
-    blocks = [textwrap.fill(" ".join(answer), 100) for answer in _answers(summary, over, margin)]
-    blocks += [*(textwrap.fill(sentence, 100) for sentence in _first(summary, baseline)), _table(summary)]
+    answers = map(" ".join, _answers(summary, over, margin))
+    blocks = [textwrap.fill(sentence, 100) for sentence in (*_first(summary, baseline), *answers)]
+    blocks.append(_table(summary))
     if over is not None:
         blocks.append(f"On top of classical augmentation (baseline: augmentation):\n{_table(over)}")
     blocks.append(f"{_operating_point(results)}\n{_table(summary, 'sensitivity', 'specificity')}")

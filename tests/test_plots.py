@@ -223,3 +223,8 @@ def test_parallel_coordinates_scale_every_axis_and_colour_the_best(ax):
     assert lines[2].get_ydata().tolist() == pytest.approx([1, 0, 1, 0.5, 1])
     assert [line.get_color() == plots.COLORS[1] for line in lines] == [False, False, True]
     assert ax.get_title() == "1 of 4 trials failed"
+
+
+def test_signed_tick_labels_are_not_rounded_to_other_numbers():
+    labels = [plots._style.signed(value) for value in (-0.025, 0.05, 0.075, 0.0, -1e-12)]
+    assert labels == ["−0.025", "+0.05", "+0.075", "0.00", "0.00"]

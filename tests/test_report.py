@@ -219,3 +219,13 @@ def test_arms_whose_last_check_is_their_best(results):
     assert report.undertrained(dataclasses.replace(results, histories=earlier)) == []
     frozen = dataclasses.replace(results, trials=results.trials.assign(steps=0))
     assert report.undertrained(frozen) == []
+
+
+def test_what_a_study_cannot_show_is_said_before_its_answer(results, write):
+    rng = np.random.default_rng(0)
+    guesses = rng.random((3, 40)).astype("float32")
+    scores = {arm: np.stack([1 - guesses, guesses], axis=2) for arm in results.scores}
+    guessing = dataclasses.replace(results, scores=scores)
+    for text in (report.text(guessing, guessing.summary()), write(guessing)):
+        text = " ".join(text.split())
+        assert 0 < text.index("is not shown to have learned anything") < text.index("Not shown to help.")

@@ -315,23 +315,25 @@ def answer(summary, arms, margin=MARGIN):
     if rows.empty:
         return "", ""
     baseline = summary["arm"][summary["verdict"] == "baseline"].iloc[0]
-    best = rows.loc[rows["difference"].idxmax()]
+    helping = rows[rows["verdict"] == "helps"]
+    best = (helping if len(helping) else rows).sort_values("difference").iloc[-1]
+    many = "The best of them, " if len(rows) > 1 else ""
     change = (
-        f"{best['arm']} changes the AUC by {best['difference']:+.3f} ({best['difference_low']:+.3f} to "
-        f"{best['difference_high']:+.3f}) compared with {baseline}"
+        f"{many}{best['arm']}{',' if many else ''} changes the AUC by {best['difference']:+.3f} "
+        f"({best['difference_low']:+.3f} to {best['difference_high']:+.3f}) compared with {baseline}"
     )
     if not rows["verdict"].isin(["helps", "hurts", "equivalent", INCONCLUSIVE]).all():
         return "No answer yet.", _signs(f"{change}, and there is {rows['verdict'].iloc[0].split(': ')[-1]}.")
-    helping = rows["arm"][rows["verdict"] == "helps"].tolist()
-    if helping:
-        return "Shown to help.", _signs(f"{', '.join(helping)}: of these, {change}.")
+    if len(helping):
+        others = f"{', '.join(helping['arm'])} help. " if len(helping) > 1 else ""
+        return "Shown to help.", _signs(f"{others}{change}.")
     if (rows["verdict"] == "hurts").all():
-        return "Shown to hurt.", _signs(f"The best of them, {change}.")
+        return "Shown to hurt.", _signs(f"{change}.")
     highest = rows["difference_high"].max()
     ruled_out = f"; a gain of {margin:g} or more is ruled out" if highest <= margin else ""
     if not ruled_out and highest < 0.3:
         ruled_out = f"; a gain of more than {highest:.3f} is ruled out"
-    return "Not shown to help.", _signs(f"{'The best of them, ' if len(rows) > 1 else ''}{change}{ruled_out}.")
+    return "Not shown to help.", _signs(f"{change}{ruled_out}.")
 
 
 def _signs(text):

@@ -121,6 +121,10 @@ class TestSentences:
             words, sentence = verdicts.answer(pd.DataFrame([rows[0], self.row(arm="gan", verdict=word)]), ["gan"])
             assert words.startswith(start)
             assert "gan" in sentence
+        two = [self.row(arm="gan", verdict="helps", difference=0.02), self.row(arm="vae", difference=0.09)]
+        assert verdicts.answer(pd.DataFrame([rows[0], *two]), ["gan", "vae"])[1].startswith(
+            "The best of them, gan, changes the AUC by +0.020"
+        )  # the larger difference is not shown to be one
         early = pd.DataFrame([rows[0], self.row(arm="gan", verdict="two seeds: no verdict")])
         assert verdicts.answer(early, ["gan"])[0] == "No answer yet."
 

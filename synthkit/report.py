@@ -12,7 +12,7 @@ import numpy as np
 
 from synthkit import catalogue, plots
 from synthkit._files import replacing
-from synthkit.statistics import verdicts
+from synthkit.statistics import sentences
 from synthkit.statistics.scores import predict
 
 LATER = "Exploratory, with all {seeds} seeds; more of them were run after the verdicts above:"
@@ -26,7 +26,7 @@ def text(results, summary):
         summary: DataFrame of `results.summary()`.
     """
     margin = results.protocol["margin"]
-    sentences = _notes(results, summary, margin)
+    notes = _notes(results, summary, margin)
     rescored = results.without_near_duplicates()
     baseline = _baseline(summary)
     over = over_augmentation(results, baseline)
@@ -36,7 +36,7 @@ def text(results, summary):
     if over is not None:
         blocks.append(f"On top of classical augmentation (baseline: augmentation):\n{_table(over)}")
     blocks.append(f"{_operating_point(results)}\n{_table(summary, 'sensitivity', 'specificity')}")
-    blocks.append("\n".join(textwrap.fill(sentence, 100) for sentence in sentences))
+    blocks.append("\n".join(textwrap.fill(sentence, 100) for sentence in notes))
     blocks.append(textwrap.fill(_near_duplicates(results, rescored), 100))
     if rescored:
         blocks.append(_table(rescored.summary(baseline=baseline)))
@@ -95,13 +95,13 @@ def _table(summary, metric="auc", beside=None):
         else:
             line += " " * 40
         line += f"{others[row['arm']]:<7.3f}" if beside else ""
-        lines.append(line + verdicts.label(row))
+        lines.append(line + sentences.label(row))
     return "\n".join(lines)
 
 
 def _first(summary, baseline):
     """Returns the sentences that must be read before the verdicts."""
-    return [*verdicts.too_small(summary), *verdicts.unlearned(summary, baseline)]
+    return [*sentences.too_small(summary), *sentences.unlearned(summary, baseline)]
 
 
 def _protocol(results):
@@ -122,9 +122,9 @@ def _answers(summary, over, margin):
     no_question = {*catalogue.CONTROLS, *catalogue.AUGMENTATIONS}
     arms = [arm for arm in summary["arm"].unique() if arm.split(" ")[0] not in no_question]
     augmented = [arm for arm in arms if arm.endswith(" augmented")]
-    answers = [verdicts.answer(summary, [arm for arm in arms if over is None or arm not in augmented], margin)]
+    answers = [sentences.answer(summary, [arm for arm in arms if over is None or arm not in augmented], margin)]
     if over is not None and augmented:
-        answers.append(verdicts.answer(over, augmented, margin))
+        answers.append(sentences.answer(over, augmented, margin))
     return [answer for answer in answers if answer[0]]
 
 
@@ -132,10 +132,10 @@ def _notes(results, summary, margin):
     """Returns what the verdicts mean, as a list of sentences."""
     settings = results.settings
     return [
-        *verdicts.controls(summary, margin),
-        *verdicts.power(summary, margin),
+        *sentences.controls(summary, margin),
+        *sentences.power(summary, margin),
         *undertrained(results),
-        verdicts.population(settings.get("overlap", 1), settings.get("folds")),
+        sentences.population(settings.get("overlap", 1), settings.get("folds")),
     ]
 
 
@@ -162,7 +162,7 @@ def undertrained(results):
 
 def _near_duplicates(results, rescored):
     number, limit = (results.settings.get(key) for key in ("near_duplicates", "near_duplicates_above"))
-    return verdicts.near_duplicates(len(number or ()), len(results.labels), limit or 0.97, rescored is not None)
+    return sentences.near_duplicates(len(number or ()), len(results.labels), limit or 0.97, rescored is not None)
 
 
 def write(results, path, summary=None, margin=None):
@@ -215,15 +215,15 @@ def write(results, path, summary=None, margin=None):
         over=[] if over is None else over[over["metric"] == "auc"].to_dict("records"),
         second=second,
         operating_point=_operating_point(results).rstrip(":"),
-        metric_name=verdicts.metric_name,
-        sentences=[_unbroken(verdicts.sentence(row)) for row in aucs.to_dict("records")],
+        metric_name=sentences.metric_name,
+        sentences=[_unbroken(sentences.sentence(row)) for row in aucs.to_dict("records")],
         notes=map(_unbroken, _notes(results, summary, margin)),
         near_duplicates=_near_duplicates(results, rescored),
         others=others[others["metric"] == "auc"].to_dict("records"),
         later=later_seeds[later_seeds["metric"] == "auc"].to_dict("records"),
         later_title=LATER.format(seeds=len(later.seeds) if later else 0),
         protocol=_protocol(results),
-        label=verdicts.label,
+        label=sentences.label,
         margin=margin,
         further=[metric for metric in summary["metric"].unique() if metric not in ("auc", second)],
         figures=figures,

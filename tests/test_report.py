@@ -12,7 +12,7 @@ import pytest
 
 from synthkit import catalogue, report
 from synthkit.imageset import ImageSet
-from synthkit.statistics import verdicts
+from synthkit.statistics import sentences
 from synthkit.study.results import COLUMNS, Results
 from tests.conftest import make_imageset
 
@@ -100,7 +100,7 @@ def test_reports_verdicts_and_failed_trials(page, results):
     text, summary = page.read_text(encoding="utf-8"), results.summary()
     for row in summary.query("metric == 'auc'").to_dict("records"):
         assert f"{row['mean']:.3f}" in text
-        assert verdicts.sentence(row).replace(" %", "\N{NO-BREAK SPACE}%") in html.unescape(text)
+        assert sentences.sentence(row).replace(" %", "\N{NO-BREAK SPACE}%") in html.unescape(text)
     assert "Every trial trains the classifier\n  skin_cnn for 6 gradient steps" in text
     assert "1 trial failed</b> and is left out of all results" in text
     assert "Forest plot" in text
@@ -139,7 +139,7 @@ def test_near_duplicates_in_the_test_set_are_reported(write, results):
     summary = near(results, 10).without_near_duplicates().summary().query("metric == 'auc'")
     for row in summary.to_dict("records"):
         assert f"{row['mean']:.3f} ({row['low']:.3f} to {row['high']:.3f})" in text
-        assert f">{verdicts.label(row)}</td>" in text
+        assert f">{sentences.label(row)}</td>" in text
     text = write(near(results, 37))
     assert "37 of 40 test images" in text
     assert "Too few other test images are left to score." in text
@@ -172,7 +172,7 @@ class TestText:
         text = report.text(near(results, 10), summary)
         lines = text.splitlines()
         for row in summary.query("metric == 'auc'").to_dict("records"):
-            assert any(line.startswith(row["arm"]) and line.endswith(verdicts.label(row)) for line in lines)
+            assert any(line.startswith(row["arm"]) and line.endswith(sentences.label(row)) for line in lines)
         assert "Power: after correction" in text
         assert text.count("  baseline") == 3  # of AUC, sensitivity, and AUC without near-duplicates
         assert "Sensitivity (malignant) at a threshold chosen on the validation set by Youden's index:" in lines

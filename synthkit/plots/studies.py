@@ -8,7 +8,7 @@ from matplotlib import ticker
 
 from synthkit.catalogue import colors
 from synthkit.plots._style import BASELINE_COLOR, COLORS, REFERENCE, ZERO, finish, signed
-from synthkit.statistics import verdicts
+from synthkit.statistics import sentences
 
 
 def arm_colors(arms, baseline="real"):
@@ -39,13 +39,13 @@ def forest(summary, metric="auc", ax=None, *, margin=None):
         ax.plot(row["difference"], y, "o", color=color, markersize=8)
         shown = color if row["verdict"] in ("helps", "hurts", "equivalent") else BASELINE_COLOR
         place = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": "small"}
-        ax.annotate(verdicts.label(row).replace(" (", "\n("), (1.02, y), color=shown, **place)
+        ax.annotate(sentences.label(row).replace(" (", "\n("), (1.02, y), color=shown, **place)
     ax.axvline(0, **ZERO)
     ax.set_yticks(range(len(table)), table["arm"])
     ax.set_ylim(len(table) - 0.5, -0.5)
     ax.xaxis.set_major_formatter(signed)
     ax.xaxis.set_major_locator(ticker.MaxNLocator(4))
-    ax.set_xlabel(f"difference in test {verdicts.metric_name(metric)} from the baseline")
+    ax.set_xlabel(f"difference in test {sentences.metric_name(metric)} from the baseline")
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
     return ax

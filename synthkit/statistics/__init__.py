@@ -3,15 +3,17 @@
 - `scores`: AUC, accuracy and other metrics, and the influence of every image on them.
 - `intervals`: intervals and tests for fixed classifiers: DeLong, Wilson, McNemar and others.
 - `estimates`: the mean over seeds and its standard error; the fraction of a gap that an arm closes.
-- `verdicts`: `summarize`, and every sentence that is said about a verdict.
+- `verdicts`: `summarize`, which compares the arms of a study.
+- `sentences`: every sentence that is said about a verdict.
 - `simulation`: simulated studies with known effects, to measure how often the verdict is wrong.
 """
 
 from synthkit.statistics.estimates import MARGIN, Estimate, estimate, gap_closed, over_patients, strata
 from synthkit.statistics.intervals import delong, delong_test, hanley_mcneil, mcnemar, mcnemar_range, newcombe, wilson
 from synthkit.statistics.scores import MEASURES, accuracy, auc, brier, influence, operating_point, score
+from synthkit.statistics.sentences import sentence
 from synthkit.statistics.simulation import coverage, error_rates, power_curve, simulate_folds, simulate_study
-from synthkit.statistics.verdicts import holm, sentence, summarize, verdict
+from synthkit.statistics.verdicts import holm, summarize, verdict
 
 __all__ = [
     "MARGIN",

@@ -1,9 +1,8 @@
 import numpy as np
-import pandas as pd
 import pytest
 
 from synthkit import statistics
-from synthkit.statistics import summarize, verdicts
+from synthkit.statistics import sentences, summarize, verdicts
 
 
 def two_columns(scores):
@@ -94,90 +93,6 @@ class TestVerdict:
         assert "no baseline" in statistics.sentence(table.iloc[0].to_dict())
 
 
-class TestSentences:
-    def row(self, **changes):
-        row = {"arm": "gan", "metric": "auc", "mean": 0.7, "low": 0.6, "high": 0.8, "difference": -0.02}
-        row |= {"difference_low": -0.05, "difference_high": 0.01, "p_holm": 0.3, "p_equivalent": 0.2}
-        return row | {"verdict": "inconclusive", "detectable": 0.0456, "seeds_needed": 12.0} | changes
-
-    def test_inconclusive_is_said_with_the_smallest_detectable_difference(self):
-        assert "inconclusive" in statistics.sentence(self.row())
-        assert "80 % chance to detect a true difference of 0.046" in statistics.sentence(self.row())
-        assert verdicts.label(self.row()) == "inconclusive (detectable: 0.046)"
-        (power,) = verdicts.power(pd.DataFrame([self.row()]), margin=0.05)
-        assert "a true difference in AUC of 0.046. Inconclusive does not mean no effect" in power
-        (control,) = verdicts.controls(pd.DataFrame([self.row(arm="shuffled")]))
-        assert control.startswith("The negative control is inconclusive")
-        assert "an 80 % chance to detect a true difference of 0.046" in control
-        for word, start in {"hurts": "works", "equivalent": "works", "helps": "fails"}.items():
-            (control,) = verdicts.controls(pd.DataFrame([self.row(arm="shuffled", verdict=word)]))
-            assert control.startswith(f"The negative control {start}")
-
-    def test_the_answer_has_its_number(self):
-        rows = [self.row(arm="real", verdict="baseline", difference=np.nan), self.row(arm="gan")]
-        assert verdicts.answer(pd.DataFrame(rows), ["gan"])[0] == "Not shown to help."
-        assert verdicts.answer(pd.DataFrame(rows), []) == ("", "")
-        for word, start in {"hurts": "Shown to hurt.", "helps": "Shown to help.", "equivalent": "Not shown"}.items():
-            words, sentence = verdicts.answer(pd.DataFrame([rows[0], self.row(arm="gan", verdict=word)]), ["gan"])
-            assert words.startswith(start)
-            assert "gan" in sentence
-        two = [self.row(arm="gan", verdict="helps", difference=0.02), self.row(arm="vae", difference=0.09)]
-        assert verdicts.answer(pd.DataFrame([rows[0], *two]), ["gan", "vae"])[1].startswith(
-            "The best of them, gan, changes the AUC by +0.020"
-        )  # the larger difference is not shown to be one
-        early = pd.DataFrame([rows[0], self.row(arm="gan", verdict="two seeds: no verdict")])
-        assert verdicts.answer(early, ["gan"])[0] == "No answer yet."
-
-    def test_other_verdicts(self):
-        assert statistics.sentence(self.row(verdict="hurts")).startswith(
-            "gan hurts: AUC difference −0.020 (95 % interval −0.050 to +0.010), p = 0.3"
-        )
-        assert "is equivalent to the baseline" in statistics.sentence(self.row(verdict="equivalent"))
-        assert "Run at least three seeds" in statistics.sentence(self.row(verdict="one seed: no verdict"))
-        assert statistics.sentence(self.row(verdict="baseline")).endswith(
-            "(95 % interval 0.600 to 0.800), the baseline"
-        )
-        assert verdicts.label(self.row(verdict="helps")) == "helps"
-        assert verdicts.label(self.row(verdict=np.nan)) == "no baseline"
-
-    @pytest.mark.parametrize(
-        ("verdict", "sentence"),
-        [
-            ({"oracle": "helps"}, "positive control works"),
-            ({"oracle": "inconclusive"}, "positive control fails"),
-            ({"oracle": "hurts"}, "positive control fails"),
-            ({"oracle": "equivalent"}, "change the AUC by less than 0.02. The study is precise enough"),
-            ({"shuffled": "helps"}, "negative control fails"),
-            ({"shuffled": "hurts"}, "negative control works"),
-        ],
-    )
-    def test_controls(self, verdict, sentence):
-        rows = [self.row(arm=arm, verdict=word) for arm, word in verdict.items()]
-        (text,) = verdicts.controls(pd.DataFrame(rows), margin=0.02)
-        assert sentence in text
-
-    def test_other_arms_are_no_controls(self):
-        assert verdicts.controls(pd.DataFrame([self.row()])) == []
-
-    def test_power_names_the_seeds_that_would_be_needed(self):
-        rows = [self.row(arm="dense_cvae", detectable=0.06), self.row(detectable=0.12, seeds_needed=np.inf)]
-        text = " ".join(verdicts.power(pd.DataFrame(rows), margin=0.05))
-        assert "80 % chance to detect a true difference in AUC of 0.060 to 0.120, depending on the arm" in text
-        assert "Seeds needed for an 80 % chance to detect a difference of 0.05: dense_cvae 12." in text
-        assert "For gan no number of seeds is enough to detect a difference of 0.05" in text
-        precise = [self.row(detectable=0.04)]
-        assert "eeds" not in " ".join(verdicts.power(pd.DataFrame(precise), margin=0.05))
-        one_seed = [self.row(seeds_needed=np.nan)]
-        assert verdicts.power(pd.DataFrame(one_seed)) == []
-
-    def test_near_duplicates(self):
-        assert verdicts.near_duplicates(0, 40, 0.9, True) == ""
-        text = verdicts.near_duplicates(10, 40, 0.9, True)
-        assert text.startswith("10 of 40 test images look like training or validation images")
-        assert text.endswith("Results without these test images:")
-        assert verdicts.near_duplicates(37, 40, 0.9, False).endswith("Too few other test images are left to score.")
-
-
 class TestLearned:
     """Arms that learned nothing are not equivalent, and are named."""
 
@@ -199,21 +114,21 @@ class TestLearned:
         summary = self.summary(1.0, metrics=("auc",))
         assert self.verdicts_of(summary)["same"] == "equivalent"
         assert summary["learned"].all()
-        assert verdicts.unlearned(summary) == []
+        assert sentences.unlearned(summary) == []
 
     def test_chance_is_not_equivalent_to_chance(self):
         summary = self.summary(0.0, metrics=("auc",))
         assert self.verdicts_of(summary)["same"] == verdicts.INCONCLUSIVE
-        sentences = verdicts.unlearned(summary)
-        assert len(sentences) == 2
-        assert "not shown to have learned anything in the arm real: its AUC of" in sentences[0]
-        assert "so this study does not show what other arms add" in sentences[0]
+        texts = sentences.unlearned(summary)
+        assert len(texts) == 2
+        assert "not shown to have learned anything in the arm real: its AUC of" in texts[0]
+        assert "so this study does not show what other arms add" in texts[0]
 
     def test_one_class_for_all_is_not_equivalent(self):
         always = {"real": np.zeros(5), "same": np.zeros(5)}
         summary = self.summary(1.0, always, metrics=("auc", "sensitivity"))
         assert (summary.query("arm == 'same'")["verdict"] == verdicts.INCONCLUSIVE).all()
-        assert "it predicts the same class for 100% of the test images" in verdicts.unlearned(summary)[0]
+        assert "it predicts the same class for 100% of the test images" in sentences.unlearned(summary)[0]
 
     def test_gap_between_training_and_test_images(self):
         trained = {"real": np.full(5, 1.0), "same": np.full(5, 0.9)}
@@ -262,16 +177,6 @@ def test_a_main_comparison_is_tested_alone_and_opens_the_gate():
     assert closed.loc[["arm 1", "arm 2"], "verdict"].tolist() == ["inconclusive"] * 2
 
 
-def test_a_study_that_could_not_find_anything_says_so_first():
-    study = statistics.simulate_study(12, 2, 3, auc=0.9, images_per_patient=1, seed=3)
-    summary = statistics.summarize(*study, metrics=("auc",))
-    assert "could not have found any improvement" in verdicts.too_small(summary)[0]
-    assert any("fewer than 20 patients of a class" in text for text in verdicts.power(summary))
-    assert summary["p_equivalent"].isna().all()
-    large = statistics.summarize(*statistics.simulate_study(400, 2, 5, auc=0.7, seed=3), metrics=("auc",))
-    assert verdicts.too_small(large) == []
-
-
 def test_probabilities_of_a_gain_add_up():
     study = statistics.simulate_study(300, 2, 5, effects=[0.1, 0.0], images_per_patient=1, seed=3)
     table = statistics.summarize(*study, metrics=("auc", "brier")).dropna(subset="difference")
@@ -279,9 +184,3 @@ def test_probabilities_of_a_gain_add_up():
     rows = table.set_index(["metric", "arm"])
     assert rows.loc[("auc", "arm 1"), "p_gain"] > 0.8
     assert rows.loc[("brier", "arm 1"), "p_loss"] < 0.1  # a smaller Brier score is a gain
-
-
-def test_which_training_sets_the_intervals_are_about():
-    assert "share 10% of their images" in verdicts.population(0.1)
-    assert "same real images" in verdicts.population(1)
-    assert "4 of 5 folds" in verdicts.population(1, 5)

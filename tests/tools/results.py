@@ -23,7 +23,7 @@ from PIL import Image
 
 from synthkit import plots, report, statistics, study
 from synthkit.datasets.phantom import BEST_AUC
-from synthkit.statistics import verdicts
+from synthkit.statistics import sentences
 from tests.conftest import ROOT
 
 RESULTS = ROOT / "data" / "results"
@@ -168,7 +168,7 @@ def study_rows(title, name):
     for arm, row in areas(name).iterrows():
         change = "" if row["verdict"] == "baseline" else difference(name, arm)
         area = f"{row['mean']:.3f} {interval(row['low'], row['high'])}"
-        lines.append(f"| {'' if lines else title} | {arm} | {area} | {change} | {verdicts.label(row)} |")
+        lines.append(f"| {'' if lines else title} | {arm} | {area} | {change} | {sentences.label(row)} |")
     return "\n".join(lines)
 
 

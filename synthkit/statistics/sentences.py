@@ -1,0 +1,264 @@
+"""Every sentence that is said about a verdict, on the terminal, on the report page and in the notebooks.
+
+"Inconclusive" does not mean that there is no effect, so every text of this module that says it also says the smallest
+difference that the study could have detected.
+"""
+
+import re
+
+import numpy as np
+
+from synthkit.statistics.estimates import MARGIN
+from synthkit.statistics.verdicts import FEW_PATIENTS, GAP, INCONCLUSIVE
+
+
+def label(row):
+    """Returns the verdict of one row of `summarize` in a few words, for a cell of a table or a figure."""
+    if not isinstance(row["verdict"], str):
+        return "no baseline"
+    text = row["verdict"]
+    if text == INCONCLUSIVE:
+        text = f"inconclusive (detectable: {row['detectable']:.3f})".replace("detectable: nan", "scores do not vary")
+    return text + (", exploratory" if row.get("exploratory") and text != "baseline" else "")
+
+
+def sentence(row):
+    """Returns one row of `summarize` as a sentence, without a full stop."""
+    metric = metric_name(row["metric"])
+    arm, word = row["arm"], row["verdict"]
+    if not isinstance(word, str) or word == "baseline":
+        mean = f"{arm}: {metric} {row['mean']:.3f} (95 % interval {row['low']:.3f} to {row['high']:.3f})"
+        return f"{mean}, the baseline" if word == "baseline" else f"{mean}; there is no baseline to compare it with"
+    interval = f"95 % interval {row['difference_low']:+.3f} to {row['difference_high']:+.3f}"
+    difference = f"{metric} difference {row['difference']:+.3f} ({interval})"
+    if word in ("helps", "hurts"):
+        text = f"{arm} {word}: {difference}, p = {row['p_holm']:.2g} after Holm's correction"
+    elif word == "equivalent":
+        text = (
+            f"{arm} is equivalent to the baseline: {difference}, smaller than the margin with "
+            f"p = {row['p_equivalent']:.2g} after Holm's correction"
+        )
+    elif word == INCONCLUSIVE and np.isnan(row["detectable"]):
+        text = (
+            f"{arm}: the result is inconclusive. {difference}, without variation between seeds or test patients, so "
+            f"its uncertainty cannot be estimated. Use more test images"
+        )
+    elif word == INCONCLUSIVE:
+        text = (
+            f"{arm}: the result is inconclusive. {difference}, p = {row['p_holm']:.2g} after Holm's correction; this "
+            f"study had an 80 % chance to detect a true difference of {row['detectable']:.3f}, and may have missed a "
+            f"smaller one in either direction"
+        )
+    else:
+        text = f"{arm}: no verdict from {word.split(':')[0]}. {difference}"
+        if word.startswith("one"):
+            text += "; this interval covers the choice of test patients, but not the variation between seeds"
+        text += ". Resume the study" if " of " in word else ". Run at least three seeds"
+    text += ". Exploratory: not in the protocol" if row.get("exploratory") else ""
+    return _signs(text)
+
+
+def answer(summary, arms, margin=MARGIN):
+    """Answers whether synthetic images help, as two texts: a few words, and a sentence with the number.
+
+    Args:
+        summary: DataFrame of `summarize`.
+        arms: names of the arms with synthetic images, without controls.
+        margin: the margin of that summary.
+
+    Returns:
+        `(words, sentence)`; two empty texts if there is no such arm.
+    """
+    rows = summary[(summary["metric"] == "auc") & summary["arm"].isin(list(arms)) & summary["difference"].notna()]
+    if rows.empty:
+        return "", ""
+    baseline = summary["arm"][summary["verdict"] == "baseline"].iloc[0]
+    helping = rows[rows["verdict"] == "helps"]
+    best = (helping if len(helping) else rows).sort_values("difference").iloc[-1]
+    many = "The best of them, " if len(rows) > 1 else ""
+    change = (
+        f"{many}{best['arm']}{',' if many else ''} changes the AUC by {best['difference']:+.3f} "
+        f"({best['difference_low']:+.3f} to {best['difference_high']:+.3f}) compared with {baseline}"
+    )
+    if not rows["verdict"].isin(["helps", "hurts", "equivalent", INCONCLUSIVE]).all():
+        return "No answer yet.", _signs(f"{change}, and there is {rows['verdict'].iloc[0].split(': ')[-1]}.")
+    if len(helping):
+        others = f"{', '.join(helping['arm'])} help. " if len(helping) > 1 else ""
+        return "Shown to help.", _signs(f"{others}{change}.")
+    if (rows["verdict"] == "hurts").all():
+        return "Shown to hurt.", _signs(f"{change}.")
+    highest = rows["difference_high"].max()
+    ruled_out = f"; a gain of {margin:g} or more is ruled out" if highest <= margin else ""
+    if not ruled_out and highest < 0.3:
+        ruled_out = f"; a gain of more than {highest:.3f} is ruled out"
+    return "Not shown to help.", _signs(f"{change}{ruled_out}.")
+
+
+def _signs(text):
+    return re.sub(r"-(?=\d+\.\d{3})", "−", text)
+
+
+def metric_name(metric):
+    """Returns a metric's name as it is written in a text."""
+    names = {"auc": "AUC", "f1": "F1", "brier": "Brier score", "ppv": "positive predictive value"}
+    names |= {"npv": "negative predictive value", GAP: "AUC on training minus test images"}
+    return names.get(metric, metric.replace("_", " "))
+
+
+def unlearned(summary, baseline="real"):
+    """Returns which arms have learned nothing, as a list of sentences.
+
+    Args:
+        summary: DataFrame of `summarize`.
+        baseline: the arm that the others are compared with.
+    """
+    sentences = []
+    for row in summary[(summary["metric"] == "auc") & (summary["learned"] == False)].to_dict("records"):  # noqa: E712
+        if row["arm"] == "shuffled":
+            continue  # as it should
+        reason = f"its AUC of {row['mean']:.3f} ({row['low']:.3f} to {row['high']:.3f}) could be 0.5"
+        if row["low"] > 0.5:
+            reason = f"it predicts the same class for {row['one_class']:.0%} of the test images"
+        end = ", so this study does not show what other arms add" if row["arm"] == baseline else ""
+        sentences.append(
+            f"The classifier is not shown to have learned anything in the arm {row['arm']}: {reason}{end}. Use more "
+            f"real images, larger ones (--image-size), more steps or another classifier (--classifier)."
+        )
+    return sentences
+
+
+def controls(summary, margin=MARGIN):
+    """Returns what the control arms say about the study itself, as a list of sentences.
+
+    Args:
+        summary: DataFrame of `summarize`.
+        margin: the margin of that summary.
+    """
+    rows = {row["arm"]: row for row in summary[summary["metric"] == "auc"].to_dict("records")}
+    sentences = []
+    if "oracle" in rows:
+        best = "fresh images from the simulator, the best synthetic images possible,"
+        sentences.append(
+            {
+                "helps": f"The positive control works: {best} help, so this study can detect an effect of that size.",
+                "equivalent": f"The positive control leaves nothing to gain: even {best} change the AUC by less than "
+                f"{margin:g}. The study is precise enough to show that; with fewer real images there may be more to "
+                f"gain.",
+            }.get(
+                rows["oracle"]["verdict"],
+                f"The positive control fails: even {best} are not shown to help, so this study is too small or too "
+                f"short to judge the other arms. Run more seeds or more steps.",
+            )
+        )
+    if "shuffled" in rows:
+        row = rows["shuffled"]
+        outcome = {
+            "helps": "The negative control fails: synthetic images with permuted labels help, so an improvement in "
+            "another arm need not come from what its images show.",
+            "hurts": "The negative control works: synthetic images with permuted labels hurt.",
+            "equivalent": "The negative control works: synthetic images with permuted labels change the AUC by less "
+            f"than {margin:g}.",
+        }
+        unclear = "The negative control shows nothing: synthetic images with permuted labels may help or not."
+        if row["verdict"] == INCONCLUSIVE and not np.isnan(row["detectable"]):
+            unclear = (
+                f"The negative control is inconclusive: synthetic images with permuted labels are not shown to hurt, "
+                f"nor to make no difference (this study had an 80 % chance to detect a true difference of "
+                f"{row['detectable']:.3f})."
+            )
+        sentences.append(outcome.get(row["verdict"], unclear))
+    return sentences
+
+
+def too_small(summary):
+    """Returns that the study could not have found any difference, as a list of one sentence or none.
+
+    Args:
+        summary: DataFrame of `summarize`.
+    """
+    rows = summary[(summary["metric"] == "auc") & summary["detectable"].notna()]
+    room = 1 - summary.loc[summary["verdict"] == "baseline", "mean"].head(1).sum()
+    if rows.empty or rows["detectable"].min() < room:
+        return []
+    return [
+        f"This study could not have found any improvement: the smallest difference in AUC that it could detect, "
+        f"{rows['detectable'].min():.3f}, is as large as what separates the baseline from perfect scores, {room:.3f}. "
+        f"Use more test images (--test, --folds) or more seeds."
+    ]
+
+
+def power(summary, margin=MARGIN):
+    """Returns which differences the study could have detected, as a list of sentences.
+
+    Args:
+        summary: DataFrame of `summarize`.
+        margin: the margin of that summary.
+    """
+    table = summary[(summary["metric"] == "auc") & summary["detectable"].notna()]
+    if table.empty or table["seeds_needed"].isna().all():
+        return []
+    smallest, largest = f"{table['detectable'].min():.3f}", f"{table['detectable'].max():.3f}"
+    detectable = smallest if smallest == largest else f"{smallest} to {largest}, depending on the arm"
+    sentences = [
+        f"Power: after correction for the number of arms, this study had an 80 % chance to detect a true difference in "
+        f"AUC of {detectable}. Inconclusive does not mean no effect: such an arm may still help or hurt by less."
+    ]
+    if table["p_equivalent"].isna().all():
+        sentences.append(
+            f"No arm can be called equivalent: the test set has fewer than {FEW_PATIENTS} patients of a class, too few "
+            f"to know how much others would vary."
+        )
+    undecided = table[(table["detectable"] > margin) & (table["verdict"] == INCONCLUSIVE)]
+    needed = [f"{row.arm} {row.seeds_needed:.0f}" for row in undecided.itertuples() if np.isfinite(row.seeds_needed)]
+    if needed:
+        sentences.append(f"Seeds needed for an 80 % chance to detect a difference of {margin:g}: {', '.join(needed)}.")
+    limited = [row.arm for row in undecided.itertuples() if np.isinf(row.seeds_needed)]
+    if limited:
+        sentences.append(
+            f"For {', '.join(limited)} no number of seeds is enough to detect a difference of {margin:g}: the test set "
+            f"has too few patients."
+        )
+    return sentences
+
+
+def population(overlap, folds=None):
+    """Returns which training sets the intervals of a study are about, as a sentence.
+
+    Args:
+        overlap: fraction of a seed's training images that are in another's as well; 1 if all seeds have the same.
+        folds: number of folds of a cross-validation, or None.
+    """
+    if overlap < 1:
+        return (
+            f"Every seed drew its own training set, and two of these sets share {overlap:.0%} of their images, which "
+            f"the intervals allow for: they are about training sets of this size."
+        )
+    if folds:
+        return (
+            f"Every image was scored once for each seed, by a network trained on {folds - 1} of {folds} folds; the "
+            f"intervals are about training sets of that size."
+        )
+    return (
+        "All seeds were trained on the same real images: the intervals cover seeds and test patients, and say nothing "
+        "about other training sets (--per-class, --folds)."
+    )
+
+
+def near_duplicates(number, images, correlation, rescored):
+    """Returns what near-duplicates in the test set may do to the results, as a text; "" if there are none.
+
+    Args:
+        number: test images that look like training or validation images.
+        images: test images.
+        correlation: the correlation above which two images look alike.
+        rescored: whether results without them follow.
+    """
+    if not number:
+        return ""
+    return (
+        f"{number} of {images} test images look like training or validation images (correlation above "
+        f"{correlation:.3g}): see near_duplicates.png. If they show the same patients, a network that memorises its "
+        f"training images scores well on them, and whatever keeps it from memorising, such as augmentation or "
+        f"synthetic images, seems to hurt. "
+        f"{'Results without these test images:' if rescored else 'Too few other test images are left to score.'}"
+    )

@@ -99,22 +99,26 @@ def _run_study(arguments, names):
     if arguments.drop_near_duplicates:
         splits = splitting.without_near_duplicates(splits)
     _check_validation(splits, per_class, phantoms)
+    fixed = _fixed(arguments, names, per_class)
     planned = plan.sentence(
-        splits, max(1, len(names) - 1), arguments.seeds or profile["seeds"], arguments.folds, arguments.margin
+        splits,
+        max(1, len(names) - 1),
+        arguments.seeds or profile["seeds"],
+        arguments.folds,
+        arguments.margin,
+        splitting.overlap(splits.train, per_class=per_class, fixed=fixed),
     )
     if planned:
         print(f"plan: {planned}", file=sys.stderr)
-    counts = splits.train.class_counts().values()
-    images = sum(min(count, per_class or count) for count in counts)
+    images = len(splitting.training_rows(splits.train, per_class=per_class, fixed=fixed or bool(arguments.folds)))
     candidates = {name: (catalogue.build(row), _recipe(arguments, row, profile, images)) for name, row in rows.items()}
     name, choice = next(iter(candidates)), {}
     augment = _augment(arguments, names)
     if len(candidates) > 1:
         augmenter = catalogue.build(catalogue.AUGMENTATIONS["augmentation"])(**augment)
         progress = sys.stderr.isatty()
-        choice = study.choose(
-            splits, candidates, out=out, train_per_class=per_class, augment=augmenter, progress=progress
-        )
+        draw = {"train_per_class": per_class, "fixed_training_set": fixed}
+        choice = study.choose(splits, candidates, out=out, augment=augmenter, progress=progress, **draw)
         name = choice["chosen"]
         print(_choice(choice))
     classifier, recipe = candidates[name]
@@ -140,6 +144,7 @@ def _run_study(arguments, names):
         classifier=classifier,
         seeds=arguments.seeds or profile["seeds"],
         train_per_class=per_class,
+        fixed_training_set=fixed,
         folds=arguments.folds,
         positive=arguments.positive,
         operating_point=arguments.operating_point,
@@ -174,9 +179,9 @@ def _plan(arguments, argv):
     if Path(arguments.data).is_dir() and not (Path(arguments.data) / "prepare.json").exists():
         arguments.image_size = arguments.image_size or row.image_size
     splits = _load(arguments, train=20 * (per_class or 0))
-    print(f"{arguments.data}: {plan.text(splits, max(1, len(names) - 1), arguments.folds, arguments.auc)}")
-    train = splits.train if per_class is None else splitting.subsample(splits.train, per_class)
-    splits = dataclasses.replace(splits, train=train)
+    draw = {"per_class": per_class, "fixed": _fixed(arguments, names, per_class)}
+    print(f"{arguments.data}: {plan.text(splits, max(1, len(names) - 1), arguments.folds, arguments.auc, draw)}")
+    splits = dataclasses.replace(splits, train=splitting.training_set(splits.train, **draw))
     _print_times(arguments, names, splits, row, profile)
     return 0
 
@@ -266,6 +271,30 @@ def _check_folds(arguments, names):
                 f"the generator of {path} was fitted on images of {source}, and with --folds every one of them is "
                 "tested on; name the generator itself as an arm, which is fitted anew for every fold"
             )
+
+
+def _fixed(arguments, names, per_class):
+    """Returns whether all seeds are trained on the same real images.
+
+    So they are where an arm is a folder of images: whoever made these may have used all training images, and the other
+    arms must have the same ones.
+    """
+    paths = [path for path in map(_arm_names.folder, names) if path is not None]
+    if arguments.fixed_training_set or not paths or arguments.folds:
+        return arguments.fixed_training_set
+    if per_class:
+        print(
+            f"note: the generator of {paths[0]} may have seen all training images, while a seed draws "
+            f"{per_class} of each class; without --per-class all arms have the same",
+            file=sys.stderr,
+        )
+        return False
+    print(
+        f"note: the generator of {paths[0]} may have seen all training images, so every seed is trained on all of them "
+        "(--fixed-training-set)",
+        file=sys.stderr,
+    )
+    return True
 
 
 def _recipe(arguments, row, profile, images):

@@ -119,6 +119,7 @@ def _add_study(commands, prog):
         help="real training images of each class, drawn for every seed. With few, test on more of a folder's images: "
         "--test 0.6, for example",
     )
+    _add_fixed(add)
     add(
         "--folds",
         type=_positive,
@@ -199,6 +200,15 @@ def _add_study(commands, prog):
     _add_workers(running, "trials at a time, each in a process of its own (default: 1)")
 
 
+def _add_fixed(add):
+    add(
+        "--fixed-training-set",
+        action="store_true",
+        help="train every seed on all training images: the answer is then about this training set only. Otherwise each "
+        "seed draws --per-class, or two thirds of the patients, and the answer is about such training sets",
+    )
+
+
 def _add_plan(commands, prog):
     plan = commands.add_parser(
         "plan",
@@ -216,6 +226,7 @@ def _add_plan(commands, prog):
     add("--arms", metavar="A,B,…", help="names of arms, separated by commas (default: those of the default study)")
     add("--seeds", type=_positive, default=5, metavar="N", help="number of seeds for the times (default: 5)")
     add("--per-class", type=_positive, metavar="N", help="real training images of each class")
+    _add_fixed(add)
     add("--folds", type=_positive, default=5, metavar="K", help="folds of the cross-validation (default: 5)")
     add("--classifier", metavar="NAME", help="whose time is estimated (default: frozen; skin_cnn for phantoms)")
     add("--auc", type=_margin, default=0.8, metavar="X", help="expected AUC with real images only (default: 0.8)")

@@ -35,7 +35,8 @@ def detectable(labels, patients, comparisons=1, seeds=5, *, folds=None, copies=1
         seeds: int.
         folds: int `(n,)`, the fold of every image in a cross-validation, or None.
         copies: int, as if there were this many times as many patients.
-        design: arguments of `statistics.simulate_study`, such as auc, within, between and seed_deviation.
+        design: arguments of `statistics.simulate_study`, such as auc, within, between, seed_deviation and overlap (of
+            training sets, `splitting.overlap`).
 
     Returns:
         float, the median over the simulated studies.
@@ -43,6 +44,7 @@ def detectable(labels, patients, comparisons=1, seeds=5, *, folds=None, copies=1
     labels = np.tile(labels, copies)
     patients = np.concatenate([np.char.add(np.asarray(patients, str), f"-{i}") for i in range(copies)])
     options = {"metrics": ("auc",), "folds": None if folds is None else np.tile(folds, (seeds, copies))}
+    options["overlap"] = design.get("overlap", 0.0)
     found = []
     for seed in range(STUDIES):
         study = simulate_study(None, comparisons, seeds, labels=labels, patients=patients, seed=seed, **design)
@@ -66,6 +68,7 @@ def table(splits, comparisons=1, seeds=(3, 5, 10, 20), folds=5, **design):
     """
     test, everything = splits.test, _without_pixels(splits)
     rows = [{"seeds": count, "test set": _detectable(test, comparisons, count, design)} for count in seeds]
+    design = {name: value for name, value in design.items() if name != "overlap"}
     try:
         fold_of = splitting.fold(everything, folds)
     except ValueError:
@@ -146,7 +149,7 @@ def seconds_of_training(classifier, splits, recipe):
     return (time.perf_counter() - began) * (steps / STEPS if steps else 1)
 
 
-def sentence(splits, comparisons, seeds, folds=None, margin=MARGIN):
+def sentence(splits, comparisons, seeds, folds=None, margin=MARGIN, overlap=0.0):
     """Returns what a study could find, as a sentence; "" with one or two seeds, which give no verdict.
 
     Args:
@@ -155,12 +158,13 @@ def sentence(splits, comparisons, seeds, folds=None, margin=MARGIN):
         seeds: int.
         folds: int, number of folds of a cross-validation, or None.
         margin: differences smaller than this are too small to matter.
+        overlap: of the training sets of two seeds (`splitting.overlap`).
     """
     if seeds < 3:
         return ""
     images = _without_pixels(splits) if folds else splits.test
     fold_of = splitting.fold(images, folds) if folds else None
-    smallest = _detectable(images, comparisons, seeds, {}, fold_of)
+    smallest = _detectable(images, comparisons, seeds, {"overlap": overlap % 1}, fold_of)
     text = (
         f"{len(images)} test images of {len(np.unique(images.patients))} patients, {seeds} seeds and {comparisons} "
         f"comparison{'' if comparisons == 1 else 's'}: such a study finds a difference in AUC of {smallest:.3f} with "
@@ -172,7 +176,7 @@ def sentence(splits, comparisons, seeds, folds=None, margin=MARGIN):
     return f"{text}, and rarely a smaller one. To find one of {margin:g} takes {more}: see python -m synthkit plan"
 
 
-def text(splits, comparisons, folds=5, expected=0.8):
+def text(splits, comparisons, folds=5, expected=0.8, draw=None):
     """Returns the sizes of the sets, and what studies of them could find, as text for a terminal.
 
     Args:
@@ -180,18 +184,21 @@ def text(splits, comparisons, folds=5, expected=0.8):
         comparisons: int, number of arms besides the baseline.
         folds: int, number of folds.
         expected: AUC with real images only.
+        draw: dict, arguments of `splitting.training_rows`, for the training sets of the seeds.
     """
+    draw = draw or {}
+    design = {"auc": expected, "overlap": splitting.overlap(splits.train, **draw) % 1}
     lines = [f"images of {'×'.join(map(str, splits.train.image_shape))}", str(sizes(splits))]
-    near = len(pairs.find(splits, 1)[0])
+    near = len(pairs.find(splits, 1, {"fixed": True})[0])
     if near:
         lines.append(f"{near} of {len(splits.test)} test images look like training or validation images")
     lines += [
         f"\nDifferences in AUC that a study of {comparisons + 1} arms could find with an 80 % chance, after correction",
         f"(simulated studies of these test images, AUC {expected:g} with real images only):",
-        table(splits, comparisons, folds=folds, auc=expected).round(3).to_string(index=False),
+        table(splits, comparisons, folds=folds, **design).round(3).to_string(index=False),
     ]
     for effect in (0.02, 0.05, 0.1):
-        needed = patients_needed(splits.test, effect, comparisons, auc=expected)
+        needed = patients_needed(splits.test, effect, comparisons, **design)
         patients = f"about {needed:,} test patients" if np.isfinite(needed) else "more test patients than can be had"
         lines.append(f"To find a difference of {effect:g} with 10 seeds takes {patients}.")
     return "\n".join(lines)

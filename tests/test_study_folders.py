@@ -219,6 +219,7 @@ def test_study_with_a_folder(folder, splits, tmp_path):
 
     arms = [study.Arm("real"), study.folder_arm(folder, ratio=0.5)]
     options = {"out": tmp_path / "out", "classifier": skin_cnn, "seeds": 2, "steps": 4, "progress": False}
+    options["fixed_training_set"] = True
     trials = study.run(splits, arms, **options).trials
     assert trials["status"].eq("done").all()
     assert trials["n_synthetic"].tolist() == [0, 12, 0, 12]

@@ -7,16 +7,18 @@ from tqdm.auto import tqdm
 
 from synthkit._environment import versions
 from synthkit._files import read_json, write_json
-from synthkit.splitting import fold, subsample
+from synthkit.splitting import fold, training_set
 from synthkit.statistics import auc
 from synthkit.study.grid import check_images
-from synthkit.study.trial import make_trainer
+from synthkit.study.trial import make_trainer, seeds_of
 
 FEW = 50  # validation images of a class below which folds of the training set are scored instead
 FOLDS = 3
 
 
-def choose(splits, candidates, *, out, train_per_class=None, augment=None, progress=True):
+def choose(
+    splits, candidates, *, out, train_per_class=None, fixed_training_set=False, augment=None, progress=True
+):
     """Chooses the classifier with the highest AUC on real images that it was not trained on; the test set is not used.
 
     Each candidate is trained on the real training images of the first seed, without and with augmentation, and the
@@ -27,7 +29,7 @@ def choose(splits, candidates, *, out, train_per_class=None, augment=None, progr
         splits: Splits.
         candidates: dict from a name to `(classifier, recipe)`, arguments of `study.run`.
         out: the study's folder. The choice is kept in `classifier.json`, and read from there the next time.
-        train_per_class: as in `study.run`.
+        train_per_class, fixed_training_set: as in `study.run`.
         augment: callable for `pipeline.to_dataset`, or None to train without augmentation only.
         progress: whether to show a progress bar.
 
@@ -37,7 +39,8 @@ def choose(splits, candidates, *, out, train_per_class=None, augment=None, progr
     """
     check_images(splits)
     path = out / "classifier.json"
-    real = subsample(splits.train, train_per_class, seed=0) if train_per_class else splits.train
+    draw = {"per_class": train_per_class, "fixed": fixed_training_set}
+    real = training_set(splits.train, **draw, seed=seeds_of(0)[0])
     small = min(splits.validation.class_counts().values()) < FEW
     settings = {
         "data": real.fingerprint() if small else [real.fingerprint(), splits.validation.fingerprint()],

@@ -14,7 +14,7 @@ from synthkit import _workers, statistics
 from synthkit._environment import versions
 from synthkit._files import compare, harmless, locked, make_folder, replacing, write_json
 from synthkit._identity import digest, network
-from synthkit.splitting import cross_validation
+from synthkit.splitting import cross_validation, overlap, training_set
 from synthkit.study import pairs, results
 from synthkit.study.arms import requested
 from synthkit.study.trial import Trials, failure, pack, pool, run_packed, seeds_of
@@ -31,6 +31,7 @@ def run(
     classifier,
     seeds=5,
     train_per_class=None,
+    fixed_training_set=False,
     folds=None,
     positive=None,
     operating_point="youden",
@@ -52,10 +53,15 @@ def run(
         classifier: callable `(image_shape, num_classes) → keras.Model`, or one of `pretrained`.
         seeds: int, number of seeds. Each determines the subset of the training set, the generator, its samples and the
             classifier's training, and is the same for all arms.
-        train_per_class: int, real training images of each class, newly drawn for every seed; None uses all.
+        train_per_class: int, real training images of each class, newly drawn for every seed; None draws two thirds of
+            the training patients (`splitting.TRAINING_SHARE`). The intervals are then about training sets of this size
+            and kind.
+        fixed_training_set: whether every seed is trained on all images of the training set instead. The intervals are
+            then about this training set, and say nothing about others.
         folds: int, for sets with few images: a trial trains this many networks and scores every image of all three sets
             once, by a network that was trained on other patients' images (`splitting.cross_validation`). Each seed
-            draws other folds. None keeps the splits.
+            draws other folds, and a network is trained on all images outside its fold, unless `train_per_class` says
+            otherwise. None keeps the splits.
         positive: name of the positive class for sensitivity, specificity, predictive values and F1. None takes, of two
             classes, the one called malignant, positive, disease or the like (`positive_class`), or else the second
             one; of more classes the mean over all.
@@ -100,7 +106,8 @@ def run(
         )
     statistics.operating_point([0, 1], [0, 1], operating_point)  # refuses an unknown rule
     _check_enough(first.train, train_per_class)
-    model = _check_networks(arms, classifier, first.train, train_per_class)
+    draw = {"per_class": train_per_class, "fixed": fixed_training_set or bool(folds)}
+    model = _check_networks(arms, classifier, first.train, training_set(first.train, **draw).class_counts())
     if tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
     recipe = {"steps": 300, "batch_size": 32, "learning_rate": 1e-3} | recipe
@@ -114,7 +121,7 @@ def run(
         "positive": positive,
         "operating_point": operating_point,
         **({"folds": folds} if folds else {}),
-        "overlap": _overlap(first.train, train_per_class),
+        "overlap": overlap(first.train, **draw),
         **(settings or {}),
         "arms": {arm.name: _describe(arm) for arm in arms},
     }
@@ -126,11 +133,11 @@ def run(
     out = Path(out)
     make_folder(out / "trials", "the results")
     with locked(out, "a study"):
-        arm_names = _claim(out, identity, splits, seeds, protocol)
+        arm_names = _claim(out, identity, splits, seeds, protocol, draw)
         grid = [(arm, seed) for seed in range(seeds) for arm in arms]
         rows = {key: contents["row"] for key, contents in results.read_trials(out).items()}
         todo = [(arm, seed) for arm, seed in grid if rows.get((arm.name, seed), {}).get("status") != "done"]
-        options = {"classifier": classifier, "recipe": recipe, "train_per_class": train_per_class, "folds": folds}
+        options = {"classifier": classifier, "recipe": recipe, "draw": draw, "folds": folds}
         options["positive"] = None if positive is None else classes.index(positive)
         options |= {"operating_point": operating_point, "features": str((out / "features").resolve())}
         with _Bars(len(grid), len(grid) - len(todo), progress) as bars:
@@ -235,8 +242,13 @@ def check_images(splits):
             )
 
 
-def _check_networks(arms, classifier, train, train_per_class):
+def _check_networks(arms, classifier, train, counts):
     """Builds the classifier and calls the `check` of every synthesizer that has one, before the first trial.
+
+    Args:
+        arms, classifier: as in `run`.
+        train: ImageSet.
+        counts: dict from class to the number of its images in the training set of a seed.
 
     Returns:
         keras.Model of the classifier.
@@ -244,7 +256,6 @@ def _check_networks(arms, classifier, train, train_per_class):
     Raises:
         ValueError: if images of this size, for example, do not suit them; names every arm with what it needs.
     """
-    counts = {name: min(count, train_per_class or count) for name, count in train.class_counts().items()}
     problems, model = {}, None
     for arm in arms:
         if hasattr(arm.synthesizer, "check"):
@@ -274,14 +285,7 @@ def _check_enough(train, train_per_class):
         )
 
 
-def _overlap(train, train_per_class):
-    """Returns the fraction of a seed's training images that are in another seed's as well, on average."""
-    counts = np.array(list(train.class_counts().values()))
-    drawn = np.minimum(counts, train_per_class or counts.max())
-    return round(float((drawn**2 / counts).sum() / drawn.sum()), 4)
-
-
-def _claim(out, identity, splits, seeds, protocol):
+def _claim(out, identity, splits, seeds, protocol, draw):
     """Writes `study.json`, or compares this study with the one there and adds its new arms.
 
     Returns:
@@ -289,7 +293,7 @@ def _claim(out, identity, splits, seeds, protocol):
     """
     path, identity = out / "study.json", json.loads(json.dumps(identity))
     if not any((out / "trials").glob("*.npz")):
-        looked = _look_alikes(out, splits, seeds, identity)
+        looked = _look_alikes(out, splits, seeds, draw, identity.get("folds"))
         write_json(path, {**identity, "protocol": protocol, **looked, "versions": versions()})
         return list(identity["arms"])
     stored = results.read_settings(out)
@@ -309,17 +313,17 @@ def _claim(out, identity, splits, seeds, protocol):
     known, now = ({key: value for key, value in part.items() if key not in hidden} for part in (stored, identity))
     compare(path, known | _flat(before), now | _flat({arm: arms[arm] for arm in before}))
     seeds = max(seeds, *(seed + 1 for _, seed in done), 1)
-    now = {**stored, "arms": arms, **_look_alikes(out, splits, seeds, identity)}
+    now = {**stored, "arms": arms, **_look_alikes(out, splits, seeds, draw, identity.get("folds"))}
     if now != stored:
         write_json(path, now)
     return list(arms)
 
 
-def _look_alikes(out, splits, seeds, identity):
+def _look_alikes(out, splits, seeds, draw, folds):
     """Returns what `study.json` says about near-duplicates; writes their picture and table if there are any."""
-    table, limit = pairs.find(splits, seeds, identity["train_per_class"], identity.get("folds"))
+    table, limit = pairs.find(splits, seeds, draw, folds)
     if len(table):
-        pairs.write(out, table, splits, identity.get("folds"))
+        pairs.write(out, table, splits, folds)
     return {"near_duplicates": sorted(table["test"].tolist()), "near_duplicates_above": limit}
 
 

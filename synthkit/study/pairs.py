@@ -5,14 +5,14 @@ import pandas as pd
 
 from synthkit._alike import nearest
 from synthkit._files import harmless, replacing
-from synthkit.splitting import subsample_rows
+from synthkit.splitting import training_rows
 from synthkit.study.trial import pool, seeds_of
 
 SHOWN = 24  # pairs in the picture, from the most to the least alike
 ACROSS = 4
 
 
-def find(splits, seeds, train_per_class=None, folds=None):
+def find(splits, seeds, draw, folds=None):
     """Compares the test set with the validation set and with the training images that some trial draws.
 
     In a cross-validation, any images of different patients may come to lie in the test and in the training set.
@@ -20,7 +20,8 @@ def find(splits, seeds, train_per_class=None, folds=None):
     Args:
         splits: Splits.
         seeds: int, number of seeds.
-        train_per_class, folds: as in `study.run`.
+        draw: dict, arguments of `splitting.training_rows`.
+        folds: as in `study.run`.
 
     Returns:
         `(table, limit)`: DataFrame with a row for each test image that looks like another image, most alike first, and
@@ -34,10 +35,8 @@ def find(splits, seeds, train_per_class=None, folds=None):
         table = {"test": test, "patient": images.patients[test], "other": "training", "row": found.row[test]}
         table |= {"other_patient": images.patients[found.row[test]], "correlation": found.correlation[test]}
         return pd.DataFrame(table).sort_values("correlation", ascending=False, kind="stable"), found.limit
-    rows = np.arange(len(splits.train))
-    if train_per_class:
-        drawn = [subsample_rows(splits.train, train_per_class, seed=seeds_of(seed)[0]) for seed in range(seeds)]
-        rows = np.unique(np.concatenate(drawn))
+    drawn = [training_rows(splits.train, **draw, seed=seeds_of(seed)[0]) for seed in range(seeds)]
+    rows = np.unique(np.concatenate(drawn))
     found = nearest(splits.test, splits.train[rows], splits.validation)
     test = np.flatnonzero(found.correlation > found.limit)
     test = test[np.argsort(-found.correlation[test], kind="stable")]

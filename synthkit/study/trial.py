@@ -12,7 +12,7 @@ import numpy as np
 from synthkit import _environment
 from synthkit.imageset import ImageSet, Splits, concatenate, image_digests
 from synthkit.pipeline import to_dataset
-from synthkit.splitting import cross_validation, partition, subsample
+from synthkit.splitting import cross_validation, partition, subsample, training_set
 from synthkit.statistics import accuracy, auc, operating_point, score
 from synthkit.study.arms import synthesize
 from synthkit.study.results import COLUMNS
@@ -27,7 +27,7 @@ class Trials:
         splits: Splits.
         classifier: callable `(image_shape, num_classes) → keras.Model`.
         recipe: dict, arguments of `training.Trainer`.
-        train_per_class: as in `study.run`.
+        draw: dict, arguments of `splitting.training_rows`, for the real training images of every seed.
         positive: label of the positive class; None for the mean over classes.
         operating_point: as in `study.run`.
         features: folder for the features of the images, if the classifier computes some; None keeps them in memory.
@@ -39,13 +39,13 @@ class Trials:
         splits,
         classifier,
         recipe,
-        train_per_class=None,
+        draw,
         positive=None,
         operating_point="youden",
         features=None,
         folds=None,
     ):
-        self.splits, self.train_per_class, self.positive = splits, train_per_class, positive
+        self.splits, self.draw, self.positive = splits, draw, positive
         self.rule, self.folds = operating_point, folds
         self.scored = pool(splits) if folds else splits.test
         self.trainer = make_trainer(classifier, splits.train, recipe)
@@ -108,7 +108,7 @@ class Trials:
         """
         began, trainer = time.perf_counter(), self.trainer
         subset_seed, synthesis_seed, network_seed = seeds_of(seed)
-        real = subsample(splits.train, self.train_per_class, seed=subset_seed) if self.train_per_class else splits.train
+        real = training_set(splits.train, **self.draw, seed=subset_seed)
         if arm.real_share < 1:
             real = partition(real, [1 - arm.real_share], seed=subset_seed)[0]
         train, synthetic, pretraining = real, real, {}

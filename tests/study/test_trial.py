@@ -94,7 +94,7 @@ def test_packed_trials_do_not_contain_what_a_process_has_fitted(finished):
 
     splits = finished[0]
     synthesize = generators.synthesizer(dense_cvae, epochs=1, batch_size=8)
-    options = {"classifier": classifiers.skin_cnn, "recipe": {"steps": 2, "batch_size": 8}}
+    options = {"classifier": classifiers.skin_cnn, "recipe": {"steps": 2, "batch_size": 8}, "draw": {}}
     before = pack(splits, [Arm("dense_cvae", synthesize)], **options)
     first = run_packed(*before, "dense_cvae", 0)
     synthesize(splits.train, splits.train.labels, 0)

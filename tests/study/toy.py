@@ -22,6 +22,7 @@ def toy_splits(train=24):
 
 ARMS = [Arm("real"), Arm("brighter", brighter), Arm("shuffled", study.shuffled(brighter), ratio=2.0)]
 OPTIONS = {"classifier": skin_cnn, "seeds": 2, "steps": 6, "batch_size": 8, "positive": "bright", "progress": False}
+OPTIONS["fixed_training_set"] = True  # so that the numbers of images are easy to see
 
 
 def assert_same(first, second):

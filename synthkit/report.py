@@ -42,7 +42,7 @@ def text(results, summary):
         blocks.append(_table(rescored.summary(baseline=baseline)))
     later = results.with_later_seeds()
     if later:
-        blocks.append(f"{LATER.format(seeds=len(later.seeds))}\n{_table(later.summary(baseline=baseline))}")
+        blocks.append(f"{LATER.format(seeds=len(later.all_seeds))}\n{_table(later.summary(baseline=baseline))}")
     return "\n\n".join(block for block in blocks if block)
 
 
@@ -135,6 +135,8 @@ def _notes(results, summary, margin):
         *sentences.controls(summary, margin),
         *sentences.power(summary, margin),
         *undertrained(results),
+        *failures(results, margin),
+        *sentences.variance(summary),
         sentences.population(settings.get("overlap", 1), settings.get("folds")),
     ]
 
@@ -158,6 +160,16 @@ def undertrained(results):
         f"In {', '.join(arms)} the last check had the best validation AUC: with more steps (--steps) they may become "
         f"better, and the order of the arms may change."
     ]
+
+
+def failures(results, margin):
+    """Returns which arms lack seeds because trials failed, and what the worst case would be, as a list of sentences."""
+    worst = results.worst_case()
+    if worst is None:
+        return []
+    table = worst.summary(margin=margin).query("metric == 'auc'").set_index("arm")
+    lost = {arm: len(results.all_seeds) - len(seeds) for arm, seeds in results.seeds.items()}
+    return [sentences.failure(arm, count, table.loc[arm]) for arm, count in lost.items() if count]
 
 
 def _near_duplicates(results, rescored):
@@ -221,7 +233,7 @@ def write(results, path, summary=None, margin=None):
         near_duplicates=_near_duplicates(results, rescored),
         others=others[others["metric"] == "auc"].to_dict("records"),
         later=later_seeds[later_seeds["metric"] == "auc"].to_dict("records"),
-        later_title=LATER.format(seeds=len(later.seeds) if later else 0),
+        later_title=LATER.format(seeds=len(later.all_seeds) if later else 0),
         protocol=_protocol(results),
         label=sentences.label,
         margin=margin,
@@ -232,7 +244,7 @@ def write(results, path, summary=None, margin=None):
         arms=[_arm(arm, settings, done) for arm, settings in results.settings["arms"].items()],
         finished=len(results.scores),
         versions=results.settings.get("versions", {}),
-        seeds=results.seeds,
+        seeds=results.all_seeds,
         trials=trials.to_dict("records"),
         steps=f"{done['steps'].max():.0f}" if len(done) else results.settings.get("steps"),  # of done trials, if any
         failed=trials[trials["status"] != "done"].to_dict("records"),
@@ -334,7 +346,7 @@ def _draw_confusion(results, class_names):
     positive = class_names.index(name) if name else None
 
     def draw(arm, ax):
-        cuts = thresholds[arm] if thresholds else [None] * len(results.seeds)
+        cuts = thresholds[arm] if thresholds else [None] * len(results.scores[arm])
         predicted = [predict(s, positive, cut) for s, cut in zip(results.scores[arm], cuts, strict=True)]
         plots.confusion(results.labels, np.eye(len(class_names))[np.array(predicted)], class_names, ax)
 

@@ -38,7 +38,7 @@ def results():
     return Results(
         trials=pd.DataFrame(rows),
         scores=scores,
-        seeds=[0, 1, 2],
+        seeds={arm: [0, 1, 2] for arm in scores},
         labels=labels,
         patients=np.arange(40).astype(str),
         histories={
@@ -114,7 +114,8 @@ def test_says_what_every_arm_is(write, results):
     arms = {"real": {"ratio": 1.0}, "dense_cvae filtered x2": {"ratio": 2.0, "epochs": 9}, "mine": {"counts": {"a": 1}}}
     trials = results.trials.replace({"arm": {"dense_cvae": "dense_cvae filtered x2"}, "n_synthetic": {20: 40}})
     scores = {"dense_cvae filtered x2" if arm == "dense_cvae" else arm: s for arm, s in results.scores.items()}
-    text = write(dataclasses.replace(results, settings=results.settings | {"arms": arms}, trials=trials, scores=scores))
+    changes = {"trials": trials, "scores": scores, "seeds": {arm: [0, 1, 2] for arm in scores}}
+    text = write(dataclasses.replace(results, settings=results.settings | {"arms": arms}, **changes))
     rows = dict(re.findall(r"<tr><td>([^<]+)</td><td class=.text long.>([^<]*)</td><td>20</td><td>40</td></tr>", text))
     assert html.unescape(rows["real"]) == catalogue.texts()["real"]
     assert html.unescape(rows["dense_cvae filtered x2"]) == (
@@ -152,7 +153,9 @@ def test_known_patients_need_no_warning(write, results):
 
 
 def test_one_seed_and_one_arm(write, results):
-    one = dataclasses.replace(results, scores={a: s[:1] for a, s in results.scores.items()}, seeds=[0])
+    one = dataclasses.replace(
+        results, scores={a: s[:1] for a, s in results.scores.items()}, seeds={a: [0] for a in results.scores}
+    )
     assert "Run at least three seeds" in write(one)
     alone = dataclasses.replace(results, scores={"real": results.scores["real"]})
     assert "Forest plot" not in write(alone)

@@ -94,6 +94,13 @@ class Estimate:
     common: float = 0.0
     overlap: float = 0.0
 
+    @property
+    def patient_share(self):
+        """The fraction of the variance that is due to the sampling of test patients; NaN with one seed."""
+        if self.seeds == 1 or not self.error > 0:
+            return np.nan
+        return float(1 - (self.between / self.seeds + self.common) / self.error**2)
+
     def interval(self, level=0.95):
         """Returns `(low, high)` of Student's t at this confidence level, for a difference of two proportions.
 

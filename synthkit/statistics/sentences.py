@@ -221,6 +221,40 @@ def power(summary, margin=MARGIN):
     return sentences
 
 
+def variance(summary):
+    """Returns how much of the uncertainty more seeds could remove, as a list of one sentence or none.
+
+    Args:
+        summary: DataFrame of `summarize`.
+    """
+    shares = summary.loc[(summary["metric"] == "auc") & (summary["detectable"].notna()), "patient_share"]
+    if shares.isna().all():
+        return []
+    low, high = f"{shares.min():.0%}", f"{shares.max():.0%}"
+    part = low if low == high else f"{low} to {high}"
+    return [
+        f"Of the variance of the differences in AUC, {part} is due to the sampling of test patients, which only more "
+        f"test patients reduce; the rest is due to training sets and seeds."
+    ]
+
+
+def failure(arm, count, row):
+    """Returns that trials of an arm failed, and its worst case, as a sentence.
+
+    Args:
+        arm: str.
+        count: int, number of failed trials.
+        row: of `summarize`, with an AUC of 0.5 in place of each of them.
+    """
+    text = f"{count} trial{'s' if count > 1 else ''} of {arm} failed, and its results are of the other seeds."
+    if not np.isfinite(row["difference"]):
+        return text
+    return _signs(
+        f"{text} If the lost networks had learned nothing (an AUC of 0.5), its difference would be "
+        f"{row['difference']:+.3f} ({row['difference_low']:+.3f} to {row['difference_high']:+.3f})."
+    )
+
+
 def population(overlap, folds=None):
     """Returns which training sets the intervals of a study are about, as a sentence.
 

@@ -63,6 +63,7 @@ def summarize(
     positive=None,
     thresholds=None,
     train_aucs=None,
+    seeds=None,
     folds=None,
     overlap=0.0,
     primary=None,
@@ -73,7 +74,7 @@ def summarize(
     such arms are alike because both are empty, so no arm is called equivalent if it or the baseline learned nothing.
 
     Args:
-        scores: dict from arm to float `(seeds, n, classes)`; every arm has the same seeds in the same order.
+        scores: dict from arm to float `(seeds, n, classes)`.
         labels: int `(n,)`, classes of the test images.
         patients: `(n,)`, patients of the test images.
         baseline: the arm that the others are compared with.
@@ -86,8 +87,11 @@ def summarize(
         train_aucs: dict from arm to `(seeds,)`, AUC on the real training images. With it there is one more metric,
             "gap": the AUC on the training images minus that on the test images, which shows how much a network
             overfits. Its interval covers seeds and test patients.
-        folds: int `(seeds, n)`, the fold of every image in a cross-validation; None if all scores are of one network.
-            Networks of different folds may use the scale of scores differently, so AUC is the mean over folds.
+        seeds: dict from arm to its seeds; an arm is compared with the baseline on the seeds that both have. None if
+            all arms have the same seeds in the same order.
+        folds: int `(seeds, n)`, the fold of every image in a cross-validation, or a dict from arm to that; None if all
+            scores are of one network. Networks of different folds may use the scale of scores differently, so AUC is
+            the mean over folds.
         overlap: fraction of a seed's training images that are in another's as well (`estimates.estimate`).
         primary: the arm of the main comparison, which is tested first and alone. The others can only be significant if
             it is (gatekeeping), and are corrected for their own number. None corrects for the number of all arms.
@@ -106,6 +110,7 @@ def summarize(
         - detectable: the smallest true difference that this study had an 80 % chance to detect, with a Bonferroni
           correction for the number of arms.
         - seeds_needed: the number of seeds at which `detectable` would be the margin (`Estimate.seeds_needed`).
+        - patient_share: the fraction of the variance of the difference that is due to the sampling of test patients.
         - p_gain, p_within, p_loss: the probability that the arm gains more than the margin, lies within it, or loses
           more, from the same estimate, if nothing was known about it before (for one arm, without correction).
         - one_class: the fraction of test images that are predicted as the most frequent class, mean over the seeds.
@@ -115,12 +120,14 @@ def summarize(
     classes = strata(labels, patients)
     fewest = int(np.bincount(classes)[np.unique(classes)].min())
     cuts = {arm: [None] * len(arm_scores) for arm, arm_scores in scores.items()} | (thresholds or {})
+    seeds = {arm: list(range(len(arm_scores))) for arm, arm_scores in scores.items()} | (seeds or {})
+    folds = folds if isinstance(folds, dict) else dict.fromkeys(scores, folds)
     rows, learned = [], {}
     for metric in dict.fromkeys(("auc", *metrics, *([GAP] if train_aucs else []))):
         values = {}  # arrays over the seeds, as arguments of `estimate`
         for arm, arm_scores in scores.items():
             name = "auc" if metric == GAP else metric
-            values[arm] = _values(name, labels, patients, arm_scores, positive, cuts[arm], folds)
+            values[arm] = _values(name, labels, patients, arm_scores, positive, cuts[arm], folds[arm])
             if metric == GAP:
                 values[arm] = [-part for part in values[arm]]
                 values[arm][0] += np.asarray(train_aucs[arm])
@@ -130,10 +137,7 @@ def summarize(
         if metric not in (*metrics, GAP):
             continue
         others = [arm for arm in scores if arm != baseline] if baseline in scores else []
-        differences = [
-            _estimate([a - b for a, b in zip(values[arm], values[baseline], strict=True)], classes, overlap)
-            for arm in others
-        ]
+        differences = [_estimate(_differences(values, seeds, arm, baseline), classes, overlap) for arm in others]
         first = others.index(primary) if primary in others else None
         comparisons = dict(zip(others, _compare(differences, metric, margin, fewest, first), strict=True))
         for arm in scores:
@@ -148,7 +152,7 @@ def summarize(
             rows.append(row)
     columns = (
         "arm metric mean low high difference difference_low difference_high p p_holm p_equivalent verdict detectable "
-        "seeds_needed p_gain p_within p_loss one_class learned"
+        "seeds_needed patient_share p_gain p_within p_loss one_class learned"
     )
     return pd.DataFrame(rows, columns=columns.split())
 
@@ -177,6 +181,15 @@ def _values(metric, labels, patients, scores, positive, thresholds, folds):
         values.append(value)
         influences.append(of_images)
     return [np.array(values), over_patients(influences, patients), np.array(within)]
+
+
+def _differences(values, seeds, arm, baseline):
+    """Returns the differences between two arms on the seeds that both have, in the form of `_values`."""
+    common = [seed for seed in seeds[arm] if seed in seeds[baseline]]
+    if not common:
+        raise ValueError(f"the arms {arm} and {baseline} have no finished seed in common, so they cannot be compared")
+    rows, others = ([seeds[name].index(seed) for seed in common] for name in (arm, baseline))
+    return [a[rows] - b[others] for a, b in zip(values[arm], values[baseline], strict=True)]
 
 
 def _estimate(values, classes, overlap):
@@ -225,6 +238,7 @@ def _compare(differences, metric, margin, fewest, first=None):
                 "verdict": word,
                 "detectable": difference.detectable(level),
                 "seeds_needed": difference.seeds_needed(margin, level),
+                "patient_share": difference.patient_share,
                 **_probabilities(dataclasses.replace(difference, value=improvement), margin),
             }
         )

@@ -16,9 +16,7 @@ FEW = 50  # validation images of a class below which folds of the training set a
 FOLDS = 3
 
 
-def choose(
-    splits, candidates, *, out, train_per_class=None, fixed_training_set=False, augment=None, progress=True
-):
+def choose(splits, candidates, *, out, train_per_class=None, fixed_training_set=False, augment=None, progress=True):
     """Chooses the classifier with the highest AUC on real images that it was not trained on; the test set is not used.
 
     Each candidate is trained on the real training images of the first seed, without and with augmentation, and the

@@ -24,14 +24,16 @@ class Results:
 
     Attributes:
         trials: pandas.DataFrame, one row for every trial, with the columns of `trials.csv`.
-        scores: dict from arm to float32 `(seeds, n, classes)`, test scores; only seeds that are finished in every arm.
-        seeds: list of int, those seeds.
+        scores: dict from arm to float32 `(seeds, n, classes)`, test scores of the arm's seeds.
+        seeds: dict from arm to a list of int, its finished seeds. A seed counts once all arms of the protocol have a
+            trial with it that is finished or has failed, so that arms have different seeds only where a trial failed.
         labels, patients: `(n,)`, of the test set.
         histories: dict from (arm, seed) to the history of the trial's training (`training.Trainer.train`), with
             `train_accuracy`, the accuracy of the chosen weights on the trial's training images without augmentation.
         samples: dict from arm to an ImageSet of a few images of each class, as the classifier got them in the first
             finished seed; of an arm without synthetic images they are real images.
-        folds: int `(seeds, n)`, the fold of every image in a cross-validation; None if there is a test set.
+        folds: dict from arm to int `(seeds, n)`, the fold of every image in a cross-validation; None if there is a test
+            set.
         fold_thresholds: dict from arm to float `(seeds, n)`, the operating point of each image's fold, or None.
         settings: dict, the settings of the study; `near_duplicates` are the row numbers of test images that are
             near-duplicates of training or validation images (`splitting.near_duplicates`).
@@ -39,13 +41,13 @@ class Results:
 
     trials: pd.DataFrame
     scores: dict
-    seeds: list
+    seeds: dict
     labels: np.ndarray
     patients: np.ndarray
     histories: dict
     samples: dict
     settings: dict
-    folds: np.ndarray | None = None
+    folds: dict | None = None
     fold_thresholds: dict | None = None
 
     def summary(self, margin=None, baseline=None, arms=None):
@@ -65,7 +67,7 @@ class Results:
             pandas.DataFrame, as `statistics.summarize` returns it, with one more column, `exploratory`.
 
         Raises:
-            ValueError: if no seed is finished in every arm.
+            ValueError: if an arm has no finished seed.
         """
         protocol = self.protocol
         margin = protocol["margin"] if margin is None else margin
@@ -81,11 +83,16 @@ class Results:
             both = pd.concat([first.assign(exploratory=not as_planned), table])
             keys = ["arm", "metric"]
             table = both.drop_duplicates(keys).set_index(keys).loc[table.set_index(keys).index].reset_index()
-        missing = len(results.seeds) < protocol["seeds"] or set(protocol["arms"]) - set(self.scores)
-        if missing and len(results.seeds) > 2:
+        finished = len(results.all_seeds)
+        if (finished < protocol["seeds"] or set(protocol["arms"]) - set(self.trials["arm"])) and finished > 2:
             decided = table["difference"].notna()
-            table.loc[decided, "verdict"] = f"{len(results.seeds)} of {protocol['seeds']} seeds: no verdict yet"
+            table.loc[decided, "verdict"] = f"{finished} of {protocol['seeds']} seeds: no verdict yet"
         return table
+
+    @property
+    def all_seeds(self):
+        """The seeds of any arm, a list of int."""
+        return sorted(set().union(*self.seeds.values()))
 
     @property
     def protocol(self):
@@ -93,7 +100,7 @@ class Results:
 
         Of a study without one, everything that is there, and `written` None.
         """
-        everything = {"arms": list(self.settings["arms"]), "seeds": len(self.seeds), "written": None}
+        everything = {"arms": list(self.settings["arms"]), "seeds": len(self.all_seeds), "written": None}
         return everything | {"baseline": "real", "primary": None, "margin": MARGIN} | self.settings.get("protocol", {})
 
     def with_later_seeds(self):
@@ -102,39 +109,67 @@ class Results:
         Returns:
             Results, or None if there are no later seeds.
         """
-        if not self.seeds or len(self.seeds) <= self.protocol["seeds"]:
+        seeds = self.all_seeds
+        if len(seeds) <= self.protocol["seeds"]:
             return None
-        protocol = self.protocol | {"seeds": 1 + max(self.seeds), "arms": []}
+        protocol = self.protocol | {"seeds": 1 + max(seeds), "arms": []}
         return dataclasses.replace(self, settings=self.settings | {"protocol": protocol})
 
     def _first_seeds(self, count):
         """Returns the results of the seeds below `count`."""
-        rows = [i for i, seed in enumerate(self.seeds) if seed < count]
-        if len(rows) == len(self.seeds):
-            return self
-        changed = {"scores": {arm: scores[rows] for arm, scores in self.scores.items()}}
-        if self.folds is not None:
-            changed["folds"] = self.folds[rows]
-            changed["fold_thresholds"] = {arm: values[rows] for arm, values in self.fold_thresholds.items()}
-        return dataclasses.replace(self, seeds=[self.seeds[i] for i in rows], **changed)
+        rows = {arm: [i for i, seed in enumerate(seeds) if seed < count] for arm, seeds in self.seeds.items()}
+        changed = {"seeds": {arm: [self.seeds[arm][i] for i in rows[arm]] for arm in rows}}
+        for name in ("scores", "folds", "fold_thresholds"):
+            values = getattr(self, name)
+            changed[name] = values and {arm: values[arm][rows[arm]] for arm in values}
+        return dataclasses.replace(self, **changed)
+
+    def worst_case(self):
+        """Returns the same results as if networks whose trials failed had learned nothing: an AUC of 0.5.
+
+        Returns:
+            Results, or None if no trial of the seeds that count has failed.
+        """
+        seeds = self.all_seeds
+        failed = {arm: [seed for seed in seeds if seed not in self.seeds[arm]] for arm in self.scores}
+        if not any(failed.values()):
+            return None
+        changed = {"seeds": dict.fromkeys(self.scores, seeds), "trials": self.trials.copy()}
+        for arm, missing in failed.items():
+            rows = (self.trials["arm"] == arm) & self.trials["seed"].isin(missing)
+            changed["trials"].loc[rows, ["auc", "train_auc", "threshold"]] = 0.5
+        nothing = {"scores": 1 / len(self.settings["class_names"]), "folds": 0, "fold_thresholds": 0.5}
+        for name, value in nothing.items():
+            arrays = getattr(self, name)
+            changed[name] = arrays and {arm: self._filled(arrays[arm], arm, seeds, value) for arm in arrays}
+        if self.folds:
+            whole = {arm: values for arm, values in self.folds.items() if not failed[arm]}
+            any_arm = next(iter(whole.values()), next(iter(changed["folds"].values())))
+            changed["folds"] = {arm: whole.get(arm, any_arm) for arm in self.folds}
+        return dataclasses.replace(self, **changed)
+
+    def _filled(self, values, arm, seeds, value):
+        filled = np.full((len(seeds), *values.shape[1:]), value, values.dtype)
+        filled[[seeds.index(seed) for seed in self.seeds[arm]]] = values
+        return filled
 
     def _summarize(self, margin, baseline, arms, primary):
-        if not self.seeds:
+        if not all(self.seeds.values()) or not self.seeds:
             failed = self.trials["status"][self.trials["status"] != "done"]
             reason = f"; the first failed trial: {failed.iloc[0]}" if len(failed) else ""
-            raise ValueError(f"no seed is finished in every arm, so there is nothing to compare{reason}")
+            raise ValueError(f"an arm has no finished seed, so there is nothing to compare{reason}")
         name = self.settings.get("positive")
         positive = self.settings["class_names"].index(name) if name else None
         scores = {arm: self.scores[arm] for arm in arms}
         options = {"margin": margin, "positive": positive, "primary": primary}
         options["train_aucs"] = {arm: self.column(arm, "train_auc") for arm in scores}
-        options |= {"thresholds": self.thresholds, "folds": self.folds, "overlap": self.overlap}
+        options |= {"seeds": self.seeds, "thresholds": self.thresholds, "folds": self.folds, "overlap": self.overlap}
         return summarize(scores, self.labels, self.patients, baseline, **options)
 
     def column(self, arm, name):
-        """Returns a column of `trials` for one arm, float `(seeds,)`, in the order of `seeds`."""
+        """Returns a column of `trials` for one arm, float `(seeds,)`, in the order of its `seeds`."""
         rows = self.trials[self.trials["arm"] == arm].set_index("seed")
-        return rows.loc[self.seeds, name].to_numpy(float)
+        return rows.loc[self.seeds[arm], name].to_numpy(float)
 
     @property
     def thresholds(self):
@@ -145,7 +180,7 @@ class Results:
         thresholds = {arm: self.column(arm, "threshold") for arm in self.scores}
         if any(np.isnan(values).any() for values in thresholds.values()):
             return None
-        return thresholds if self.folds is None else {arm: self.fold_thresholds[arm] for arm in self.scores}
+        return thresholds if self.folds is None else self.fold_thresholds
 
     @property
     def overlap(self):
@@ -166,10 +201,10 @@ class Results:
         counts = np.bincount(self.labels[rows], minlength=len(self.settings["class_names"]))
         if not near or counts.min() < 2:
             return None
-        changed = {"scores": {arm: scores[:, rows] for arm, scores in self.scores.items()}}
-        if self.folds is not None:
-            changed["folds"] = self.folds[:, rows]
-            changed["fold_thresholds"] = {arm: values[:, rows] for arm, values in self.fold_thresholds.items()}
+        changed = {}
+        for name in ("scores", "folds", "fold_thresholds"):
+            values = getattr(self, name)
+            changed[name] = values and {arm: values[arm][:, rows] for arm in values}
         return dataclasses.replace(self, labels=self.labels[rows], patients=self.patients[rows], **changed)
 
 
@@ -267,11 +302,13 @@ def load(out):
     trials = table({key: trial["row"] for key, trial in contents.items()}, arms)
     order = zip(trials["arm"], trials["seed"], strict=True)
     done = {key: contents[key] for key in order if contents[key]["row"]["status"] == "done"}
-    arms = [arm for arm in arms if any(key[0] == arm for key in done)]
+    arms = [arm for arm in arms if any(key[0] == arm for key in contents)]
     planned = [arm for arm in arms if arm in settings.get("protocol", {}).get("arms", arms)]
-    seeds = sorted({seed for _, seed in done if all((arm, seed) in done for arm in planned or arms)})
+    ended = set(contents)  # finished or failed
+    counting = sorted({seed for _, seed in ended if all((arm, seed) in ended for arm in planned or arms)})
     # An arm that was added later, and is not finished, takes no seeds from the others.
-    arms = [arm for arm in arms if arm in planned or all((arm, seed) in done for seed in seeds)]
+    arms = [arm for arm in arms if arm in planned or all((arm, seed) in ended for seed in counting)]
+    seeds = {arm: [seed for seed in counting if (arm, seed) in done] for arm in arms}
     first = next(iter(done.values()), {"labels": np.empty(0, int), "patients": np.empty(0, str)})
     samples = {}
     for (arm, seed), trial in done.items():
@@ -283,16 +320,16 @@ def load(out):
             )
         if arm not in samples:
             samples[arm] = ImageSet(trial["samples"], trial["sample_labels"], class_names, name=arm)
-    scored = arms if seeds else []
+    seeds = {arm: of_arm for arm, of_arm in seeds.items() if of_arm}
 
     def stacked(name):
-        return {arm: np.stack([done[arm, seed][name] for seed in seeds]) for arm in scored}
+        return {arm: np.stack([done[arm, seed][name] for seed in of_arm]) for arm, of_arm in seeds.items()}
 
-    folded = settings.get("folds") and scored
+    folded = settings.get("folds") and seeds
     return Results(
         trials=trials,
         scores=stacked("scores"),
-        folds=stacked("fold")[scored[0]] if folded else None,
+        folds=stacked("fold") if folded else None,
         fold_thresholds=stacked("thresholds") if folded else None,
         seeds=seeds,
         labels=first["labels"],
@@ -317,8 +354,9 @@ def save(results, summary, out):
     with replacing(out / "scores.npz") as part:
         np.savez_compressed(
             part,
-            seeds=results.seeds,
+            seeds=results.all_seeds,
             labels=results.labels,
             patients=results.patients,
             **{f"scores/{arm}": scores for arm, scores in results.scores.items()},
+            **{f"seeds/{arm}": seeds for arm, seeds in results.seeds.items()},
         )

@@ -23,9 +23,9 @@ def test_every_image_is_a_test_image_once(finished):
     assert len(results.labels) == len(images) == 66
     assert (results.patients == images.patients).all()
     assert results.scores["real"].shape == (2, 66, 2)
-    for folds in results.folds:
+    for folds in results.folds["real"]:
         assert (np.bincount(folds) == 22).all()
-    assert (results.folds[0] != results.folds[1]).any()
+    assert (results.folds["real"][0] != results.folds["real"][1]).any()
     row = results.trials.iloc[0]
     assert row["n_real"] == pytest.approx(44 * 0.8, abs=1)
 
@@ -44,13 +44,13 @@ def test_a_network_is_scored_on_patients_that_it_was_not_trained_on(tmp_path):
     results = study.run(Splits(*sets), [Arm("recorded", recorded)], out=tmp_path, folds=3, **OPTIONS | {"seeds": 1})
     assert len(seen) == 3
     for number, trained in enumerate(seen):
-        assert not trained & set(results.patients[results.folds[0] == number])
+        assert not trained & set(results.patients[results.folds["recorded"][0] == number])
 
 
 def test_metrics_are_of_the_folds(finished):
     _, results = finished
     summary = results.summary().set_index(["arm", "metric"])
-    scores, folds = results.scores["real"], results.folds
+    scores, folds = results.scores["real"], results.folds["real"]
     areas = [
         np.mean([statistics.auc(results.labels[f == i], s[f == i]) for i in range(3)])
         for s, f in zip(scores, folds, strict=True)
@@ -70,7 +70,7 @@ def test_it_is_resumed_and_read_again(finished):
     removed.unlink()
     again = study.run(toy_splits(), ARMS[:2], out=out, folds=3, **OPTIONS)
     assert_same(again, results)
-    assert (load(out).folds == results.folds).all()
+    assert (load(out).folds["real"] == results.folds["real"]).all()
     with pytest.raises(ValueError, match="folds"):
         study.run(toy_splits(), ARMS[:2], out=out, folds=4, **OPTIONS)
 
@@ -96,7 +96,7 @@ def test_near_duplicates_are_left_out_of_what_is_scored_again(tmp_path):
     )
     assert near.settings["near_duplicates"] == [0, 1, 2, 412, 413, 414]
     rest = near.without_near_duplicates()
-    assert rest.scores["real"].shape[1] == rest.folds.shape[1] == rest.thresholds["real"].shape[1] == 436
+    assert rest.scores["real"].shape[1] == rest.folds["real"].shape[1] == rest.thresholds["real"].shape[1] == 436
     assert rest.summary().set_index("metric").loc["auc", "mean"] > 0
 
 

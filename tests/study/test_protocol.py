@@ -90,7 +90,7 @@ def test_a_later_arm_that_is_not_finished_takes_no_seeds(steps):
     results = load(out)
     (out / "trials" / "shuffled-1.npz").write_bytes(removed)
     assert list(results.scores) == ["real", "brighter"]
-    assert results.seeds == [0, 1, 2, 3]
+    assert results.all_seeds == [0, 1, 2, 3]
 
 
 def test_a_main_comparison_that_there_is_not(tmp_path):

@@ -4,7 +4,10 @@ import json
 import numpy as np
 import pytest
 
+from synthkit import report, statistics, study
 from synthkit.study.results import load, save
+from synthkit.study.trial import failure
+from tests.study.toy import ARMS, OPTIONS, toy_splits
 
 
 def test_a_study_that_has_not_begun_is_no_study(tmp_path):
@@ -16,14 +19,37 @@ def test_only_seeds_that_are_finished_in_every_arm_are_compared(copied):
     _, out, results = copied
     (out / "trials" / "shuffled-1.npz").unlink()
     partial = load(out)
-    assert partial.seeds == [0]
+    assert partial.all_seeds == [0]
     assert len(partial.trials) == 5
     assert (partial.scores["real"] == results.scores["real"][:1]).all()
     (out / "trials" / "real-0.npz").unlink()
     partial = load(out)
-    assert (partial.seeds, partial.scores) == ([], {})
-    with pytest.raises(ValueError, match="no seed is finished in every arm"):
+    assert (partial.seeds, partial.scores) == ({}, {})
+    with pytest.raises(ValueError, match="an arm has no finished seed"):
         partial.summary()
+
+
+def fail(out, arm, seed):
+    np.savez(out / "trials" / f"{arm}-{seed}.npz", **failure(arm, seed, "out of memory"))
+
+
+def test_a_failed_trial_takes_no_seed_from_other_arms(tmp_path):
+    results = study.run(toy_splits(), ARMS, out=tmp_path, **OPTIONS | {"seeds": 3})
+    before = results.summary().query("metric == 'auc'").set_index("arm")
+    fail(tmp_path, "brighter", 1)
+    results = load(tmp_path)
+    assert results.seeds == {"real": [0, 1, 2], "brighter": [0, 2], "shuffled": [0, 1, 2]}
+    after = results.summary().query("metric == 'auc'").set_index("arm")
+    same = ["mean", "difference"]
+    assert (after.loc["shuffled", same] == before.loc["shuffled", same]).all()
+    pairs = results.scores["brighter"], results.scores["real"][[0, 2]]
+    areas = [[statistics.auc(results.labels, scores) for scores in arm] for arm in pairs]
+    assert after.loc["brighter", "difference"] == pytest.approx(np.mean(areas[0]) - np.mean(areas[1]))
+    assert after.loc["brighter", "verdict"] == "two seeds: no verdict"
+    worst = results.worst_case().summary().query("metric == 'auc'").set_index("arm")
+    assert worst.loc["brighter", "mean"] == pytest.approx((sum(areas[0]) + 0.5) / 3)
+    (text,) = report.failures(results, 0.05)
+    assert text.startswith("1 trial of brighter failed, and its results are of the other seeds. If the lost networks")
 
 
 def test_saved_scores_are_those_of_the_study(copied):

@@ -7,10 +7,12 @@ patients with many images. Takes about half an hour with 1,000 studies of each.
 
 import argparse
 
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from synthkit.statistics import coverage, error_rates
+from synthkit.statistics import MARGIN, coverage, error_rates, simulate_study, wilson
+from synthkit.study.results import COLUMNS, Results
 from tests.conftest import ROOT
 
 FIVE = {"arms": 5, "seeds": 5}
@@ -34,12 +36,52 @@ VARYING = {
         "overlap": overlap,
     }
     for images in (156, 660)
-    for overlap, shared in ((0.0, ""), (0.5, " that share half of their images"))
+    for overlap, shared in ((0.0, ""), (0.5, " that share half of their images"), (2 / 3, " that share two thirds"))
 }
 FOLDS = {
     f"{images} images in 5 folds": {"images": images, "folds": 5, "training_effect": 1.0, **FIVE}
     for images in (100, 200, 500)
 }
+
+
+def study_of(scores, labels, patients, arms, seeds):
+    """Returns the Results of a simulated study whose protocol names `arms` and so many `seeds`."""
+    trials = [{"arm": arm, "seed": seed, "train_auc": 0.9} for arm in scores for seed in range(len(scores[arm]))]
+    trials = pd.DataFrame(trials).reindex(columns=COLUMNS)
+    protocol = {
+        "arms": arms,
+        "seeds": seeds,
+        "baseline": "real",
+        "primary": None,
+        "margin": MARGIN,
+        "written": "before",
+    }
+    settings = {"arms": dict.fromkeys(scores), "class_names": ["0", "1"], "protocol": protocol}
+    seeds = {arm: list(range(len(of_arm))) for arm, of_arm in scores.items()}
+    return Results(trials, scores, seeds, labels, patients, {}, {}, settings)
+
+
+def effects(results):
+    """Returns how many arms a study calls helpful or harmful, not counting those that it calls exploratory."""
+    table = results.summary().query("metric == 'auc'")
+    return int((table["verdict"].isin(["helps", "hurts"]) & ~table["exploratory"]).sum())
+
+
+def looked(rng):
+    """Whether a study without effects that is looked at after 3, 5, 8 and 10 of its 10 seeds has a false alarm."""
+    scores, labels, patients = simulate_study(156, 5, 10, seed=rng)
+    parts = ({arm: of_arm[:seeds] for arm, of_arm in scores.items()} for seeds in (3, 5, 8, 10))
+    return any(effects(study_of(part, labels, patients, list(scores), 10)) for part in parts)
+
+
+def winner(rng):
+    """Whether the best of ten arms without effects, after 5 seeds, helps when it alone gets 8 in the same study."""
+    scores, labels, patients = simulate_study(156, 10, 8, seed=rng)
+    first = {arm: of_arm[:5] for arm, of_arm in scores.items()}
+    table = study_of(first, labels, patients, list(scores), 5).summary().query("metric == 'auc'")
+    best = table.loc[table["difference"].idxmax(), "arm"]
+    results = study_of({arm: scores[arm] for arm in ("real", best)}, labels, patients, list(scores), 5)
+    return effects(results.with_later_seeds())
 
 
 def rows(studies, progress):
@@ -54,6 +96,12 @@ def rows(studies, progress):
         yield (name, "any false alarm", "at most 0.05", *rates.loc["any effect"])
         inside = coverage(studies // 2, progress=progress, **design).loc["difference"]
         yield (name, "coverage of the intervals of differences", "at least 0.94", *inside)
+    for name, counted, study in (
+        ("looking after 3, 5, 8 and 10 of 10 seeds", "any false alarm", looked),
+        ("the best of 10 arms after 5 seeds, then 8 seeds", "a verdict that is not called exploratory", winner),
+    ):
+        count = sum(map(bool, map(study, progress(np.random.default_rng(0).spawn(studies)))))
+        yield (name, counted, "at most 0.05", count / studies, *wilson(count, studies))
     for name, design in FOLDS.items():
         rates = error_rates(studies, progress=progress, **design)
         yield (name, "any false alarm", "at most 0.05", *rates.loc["any effect"])

@@ -62,7 +62,7 @@ def _load(arguments, **options):
 
 
 def _study(arguments, argv):
-    names = _names(arguments.arms, arguments.data == "phantom")
+    names = _names(arguments)
     if arguments.baseline not in names:
         names.insert(0, arguments.baseline)
         catalogue.check(names)
@@ -166,7 +166,7 @@ def _run_study(arguments, names):
 
 
 def _plan(arguments, argv):
-    names = _names(arguments.arms, arguments.data == "phantom")
+    names = _names(arguments)
     if arguments.classifier in (None, "auto"):
         arguments.classifier = "skin_cnn" if arguments.data == "phantom" else catalogue.AUTO[0]
     _environment.import_tensorflow()
@@ -369,17 +369,20 @@ def _augment(arguments, names):
     return {**settings, "vertical_flip": False}
 
 
-def _names(text, phantoms):
+def _names(arguments):
     """Returns the names of the arms in `--arms`, or of the default ones."""
+    text, phantoms = arguments.arms, arguments.data == "phantom"
     names = list(catalogue.DEFAULT_ARMS)
     if text:
         names = [catalogue.current(name.strip()) for name in text.split(",")]
         _check_folders(text, names)
     catalogue.check(names)
     if phantoms:
-        return names
+        return names if text else [name for name in names if name != "more_real"]
     if text and any(name.split()[:1] == ["oracle"] for name in names):
         raise ValueError("the arm oracle uses the simulator, so it exists for phantoms only; remove it from --arms")
+    if not text and (arguments.fixed_training_set or (arguments.folds and arguments.command == "study")):
+        names.remove("more_real")
     return [name for name in names if name != "oracle"]
 
 

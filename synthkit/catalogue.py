@@ -96,6 +96,9 @@ CONTROLS = {
     "real": Control("real images only, the baseline", BASELINE_COLOR),
     "oversample": Control("real images repeated, as many as the synthetic ones", "#D55E00"),
     "shuffled": Control("the images of dense_cvae with their labels permuted: the negative control", "#009E73"),
+    "more_real": Control(
+        "all real images of the training set, also those that the seed did not draw: the positive control", "#56B4E9"
+    ),
     "oracle": Control("new images from the simulator, phantoms only: the positive control", "#E69F00"),
 }
 AUGMENTATIONS = {
@@ -180,7 +183,7 @@ ENDINGS = {  # after a generator's name, any of them in this order; after a cont
 }
 FOLDER = {"folder:PATH": "images made elsewhere, in a folder for each class; may have the endings of a generator"}
 AUTO = ("frozen", "fine_tuned", "skin_cnn")  # what the classifier auto chooses from
-DEFAULT_ARMS = ("real", "augmentation", "oversample", "shuffled", "dense_cvae", "oracle")
+DEFAULT_ARMS = ("real", "augmentation", "oversample", "shuffled", "dense_cvae", "more_real", "oracle")
 RENAMED = {"cvae": "dense_cvae", "cgan": "dense_cgan"}  # old names, accepted until version 0.2
 
 
@@ -298,6 +301,7 @@ def arms(
             ratio=float(number or ratio) if images else 0.0,
             augment=row and build(row)(**options),
             pretrain=0.5 if first else 0.0,
+            more_real=name == "more_real",
             settings={"epochs": epochs[generator]} if generator in epochs else None,
         )
 

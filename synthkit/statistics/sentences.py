@@ -136,18 +136,21 @@ def controls(summary, margin=MARGIN):
     """
     rows = {row["arm"]: row for row in summary[summary["metric"] == "auc"].to_dict("records")}
     sentences = []
-    if "oracle" in rows:
-        best = "fresh images from the simulator, the best synthetic images possible,"
+    best = {"oracle": "fresh images from the simulator, the best synthetic images possible,"}
+    best["more_real"] = "the real images that a seed did not draw"
+    for arm in best.keys() & rows.keys():
         sentences.append(
             {
-                "helps": f"The positive control works: {best} help, so this study can detect an effect of that size.",
-                "equivalent": f"The positive control leaves nothing to gain: even {best} change the AUC by less than "
-                f"{margin:g}. The study is precise enough to show that; with fewer real images there may be more to "
-                f"gain.",
+                "helps": f"The positive control works: {best[arm]} help, so this study can detect an effect of that "
+                f"size.",
+                "equivalent": f"The positive control leaves nothing to gain: even {best[arm]} change the AUC by less "
+                f"than {margin:g}. The study is precise enough to show that; with fewer real images there may be more "
+                f"to gain.",
             }.get(
-                rows["oracle"]["verdict"],
-                f"The positive control fails: even {best} are not shown to help, so this study is too small or too "
-                f"short to judge the other arms. Run more seeds or more steps.",
+                rows[arm]["verdict"],
+                f"The positive control fails: even {best[arm]} are not shown to help, so this study is too small or "
+                f"too short to judge the other arms. Run more seeds or more steps, or use fewer real images "
+                f"(--per-class).",
             )
         )
     if "shuffled" in rows:

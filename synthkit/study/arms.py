@@ -22,6 +22,8 @@ class Arm:
         pretrain: fraction of the gradient steps, the first ones, that use synthetic images alone; the others then use
             real images alone. 0 mixes both kinds in all steps.
         counts: dict from a class name to its number of synthetic images, instead of `ratio`; None uses `ratio`.
+        more_real: whether the real images of the training set that the seed did not draw are added: the positive
+            control of a study of real images.
         settings: dict of whatever else determines the results of this arm, such as the epochs of its generator. It is
             stored with the study and compared when the study is resumed. None for nothing else.
     """
@@ -34,6 +36,7 @@ class Arm:
     balance: bool = False
     pretrain: float = 0.0
     counts: dict | None = None
+    more_real: bool = False
     settings: dict | None = None
 
 

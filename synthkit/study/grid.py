@@ -98,15 +98,21 @@ def run(
     _check(splits, arms, seeds, positive)
     # Folds of one seed, and of two seeds, have as good as equally many images of each class.
     first = cross_validation(pool(splits), folds, seed=seeds_of(0)[0])[0][0] if folds else splits
+    _check_enough(first.train, train_per_class)
+    draw = {"per_class": train_per_class, "fixed": fixed_training_set or bool(folds)}
     pretrained = [arm.name for arm in arms if arm.pretrain]
     if pretrained and not getattr(classifier, "has_steps", True):
         raise ValueError(
             f"the arm {pretrained[0]} trains on synthetic images first, and the classifier {classifier.__name__} is "
             "not trained in steps; leave out the arm, or choose another classifier (--classifier)"
         )
+    more = [arm.name for arm in arms if arm.more_real]
+    if more and len(training_set(first.train, **draw)) == len(first.train):
+        raise ValueError(
+            f"the arm {more[0]} adds the real images that a seed does not draw, and every seed draws all of them; "
+            "remove the arm, --fixed-training-set or --folds, or draw fewer (--per-class)"
+        )
     statistics.operating_point([0, 1], [0, 1], operating_point)  # refuses an unknown rule
-    _check_enough(first.train, train_per_class)
-    draw = {"per_class": train_per_class, "fixed": fixed_training_set or bool(folds)}
     model = _check_networks(arms, classifier, first.train, training_set(first.train, **draw).class_counts())
     if tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
@@ -133,7 +139,7 @@ def run(
     out = Path(out)
     make_folder(out / "trials", "the results")
     with locked(out, "a study"):
-        arm_names = _claim(out, identity, splits, seeds, protocol, draw)
+        arm_names = _claim(out, identity, splits, seeds, protocol, {"fixed": True} if more else draw)
         grid = [(arm, seed) for seed in range(seeds) for arm in arms]
         rows = {key: contents["row"] for key, contents in results.read_trials(out).items()}
         todo = [(arm, seed) for arm, seed in grid if rows.get((arm.name, seed), {}).get("status") != "done"]
@@ -193,7 +199,7 @@ def _spread(splits, arms, todo, n_jobs, options):
 def _describe(arm):
     """Returns the settings that two runs of an arm must have in common."""
     augment = {} if arm.augment is None else {"augment": getattr(arm.augment, "__name__", type(arm.augment).__name__)}
-    defaults = {"real_share": 1.0, "balance": False, "pretrain": 0.0, "counts": None}
+    defaults = {"real_share": 1.0, "balance": False, "pretrain": 0.0, "counts": None, "more_real": False}
     ratio = {"ratio": arm.ratio} if arm.counts is None else {}
     changed = {name: getattr(arm, name) for name, default in defaults.items() if getattr(arm, name) != default}
     code = {} if arm.synthesizer is None else {"code": digest(arm.synthesizer)}

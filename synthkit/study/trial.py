@@ -109,6 +109,8 @@ class Trials:
         began, trainer = time.perf_counter(), self.trainer
         subset_seed, synthesis_seed, network_seed = seeds_of(seed)
         real = training_set(splits.train, **self.draw, seed=subset_seed)
+        if arm.more_real:
+            real = splits.train
         if arm.real_share < 1:
             real = partition(real, [1 - arm.real_share], seed=subset_seed)[0]
         train, synthetic, pretraining = real, real, {}

@@ -1,6 +1,7 @@
 """Every seed draws its own training set, the same for all arms."""
 
 import numpy as np
+import pytest
 
 from synthkit import study
 from synthkit.study import Arm
@@ -35,3 +36,13 @@ def test_intervals_are_wider_than_with_one_training_set(tmp_path):
     other = fixed.query("arm == 'again' and metric == 'auc'").iloc[0]
     assert row["difference"] == other["difference"]
     assert row["difference_high"] - row["difference_low"] >= other["difference_high"] - other["difference_low"]
+
+
+def test_the_positive_control_gets_the_real_images_that_were_not_drawn(tmp_path):
+    arms = [Arm("real"), Arm("more_real", more_real=True)]
+    results = study.run(toy_splits(), arms, out=tmp_path, **VARYING)
+    counts = results.trials.set_index("arm")
+    assert counts.loc["real", "n_real"].tolist() == [16, 16]
+    assert counts.loc["more_real", "n_real"].tolist() == [24, 24]
+    with pytest.raises(ValueError, match="every seed draws all of them; remove the arm, --fixed-training-set or"):
+        study.run(toy_splits(), arms, out=tmp_path / "fixed", **OPTIONS)

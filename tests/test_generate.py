@@ -217,7 +217,7 @@ class TestCard:
         held_out, images = phantoms.validation, made[1]
         drawn = _card.in_proportion(images, held_out)
         space = fidelity.pixels(np.concatenate([phantoms.train.images, held_out.images]))
-        distance = fidelity.kid(space(held_out.images), space(drawn.images))
+        distance = fidelity.kid(space(held_out.images), space(drawn.images), patients=held_out.patients)
         row = json.loads((made[0] / "card.json").read_text(encoding="utf-8"))["fidelity"]["synthetic"]
         assert row["kid"] == pytest.approx(distance.value, abs=1e-4)
         assert (row["real"], row["synthetic"]) == (30, len(drawn))
@@ -249,7 +249,8 @@ class TestCard:
         assert copied["copies"]["p"] < 0.01
         assert copied["nearest_pairs"][0]["distance"] == pytest.approx(0, abs=1e-3)
         page = (tmp_path / "README.md").read_text(encoding="utf-8")
-        assert "closer to training images than to other real images" in page
+        assert (copied["copies"]["copies"], copied["copies"]["held_out_copies"]) == (60, 0)
+        assert "The generator copies training images" in page
         new = _card.write(tmp_path, splits.test, splits.train, splits.validation, self.about(splits.train))
         assert new["copies"]["identical_to_training_images"] == 0
         assert new["copies"]["p"] > 0.05

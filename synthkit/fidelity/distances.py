@@ -1,11 +1,9 @@
-"""How synthetic images differ from real ones: KID, FID, precision, recall, density, coverage, two-sample tests."""
+"""How synthetic images differ from real ones: KID, FID, precision, recall, density, coverage, similarity."""
 
 import typing
 
 import numpy as np
-from scipy import stats
 from sklearn.metrics.pairwise import euclidean_distances
-from sklearn.neighbors import KNeighborsClassifier
 
 from synthkit.fidelity.spaces import PAIRS, blocks, numbered, paired, strips
 
@@ -205,99 +203,6 @@ def similarity(images, pairs=500, seed=0):
         for r in blocks(pairs, 64)
     ]
     return float(np.concatenate(similarities).mean())
-
-
-class TwoSample(typing.NamedTuple):
-    """Accuracy, on unseen patients, of telling real from synthetic images, and its p-value against chance, 0.5."""
-
-    accuracy: float
-    p: float
-
-
-def two_sample_test(
-    real, synthetic, classifier=None, *, patients=None, synthetic_patients=None, permutations=2000, seed=0
-):
-    """Tests whether a classifier can tell real from synthetic images.
-
-    Lopez-Paz and Oquab, "Revisiting classifier two-sample tests", ICLR 2017. The classifier is trained on half of the
-    patients, with the same number of real and synthetic images, and scored on the other half; an accuracy of 0.5 means
-    that it cannot tell them apart. A nearest-neighbour classifier cannot detect images that are merely smoother,
-    because these are in the middle of the feature space and are the nearest neighbours of real images too. A random
-    forest can.
-
-    All images of a patient are in the same half. The p-value is that of a permutation of whole patients between the
-    real and the synthetic ones. It is exact: if patients differ in their numbers of images, as many of each unseen
-    patient's, chosen at random, are counted as the patient with the fewest has.
-
-    Args:
-        real, synthetic: float `(m, dimensions)` and `(n, dimensions)`, features.
-        classifier: scikit-learn classifier; None for the paper's nearest neighbours, √(training images) of them.
-        patients, synthetic_patients: `(m,)` and `(n,)`, the patient of every image; None for one patient per image,
-            which is right for images that a generator drew one by one.
-        permutations: int, number of random permutations.
-        seed: int, of the halves, of the choice of images and of the permutations.
-
-    Returns:
-        TwoSample. Its accuracy is that of all images of the unseen patients: the mean of the accuracies of the real and
-        of the synthetic ones, which are means over patients.
-
-    Raises:
-        ValueError: if one set has fewer than 4 patients, or there is not one patient per image.
-    """
-    rng, train, test = np.random.default_rng(seed), [], []
-    for features, of_images in ((np.asarray(real), patients), (np.asarray(synthetic), synthetic_patients)):
-        patient = numbered(of_images, len(features))
-        number = patient.max() + 1
-        if number < 4:
-            raise ValueError(f"a two-sample test needs at least 4 patients in each set. Received: {number} in one")
-        order = rng.permutation(len(features))
-        order = order[np.argsort(patient[order], kind="stable")]  # each patient's images in random order
-        seen = np.isin(patient[order], rng.permutation(number)[: number // 2])
-        train.append(rng.permutation(features[order[seen]]))
-        test.append((features[order[~seen]], np.bincount(patient[order[~seen]])))
-    count = min(map(len, train))
-    train = np.concatenate([features[:count] for features in train])
-    classifier = KNeighborsClassifier(int(np.sqrt(len(train)))) if classifier is None else classifier
-    classifier.fit(train, np.repeat([0, 1], count))
-    test = [(classifier.predict(features), images[images > 0]) for features, images in test]
-    fewest = min(images.min() for _, images in test)
-    means, counted = [], []  # fractions of each patient's images that are taken for synthetic ones
-    for taken, images in test:
-        starts = np.cumsum(images) - images
-        means.append(np.mean(np.add.reduceat(taken, starts) / images))
-        counted.append(taken[starts[:, None] + np.arange(fewest)].mean(1))
-    p = stats.permutation_test(
-        counted[::-1], _difference, n_resamples=permutations, batch=100, alternative="greater", random_state=rng
-    ).pvalue
-    return TwoSample(float(0.5 + (means[1] - means[0]) / 2), float(p))
-
-
-def _difference(first, second, axis):
-    return first.mean(axis) - second.mean(axis)
-
-
-def cross_training(real, test, synthetic, synthetic_test, train, measure):
-    """Trains a classifier on real and one on synthetic images, and tests each on both.
-
-    Esteban, Hyland and Rätsch, "Real-valued (medical) time series generation with recurrent conditional GANs", 2017.
-    Training on synthetic and testing on real images shows whether the synthetic images contain what a classifier needs
-    to learn; training on real and testing on synthetic images shows whether these match their labels.
-
-    Args:
-        real, synthetic: ImageSets to train on; of the same size for a fair comparison.
-        test, synthetic_test: ImageSets to test on, of other patients and other random draws.
-        train: callable `(ImageSet) → callable (uint8 images) → float scores (n, classes)`.
-        measure: callable `(labels, scores) → float`, such as `statistics.auc`.
-
-    Returns:
-        dict from (trained on, tested on), each "real" or "synthetic", to the metric.
-    """
-    values = {}
-    for train_kind, train_set in (("real", real), ("synthetic", synthetic)):
-        predict = train(train_set)
-        for test_kind, test_set in (("real", test), ("synthetic", synthetic_test)):
-            values[train_kind, test_kind] = measure(test_set.labels, predict(test_set.images))
-    return values
 
 
 def measure(space, real, synthetic, k=5):

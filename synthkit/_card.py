@@ -93,6 +93,8 @@ def measure(space, synthetic, train, held_out):
         if len(part) < LEAST or counts.min() < 2:
             few = f"{len(held_out)} held-out and {len(drawn)} synthetic images in the same class proportions"
             return {"not_measured": f"too few images: {few}"}
+    if min(_patients(held_out), _patients(reference)) < 3:
+        return {"not_measured": "there are fewer than three patients"}
     rows = {
         name: _rounded(fidelity.measure(space, held_out, part))
         for name, part in (("synthetic", drawn), ("training", reference))

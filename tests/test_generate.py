@@ -1,5 +1,6 @@
 """A folder of synthetic images: what is in it, what its card says, and what happens to a run that was killed."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -260,6 +261,8 @@ class TestCard:
     def test_says_what_is_not_measured(self, phantoms, tmp_path):
         few = phantoms.test[np.arange(3)]
         assert "too few images" in _card.measure(None, few, phantoms.train, phantoms.validation)["not_measured"]
+        one = dataclasses.replace(phantoms.validation, patients=np.repeat("one", len(phantoms.validation)))
+        assert "fewer than three patients" in _card.measure(None, phantoms.test, phantoms.train, one)["not_measured"]
         written = _card.write(tmp_path, few, phantoms.train, None, self.about(phantoms.train))
         assert written["copies"]["not_measured"] == "no real images were held out from the fit"
         assert len(written["nearest_pairs"]) == 3

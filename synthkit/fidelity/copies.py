@@ -20,7 +20,7 @@ from sklearn.metrics.pairwise import euclidean_distances
 
 from synthkit.fidelity.spaces import PAIRS, numbered, strips
 
-CHANCE = 0.01  # near copies expected by chance among all the synthetic images of a test
+CHANCE = 0.02  # near copies expected by chance among all the synthetic images of a test
 
 
 def nearest(images, others):
@@ -65,8 +65,8 @@ def copy_test(training, held_out, synthetic, *, patients=None):
     the real images: where images lie evenly in d dimensions, the ratio of the distances to the nearest and to the
     second-nearest patient, raised to the power of d, is uniform between 0 and 1 (Facco, d'Errico, Rodriguez and Laio,
     "Estimating the intrinsic dimension of datasets by a minimal neighborhood information", Scientific Reports 7, 2017).
-    The real images' median ratio gives d. A near copy has a ratio that 0.01 of all n synthetic images would have by
-    chance: (0.01 / n)^(1/d) or less. Ratios do not depend on scale, so images that are smoother than real ones, or
+    The real images' median ratio gives d. A near copy has a ratio that 0.02 of all n synthetic images would have by
+    chance: (0.02 / n)^(1/d) or less. Ratios do not depend on scale, so images that are smoother than real ones, or
     nearer to all of them, are not taken for copies; neither are those of a normal distribution fitted to the training
     images, which are nearer to these than to held-out ones on average (`tests.benchmarks.fidelity_tests`).
 

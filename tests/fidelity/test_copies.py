@@ -83,7 +83,7 @@ class TestCopyTest:
         rng = np.random.default_rng(0)
         real, synthetic = rng.random((4000, dimensions)), rng.random((5000, dimensions))
         result = fidelity.copy_test(real[:3000], real[3000:], synthetic)
-        assert np.log(result.ratio) == pytest.approx(np.log(0.01 / 5000) / dimensions, rel=0.1)
+        assert np.log(result.ratio) == pytest.approx(np.log(0.02 / 5000) / dimensions, rel=0.1)
         assert result.copies + result.held_out_copies <= 1
 
     def test_near_duplicates_of_real_images_are_copied_by_chance(self):

@@ -281,7 +281,7 @@ def page():
         error_rows=error_rows(),
         simulated=f"{read('error_rates')['studies'].max():,}",
         fidelity_rows=error_rows("error_rates_fidelity"),
-        fidelity_simulated=f"{read('error_rates_fidelity')['studies'].max():,}",
+        fidelity_simulated=f"{read('error_rates_fidelity')['studies'].min():,}",
         phantom_labels=listed(f"{row.label_auc:.2f} ({row.generator})" for row in labels),
     )
 

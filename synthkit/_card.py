@@ -93,6 +93,8 @@ def measure(space, synthetic, train, held_out):
         if len(part) < LEAST or counts.min() < 2:
             few = f"{len(held_out)} held-out and {len(drawn)} synthetic images in the same class proportions"
             return {"not_measured": f"too few images: {few}"}
+    if min(_patients(held_out), _patients(reference)) < 3:
+        return {"not_measured": "there are fewer than three patients"}
     rows = {
         name: _rounded(fidelity.measure(space, held_out, part))
         for name, part in (("synthetic", drawn), ("training", reference))
@@ -124,9 +126,10 @@ def in_proportion(imageset, like, most=None, seed=0):
 def _kid_by_class(space, real, synthetic):
     distances = {}
     for label, name in enumerate(real.class_names):
-        parts = [part.images[part.labels == label] for part in (real, synthetic)]
-        if min(map(len, parts)) >= 3:
-            distance = fidelity.kid(*map(space, parts))
+        parts = [part[part.labels == label] for part in (real, synthetic)]
+        if min(map(_patients, parts)) >= 3:
+            patients = dict(zip(("patients", "synthetic_patients"), (part.patients for part in parts), strict=True))
+            distance = fidelity.kid(*(space(part.images) for part in parts), **patients)
             distances[name] = {"kid": round(distance.value, 4), "kid_error": round(distance.error, 4)}
     return distances
 
@@ -149,7 +152,10 @@ def _copy_test(features, train, held_out):
     if held_out is None:
         return {"not_measured": "no real images were held out from the fit"}
     patients = np.concatenate([train.patients, held_out.patients])
-    return _rounded(fidelity.copy_test(*features, patients=patients)._asdict())
+    if len(np.unique(patients)) < 3:
+        return {"not_measured": "there are fewer than three patients"}
+    test = fidelity.copy_test(*features, patients=patients)._asdict()
+    return _rounded({key: value for key, value in test.items() if key != "pairs"})
 
 
 def _rounded(row):

@@ -1,5 +1,6 @@
 """A folder of synthetic images: what is in it, what its card says, and what happens to a run that was killed."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -217,7 +218,7 @@ class TestCard:
         held_out, images = phantoms.validation, made[1]
         drawn = _card.in_proportion(images, held_out)
         space = fidelity.pixels(np.concatenate([phantoms.train.images, held_out.images]))
-        distance = fidelity.kid(space(held_out.images), space(drawn.images))
+        distance = fidelity.kid(space(held_out.images), space(drawn.images), patients=held_out.patients)
         row = json.loads((made[0] / "card.json").read_text(encoding="utf-8"))["fidelity"]["synthetic"]
         assert row["kid"] == pytest.approx(distance.value, abs=1e-4)
         assert (row["real"], row["synthetic"]) == (30, len(drawn))
@@ -249,7 +250,8 @@ class TestCard:
         assert copied["copies"]["p"] < 0.01
         assert copied["nearest_pairs"][0]["distance"] == pytest.approx(0, abs=1e-3)
         page = (tmp_path / "README.md").read_text(encoding="utf-8")
-        assert "closer to training images than to other real images" in page
+        assert (copied["copies"]["copies"], copied["copies"]["held_out_copies"]) == (60, 0)
+        assert "The generator copies training images" in page
         new = _card.write(tmp_path, splits.test, splits.train, splits.validation, self.about(splits.train))
         assert new["copies"]["identical_to_training_images"] == 0
         assert new["copies"]["p"] > 0.05
@@ -259,6 +261,8 @@ class TestCard:
     def test_says_what_is_not_measured(self, phantoms, tmp_path):
         few = phantoms.test[np.arange(3)]
         assert "too few images" in _card.measure(None, few, phantoms.train, phantoms.validation)["not_measured"]
+        one = dataclasses.replace(phantoms.validation, patients=np.repeat("one", len(phantoms.validation)))
+        assert "fewer than three patients" in _card.measure(None, phantoms.test, phantoms.train, one)["not_measured"]
         written = _card.write(tmp_path, few, phantoms.train, None, self.about(phantoms.train))
         assert written["copies"]["not_measured"] == "no real images were held out from the fit"
         assert len(written["nearest_pairs"]) == 3

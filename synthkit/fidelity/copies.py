@@ -1,9 +1,8 @@
 """Whether synthetic images are copies of training images, and what they reveal about who was trained on.
 
-The images of a generator that copies are nearer to its training images than new real images are. Each of three
-questions has its own control: how near are the nearest training images (`nearest`, to look at), is the nearest real
-image a training image too often (`copy_test`, with a valid p-value), and can an attacker tell which images were trained
-on (`membership`).
+Each of three questions has its own control: how near are the nearest training images (`nearest` and `closest_pairs`, to
+look at), are more training images than held-out ones copied (`copy_test`), and can an attacker tell which images were
+trained on (`membership`). Both tests exchange whole patients between the training and the held-out set.
 
 All functions take features of images in one space (`fidelity.spaces`). The space must not favour the training images
 over the held-out ones: fit the PCA on both together, or use a classifier that was trained on neither. In a PCA fitted
@@ -17,6 +16,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 from sklearn.metrics import pairwise_distances_argmin_min
+from sklearn.metrics.pairwise import euclidean_distances
+
+from synthkit.fidelity.spaces import PAIRS, numbered, strips
+
+CHANCE = 0.02  # near copies expected by chance among all the synthetic images of a test
 
 
 def nearest(images, others):
@@ -37,58 +41,137 @@ class CopyTest(typing.NamedTuple):
     """The result of `copy_test`.
 
     Attributes:
-        share: fraction of synthetic images whose nearest real image is a training image.
-        expected: the same fraction under the null hypothesis that the generator favours no training image.
-        p: p-value of that null hypothesis; small for a generator that copies.
+        copies: number of synthetic images that are near copies of a training image.
+        held_out_copies: number of those that are near copies of a held-out image, which can only be so by chance.
+        p: p-value of the null hypothesis that training patients are copied no more often than held-out ones.
+        ratio: largest ratio of two distances, to the nearest patient and to the next, of a near copy.
         closer: probability that a synthetic image is nearer to the training images than a held-out image is.
+        pairs: pandas.DataFrame of the near copies of training images, the smallest ratio first: synthetic and training
+            (row numbers), distance, ratio.
     """
 
-    share: float
-    expected: float
+    copies: int
+    held_out_copies: int
     p: float
+    ratio: float
     closer: float
+    pairs: pd.DataFrame
 
 
-def copy_test(training, held_out, synthetic, *, patients=None, permutations=2000, seed=0):
-    """Tests whether synthetic images are nearer to the training images than to other images of the same kind.
+def copy_test(training, held_out, synthetic, *, patients=None):
+    """Tests whether there are copies of training images among synthetic ones.
 
-    If a generator has learned the distribution but memorised no image, the nearest real image of a synthetic one is a
-    training image no more often than by chance (Platzer and Reutterer, "Holdout-based empirical assessment of
-    mixed-type synthetic data", Frontiers in Big Data 4, 2021). Chance is estimated by randomly exchanging patients
-    between the training and the held-out set, among patients with the same number of images. The p-value is therefore
-    exact, however many synthetic images cluster around one real image.
+    A near copy is much nearer to a real image than to the images of all other patients. How much nearer is learned from
+    the real images: where images lie evenly in d dimensions, the ratio of the distances to the nearest and to the
+    second-nearest patient, raised to the power of d, is uniform between 0 and 1 (Facco, d'Errico, Rodriguez and Laio,
+    "Estimating the intrinsic dimension of datasets by a minimal neighborhood information", Scientific Reports 7, 2017).
+    The real images' median ratio gives d. A near copy has a ratio that 0.02 of all n synthetic images would have by
+    chance: (0.02 / n)^(1/d) or less. Ratios do not depend on scale, so images that are smoother than real ones, or
+    nearer to all of them, are not taken for copies; neither are those of a normal distribution fitted to the training
+    images, which are nearer to these than to held-out ones on average (`tests.benchmarks.fidelity_tests`).
 
-    Images that are merely smoother than real ones are nearer to all real images alike, so the test does not take them
-    for copies. The plain comparison of distances, `closer`, does (Meehan, Chaudhuri and Dasgupta, "A non-parametric
-    test to detect data-copying in generative models", AISTATS 2020).
+    If real images have near-duplicates among other patients' images, a generator that copies nothing has near copies
+    too. They fall on training and on held-out patients alike. The p-value is the chance of as many training patients
+    among those copied, whichever patients were held out among those with the same number of images (a hypergeometric
+    test, Fisher's exact test). It is exact if the generator favours no training patient. Several copies of one patient
+    count as one.
+
+    With few held-out patients many copies are needed: if m of N patients are training patients, log(0.05) / log(m / N)
+    copied ones, 23 of 545 with 78 held out. Images that were turned or shifted are not near copies in most spaces.
 
     Args:
         training, held_out: float `(m, dimensions)` and `(h, dimensions)`, features of real images.
         synthetic: float `(n, dimensions)`, features of synthetic images.
         patients: `(m + h,)`, patients of the training images, followed by those of the held-out images; None for one
             patient per image.
-        permutations: int, number of random exchanges.
-        seed: int.
 
     Returns:
         CopyTest.
+
+    Raises:
+        ValueError: if there is not one patient per real image, a patient is in both sets, or there are fewer than 3.
     """
-    pooled = np.concatenate([training, held_out])
-    _, patient = np.unique(np.arange(len(pooled)) if patients is None else patients, return_inverse=True)
-    _, neighbour = nearest(synthetic, pooled)
-    neighbours = np.bincount(patient[neighbour], minlength=patient.max() + 1)  # synthetic images next to each patient
-    trained = np.zeros(len(neighbours), bool)
+    real = np.concatenate([training, held_out]).astype(float)
+    patient, trained = _patients(training, held_out, patients)
+    if len(trained) < 3:
+        raise ValueError(f"the copy test needs real images of at least 3 patients. Received: {len(trained)} patients")
+    typical = np.clip(np.median(_ratios(real, real, patient, own=patient)), 1e-9, 1 - 1e-9)
+    limit = (CHANCE / len(synthetic)) ** (np.log(typical) / np.log(0.5))
+    (distances, index), ratios = nearest(synthetic, real), _ratios(synthetic, real, patient)
+    near = np.flatnonzero(ratios <= limit)
+    copied = np.zeros(len(trained), bool)
+    copied[patient[index[near]]] = True
+    near = near[index[near] < len(training)]
+    pairs = {"synthetic": near, "training": index[near], "distance": distances[near], "ratio": ratios[near]}
+    pairs = pd.DataFrame(pairs).sort_values("ratio", kind="stable", ignore_index=True)
+    of_training, of_held_out = nearest(synthetic, training)[0], nearest(held_out, training)[0]
+    closer = 1 - stats.mannwhitneyu(of_training, of_held_out).statistic / (len(synthetic) * len(held_out))
+    held_out_copies = int(np.sum(ratios <= limit)) - len(near)
+    p = _chance(copied, trained, np.bincount(patient))
+    return CopyTest(len(near), held_out_copies, p, float(limit), float(closer), pairs)
+
+
+def _patients(training, held_out, patients):
+    """Returns the number of each image's patient, and whether each patient is a training patient.
+
+    Raises:
+        ValueError: if there is not one patient per image, or a patient is in both sets.
+    """
+    patient = numbered(patients, len(training) + len(held_out))
+    trained = np.zeros(patient.max() + 1, bool)
     trained[patient[: len(training)]] = True
-    images, rng = np.bincount(patient), np.random.default_rng(seed)
-    permuted = np.zeros(permutations)  # the fraction in each permutation
-    for group in (images == number for number in np.unique(images)):
-        exchanged = rng.permuted(np.tile(trained[group], (permutations, 1)), axis=1)
-        permuted += exchanged @ neighbours[group] / len(synthetic)
-    fraction = neighbours[trained].sum() / len(synthetic)
-    of_synthetic, of_held_out = nearest(synthetic, training)[0], nearest(held_out, training)[0]
-    closer = 1 - stats.mannwhitneyu(of_synthetic, of_held_out).statistic / (len(synthetic) * len(held_out))
-    p = (1 + np.sum(permuted >= fraction - 1e-12)) / (1 + permutations)
-    return CopyTest(float(fraction), float(permuted.mean()), float(p), float(closer))
+    both = trained[patient[len(training) :]]
+    if both.any():
+        raise ValueError(
+            f"{both.sum()} held-out images are of training patients, for example of "
+            f"{np.asarray(patients)[len(training) :][both][0]}; hold out whole patients"
+        )
+    return patient, trained
+
+
+def _ratios(images, real, patient, own=None):
+    """Computes the ratio of each image's distances to the nearest and to the second-nearest patient.
+
+    Args:
+        images: float `(n, dimensions)`.
+        real: float `(m, dimensions)`.
+        patient: int `(m,)`, from 0.
+        own: int `(n,)`, the patients of `images`, which are left out; None to leave out nobody.
+
+    Returns:
+        float `(n,)`, 1 where two patients have the same image.
+    """
+    images, order = np.asarray(images, float), np.argsort(patient, kind="stable")
+    starts = np.flatnonzero(np.diff(patient[order], prepend=-1))
+    real, ratios = real[order], np.empty(len(images))
+    least = max(1e-5 * np.sqrt(real.var(0).sum()), 1e-12)  # smaller distances are rounding errors
+    for rows in strips(len(images), len(real), PAIRS):
+        distances = np.minimum.reduceat(euclidean_distances(images[rows], real), starts, axis=1)  # to each patient
+        if own is not None:
+            distances[np.arange(len(distances)), own[rows]] = np.inf
+        first, second = np.maximum(np.partition(distances, 1, axis=1)[:, :2], least).T
+        ratios[rows] = first / second
+        del distances  # before the next are computed
+    return ratios
+
+
+def _chance(copied, trained, images):
+    """Computes the probability of as many training patients among the copied ones, by chance.
+
+    Args:
+        copied, trained: bool `(patients,)`.
+        images: int `(patients,)`, numbers of images; only patients with the same number are exchanged.
+
+    Returns:
+        float.
+    """
+    probabilities = np.ones(1)  # of 0, 1, … training patients among the copied ones
+    for group in (images == number for number in np.unique(images[copied])):
+        count = np.sum(group & copied)
+        possible = np.arange(count + 1)
+        of_group = stats.hypergeom.pmf(possible, group.sum(), np.sum(group & trained), count)
+        probabilities = np.convolve(probabilities, of_group)
+    return float(min(1, probabilities[np.sum(copied & trained) :].sum()))
 
 
 def closest_pairs(training, held_out, synthetic, count=8):
@@ -120,19 +203,34 @@ class Membership(typing.NamedTuple):
     p: float
 
 
-def membership(training, held_out, synthetic):
+def membership(training, held_out, synthetic, *, patients=None, permutations=2000, seed=0):
     """Runs a membership inference attack: real images near a synthetic one are guessed to have been trained on.
 
     Chen, Yu, Zhang and Fritz, "GAN-Leaks: a taxonomy of membership inference attacks against generative models", ACM
-    CCS 2020, with the attacker who only has the synthetic images.
+    CCS 2020, with the attacker who only has the synthetic images. A generator need not copy to reveal its training
+    images: a normal distribution fitted to a few of them does.
 
     Args:
         training, held_out: float `(m, dimensions)` and `(h, dimensions)`, features of real images of the same kind.
         synthetic: float `(n, dimensions)`, features of synthetic images.
+        patients: `(m + h,)`, patients of the training images, followed by those of the held-out images; None for one
+            patient per image.
+        permutations: int, number of random exchanges of patients.
+        seed: int, of the exchanges.
 
     Returns:
-        Membership. The p-value is that of a one-sided Mann–Whitney test, which treats images as independent.
+        Membership. The p-value is exact: patients with the same number of images are exchanged at random between the
+        training and the held-out set.
+
+    Raises:
+        ValueError: if there is not one patient per real image, or a patient is in both sets.
     """
-    members, others = nearest(training, synthetic)[0], nearest(held_out, synthetic)[0]
-    test = stats.mannwhitneyu(others, members, alternative="greater")
-    return Membership(float(test.statistic / (len(members) * len(others))), float(test.pvalue))
+    patient, trained = _patients(training, held_out, patients)
+    ranks = stats.rankdata(-nearest(np.concatenate([training, held_out]), synthetic)[0])
+    sums, images, rng = np.bincount(patient, ranks), np.bincount(patient), np.random.default_rng(seed)
+    groups = [(sums[images == number], trained[images == number]) for number in np.unique(images)]
+    exchanged = [sum(rng.permutation(of)[: here.sum()].sum() for of, here in groups) for _ in range(permutations)]
+    total, members = sums[trained].sum(), len(training)
+    auc = (total - members * (members + 1) / 2) / (members * len(held_out))
+    p = (1 + np.sum(np.array(exchanged) >= total - 1e-6)) / (1 + permutations)
+    return Membership(float(auc), float(p))

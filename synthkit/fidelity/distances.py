@@ -1,14 +1,11 @@
-"""How synthetic images differ from real ones: KID, FID, precision, recall, density, coverage, two-sample tests."""
+"""How synthetic images differ from real ones: KID, FID, precision, recall, density, coverage, similarity."""
 
 import typing
 
 import numpy as np
-from scipy import stats
 from sklearn.metrics.pairwise import euclidean_distances
-from sklearn.model_selection import train_test_split
-from sklearn.neighbors import KNeighborsClassifier
 
-from synthkit.fidelity.spaces import PAIRS, blocks, paired, strips
+from synthkit.fidelity.spaces import PAIRS, blocks, numbered, paired, strips
 
 FID_IMAGES = 10  # images per dimension, the fewest for which FID is reported
 
@@ -20,7 +17,7 @@ class Kid(typing.NamedTuple):
     error: float
 
 
-def kid(real, synthetic, pairs=PAIRS):
+def kid(real, synthetic, *, patients=None, synthetic_patients=None, pairs=PAIRS):
     """Computes the kernel inception distance: the squared maximum mean discrepancy of a cubic kernel, unbiased.
 
     Bińkowski, Sutherland, Arbel and Gretton, "Demystifying MMD GANs", ICLR 2018, with k(x, y) = (x·y / d + 1)³.
@@ -29,35 +26,46 @@ def kid(real, synthetic, pairs=PAIRS):
     unbiased: two sets of the same distribution give 0 on average at any size, and slightly negative values about half
     of the time.
 
+    Images of one patient are more alike than images of two, which would make the distance too large and its standard
+    error too small. Pairs of images of one patient are therefore left out, and the standard error is that of patients.
+
     Args:
-        real: float `(m, dimensions)`, features of real images; m at least 3.
-        synthetic: float `(n, dimensions)`, features of synthetic images; n at least 3.
+        real: float `(m, dimensions)`, features of real images.
+        synthetic: float `(n, dimensions)`, features of synthetic images.
+        patients, synthetic_patients: `(m,)` and `(n,)`, the patient of every image; None for one patient per image. At
+            least 3 patients in each set.
         pairs: int, pairs of images compared at once; changes memory and speed, not the result.
 
     Returns:
-        Kid. Its standard error is a jackknife estimate over the images of both sets, which is on average too large
+        Kid. Its standard error is a jackknife estimate over the patients of both sets, which is on average too large
         rather than too small (Efron and Stein, Annals of Statistics 9, 1981).
 
     Raises:
-        ValueError: if the two do not have the same dimensions or one has fewer than 3 images.
+        ValueError: if the two do not have the same dimensions, one has fewer than 3 patients, or there is not one
+            patient per image.
     """
     real, synthetic = paired(real, synthetic, least=3)
-    m, n = len(real), len(synthetic)
-    within_real, within_synthetic = _within(real, pairs), _within(synthetic, pairs)
-    across_real, across_synthetic = np.zeros(m), np.zeros(n)
-    for rows in strips(m, n, pairs):
+    patients, synthetic_patients = numbered(patients, len(real)), numbered(synthetic_patients, len(synthetic))
+    if min(patients.max(), synthetic_patients.max()) < 2:
+        raise ValueError(
+            "the kernel inception distance needs images of at least 3 patients in each set. Received: "
+            f"{patients.max() + 1} and {synthetic_patients.max() + 1} patients"
+        )
+    across_real, across_synthetic = np.zeros(len(real)), np.zeros(len(synthetic))
+    for rows in strips(len(real), len(synthetic), pairs):
         across_real[rows], columns = _kernel_sums(real[rows], synthetic)
         across_synthetic += columns
-    a, b, c = within_real.sum(), within_synthetic.sum(), across_real.sum()
-    value = _discrepancy(a, b, c, m, n)
-    without_real = _discrepancy(a - 2 * within_real, b, c - across_real, m - 1, n)
-    without_synthetic = _discrepancy(a, b - 2 * within_synthetic, c - across_synthetic, m, n - 1)
-    variance = (m - 1) * without_real.var() + (n - 1) * without_synthetic.var()
+    mean = across_real.sum() / (len(real) * len(synthetic))
+    value, variance = -2 * mean, 0.0
+    sets = (real, patients, across_real), (synthetic, synthetic_patients, across_synthetic)
+    for (features, patient, across), others in zip(sets, (len(synthetic), len(real)), strict=True):
+        m, images, within = len(features), np.bincount(patient), _within(features, patient, pairs)
+        number = m**2 - (images**2).sum()  # pairs of images of two patients
+        value += within.sum() / number
+        without = (within.sum() - 2 * within) / (number - 2 * images * (m - images))  # each patient in turn
+        without -= 2 * (across.sum() - np.bincount(patient, across)) / ((m - images) * others)
+        variance += (len(images) - 1) * without.var()
     return Kid(float(value), float(np.sqrt(variance)))
-
-
-def _discrepancy(within_real, within_synthetic, across, m, n):
-    return within_real / (m * (m - 1)) + within_synthetic / (n * (n - 1)) - 2 * across / (m * n)
 
 
 def _kernel_sums(first, second):
@@ -69,11 +77,15 @@ def _kernel_sums(first, second):
     return kernel.sum(1), kernel.sum(0)
 
 
-def _within(features, pairs):
-    """Returns the sum of each row's kernel values with all other rows."""
+def _within(features, patient, pairs):
+    """Returns the sum of the kernel over the pairs of each patient's images with those of other patients."""
     n = len(features)
-    sums = np.concatenate([_kernel_sums(features[rows], features)[0] for rows in strips(n, n, pairs)])
-    return sums - ((features**2).sum(1) / features.shape[1] + 1) ** 3
+    rows = np.concatenate([_kernel_sums(features[rows], features)[0] for rows in strips(n, n, pairs)])
+    sums = np.bincount(patient, rows - ((features**2).sum(1) / features.shape[1] + 1) ** 3)
+    for number in np.flatnonzero(np.bincount(patient) > 1):
+        own = features[patient == number]
+        sums[number] -= _kernel_sums(own, own)[0].sum() - (((own**2).sum(1) / own.shape[1] + 1) ** 3).sum()
+    return sums
 
 
 def fid(real, synthetic):
@@ -193,65 +205,6 @@ def similarity(images, pairs=500, seed=0):
     return float(np.concatenate(similarities).mean())
 
 
-class TwoSample(typing.NamedTuple):
-    """Accuracy, on unseen images, of telling real from synthetic ones, and its p-value against chance."""
-
-    accuracy: float
-    p: float
-
-
-def two_sample_test(real, synthetic, classifier=None, seed=0):
-    """Tests whether a classifier can tell real from synthetic images.
-
-    Lopez-Paz and Oquab, "Revisiting classifier two-sample tests", ICLR 2017. The classifier is trained on half of the
-    images, the same number of real and synthetic ones, and scored on the other half; an accuracy of 0.5 means that it
-    cannot tell them apart. A nearest-neighbour classifier cannot detect images that are merely smoother, because these
-    are in the middle of the feature space and are the nearest neighbours of real images too. A random forest can.
-
-    Args:
-        real, synthetic: float `(m, dimensions)` and `(n, dimensions)`, features.
-        classifier: scikit-learn classifier; None for the paper's nearest neighbours, √(training images) of them.
-        seed: int, of the choice of images and halves.
-
-    Returns:
-        TwoSample.
-    """
-    rng, count = np.random.default_rng(seed), min(len(real), len(synthetic))
-    features = np.concatenate([rng.permutation(part)[:count] for part in (np.asarray(real), np.asarray(synthetic))])
-    labels = np.repeat([0, 1], count)
-    train, test, train_labels, test_labels = train_test_split(
-        features, labels, test_size=0.5, stratify=labels, random_state=int(rng.integers(2**31))
-    )
-    classifier = KNeighborsClassifier(int(np.sqrt(len(train)))) if classifier is None else classifier
-    right = int(np.sum(classifier.fit(train, train_labels).predict(test) == test_labels))
-    p = stats.binomtest(right, len(test), alternative="greater").pvalue
-    return TwoSample(right / len(test), float(p))
-
-
-def cross_training(real, test, synthetic, synthetic_test, train, measure):
-    """Trains a classifier on real and one on synthetic images, and tests each on both.
-
-    Esteban, Hyland and Rätsch, "Real-valued (medical) time series generation with recurrent conditional GANs", 2017.
-    Training on synthetic and testing on real images shows whether the synthetic images contain what a classifier needs
-    to learn; training on real and testing on synthetic images shows whether these match their labels.
-
-    Args:
-        real, synthetic: ImageSets to train on; of the same size for a fair comparison.
-        test, synthetic_test: ImageSets to test on, of other patients and other random draws.
-        train: callable `(ImageSet) → callable (uint8 images) → float scores (n, classes)`.
-        measure: callable `(labels, scores) → float`, such as `statistics.auc`.
-
-    Returns:
-        dict from (trained on, tested on), each "real" or "synthetic", to the metric.
-    """
-    values = {}
-    for train_kind, train_set in (("real", real), ("synthetic", synthetic)):
-        predict = train(train_set)
-        for test_kind, test_set in (("real", test), ("synthetic", synthetic_test)):
-            values[train_kind, test_kind] = measure(test_set.labels, predict(test_set.images))
-    return values
-
-
 def measure(space, real, synthetic, k=5):
     """Compares synthetic with real images by every metric of two sets of images.
 
@@ -266,7 +219,7 @@ def measure(space, real, synthetic, k=5):
         similarity and real_similarity (means over classes).
     """
     real_features, synthetic_features = space(real.images), space(synthetic.images)
-    distance = kid(real_features, synthetic_features)
+    distance = kid(real_features, synthetic_features, patients=real.patients, synthetic_patients=synthetic.patients)
     row = {"space": space.name, "real": len(real), "synthetic": len(synthetic), "kid": distance.value}
     row |= {"kid_error": distance.error, "fid": np.nan, "fid_note": ""}
     try:

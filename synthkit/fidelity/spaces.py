@@ -128,3 +128,16 @@ def paired(real, synthetic, least):
             f"Received: {real.shape} real and {synthetic.shape} synthetic"
         )
     return real, synthetic
+
+
+def numbered(patients, count):
+    """Returns the patient of each of `count` images as a number from 0; None gives every image a patient of its own.
+
+    Raises:
+        ValueError: if there is not one patient per image.
+    """
+    if patients is None:
+        return np.arange(count)
+    if np.shape(patients) != (count,):
+        raise ValueError(f"patients must be {count} identifiers, one per image. Received: {np.shape(patients)}")
+    return np.unique(patients, return_inverse=True)[1]

@@ -3,13 +3,9 @@ import tracemalloc
 import numpy as np
 import pytest
 import tensorflow as tf
-from scipy import stats
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
 
 from synthkit import fidelity
 from synthkit.imageset import ImageSet
-from tests.conftest import make_imageset
 
 
 def brute_kid(real, synthetic):
@@ -49,6 +45,43 @@ class TestKid:
                 without_one.append(brute_kid(*sets))
             variance += (n - 1) / n * np.sum((without_one - np.mean(without_one)) ** 2)
         assert fidelity.kid(*two_sets).error == pytest.approx(np.sqrt(variance), rel=1e-9)
+
+    def test_pairs_of_images_of_one_patient_are_left_out(self):
+        rng = np.random.default_rng(2)
+        patients = np.array([0, 0, 1, 2, 2, 2, 3, 4])
+        real, synthetic = rng.normal(size=(8, 3)), rng.normal(size=(6, 3))
+
+        def by_patient(kept):
+            pairs = [(i, j) for i in kept for j in kept if patients[i] != patients[j]]
+            kernel = (real @ real.T / 3 + 1) ** 3
+            within = np.mean([kernel[i, j] for i, j in pairs])
+            other = ((synthetic @ synthetic.T / 3 + 1) ** 3)[~np.eye(6, dtype=bool)].mean()
+            return within + other - 2 * ((real[kept] @ synthetic.T / 3 + 1) ** 3).mean()
+
+        result = fidelity.kid(real, synthetic, patients=patients)
+        assert result.value == pytest.approx(by_patient(np.arange(8)), rel=1e-9)
+        without_one = [by_patient(np.flatnonzero(patients != patient)) for patient in range(5)]
+        of_synthetic = fidelity.kid(real, synthetic, patients=patients).error ** 2 - 4 * np.var(without_one)
+        without_one = [fidelity.kid(real, np.delete(synthetic, i, 0), patients=patients).value for i in range(6)]
+        assert of_synthetic == pytest.approx(5 * np.var(without_one), rel=1e-6)
+        swapped = fidelity.kid(synthetic, real, synthetic_patients=patients)
+        assert swapped == pytest.approx(result, rel=1e-9)
+
+    def test_no_bias_and_an_honest_error_though_patients_have_several_images(self):
+        rng, patients, distances, per_image = np.random.default_rng(1), np.repeat(np.arange(10), 4), [], []
+        for _ in range(300):
+            real = rng.normal(size=(10, 8))[patients] * 0.9**0.5 + rng.normal(size=(40, 8)) * 0.1**0.5
+            synthetic = rng.normal(size=(30, 8))
+            distances.append(fidelity.kid(real, synthetic, patients=patients))
+            per_image.append(fidelity.kid(real, synthetic))
+        values, errors = np.transpose(distances)
+        assert abs(values.mean()) < 3 * values.std() / np.sqrt(300)
+        assert 0.95 < errors.mean() / values.std() < 2
+        assert np.mean([distance.value for distance in per_image]) > values.std() / 2
+
+    def test_two_patients_are_refused(self, two_sets):
+        with pytest.raises(ValueError, match="at least 3 patients in each set. Received: 2 and 12 patients"):
+            fidelity.kid(*two_sets, patients=np.arange(17) % 2)
 
     def test_the_block_size_changes_nothing(self, two_sets):
         assert fidelity.kid(*two_sets, pairs=500) == pytest.approx(fidelity.kid(*two_sets), rel=1e-12)
@@ -145,44 +178,10 @@ def test_measure_reports_every_metric_and_says_why_one_is_missing():
     space = fidelity.pixels(real.images, components=5)
     row = fidelity.measure(space, real, other)
     assert row["space"] == "pixels after PCA to 5 components"
-    assert row["kid"] == fidelity.kid(space(real.images), space(other.images)).value
+    assert row["kid"] == pytest.approx(fidelity.kid(space(real.images), space(other.images)).value)
+    of_two = ImageSet(real.images, real.labels, real.class_names, np.arange(40) // 2)
+    by_patient = fidelity.kid(space(real.images), space(other.images), patients=of_two.patients)
+    assert fidelity.measure(space, of_two, other)["kid_error"] == pytest.approx(by_patient.error)
     assert np.isnan(row["fid"])
     assert "at least 50 images" in row["fid_note"]
     assert 0 <= row["coverage"] <= 1
-
-
-class TestTwoSampleTest:
-    def test_two_samples_of_one_distribution_are_not_told_apart(self):
-        rng = np.random.default_rng(0)
-        tests = [
-            fidelity.two_sample_test(rng.normal(size=(60, 3)), rng.normal(size=(80, 3)), seed=i) for i in range(200)
-        ]
-        assert np.mean([test.accuracy for test in tests]) == pytest.approx(0.5, abs=0.03)
-        assert np.sum([test.p < 0.05 for test in tests]) <= stats.binom.ppf(0.999, 200, 0.05)
-
-    def test_different_spreads_are_told_apart(self):
-        rng = np.random.default_rng(1)
-        test = fidelity.two_sample_test(rng.normal(size=(200, 5)), 0.3 * rng.normal(size=(200, 5)))
-        assert test.accuracy > 0.75
-        assert test.p < 1e-6
-
-    @pytest.mark.parametrize("classifier", [LogisticRegression(), RandomForestClassifier(random_state=0)])
-    def test_takes_another_classifier(self, classifier):
-        rng = np.random.default_rng(2)
-        test = fidelity.two_sample_test(rng.normal(size=(90, 2)), rng.normal(size=(90, 2)) + 3, classifier)
-        assert test.accuracy > 0.9
-
-
-def test_cross_training_keeps_the_four_cases_apart():
-    real, test = make_imageset(20, 0, name="real"), make_imageset(10, 1, name="test")
-    synthetic, synthetic_test = make_imageset(20, 2, name="synthetic"), make_imageset(12, 3, name="synthetic test")
-    calls = []
-
-    def train(train_set):
-        return lambda images: calls.append((train_set.name, len(images))) or np.eye(2)[np.arange(len(images)) % 2]
-
-    values = fidelity.cross_training(
-        real, test, synthetic, synthetic_test, train, lambda labels, scores: np.mean(scores.argmax(1) == labels)
-    )
-    assert calls == [("real", 10), ("real", 12), ("synthetic", 10), ("synthetic", 12)]
-    assert values == dict.fromkeys([(a, b) for a in ("real", "synthetic") for b in ("real", "synthetic")], 1.0)

@@ -236,9 +236,9 @@ def false_alarms():
     return f"{rates.min():.1f} to {rates.max():.1f}"
 
 
-def error_rows():
-    """Returns the lines of the table of simulated studies."""
-    rows = read("error_rates").to_dict("records")
+def error_rows(name="error_rates"):
+    """Returns the lines of a table of simulated studies."""
+    rows = read(name).to_dict("records")
     line = "| {design} | {counted} | {share:.3f} ({low:.3f} to {high:.3f}) | {wanted} |"
     return "\n".join(line.format(**row) for row in rows)
 
@@ -280,6 +280,8 @@ def page():
         processors={"trial": f"{changes.abs().max():.3f}", "mean": f"{changes.groupby('arm').mean().abs().max():.3f}"},
         error_rows=error_rows(),
         simulated=f"{read('error_rates')['studies'].max():,}",
+        fidelity_rows=error_rows("error_rates_fidelity"),
+        fidelity_simulated=f"{read('error_rates_fidelity')['studies'].min():,}",
         phantom_labels=listed(f"{row.label_auc:.2f} ({row.generator})" for row in labels),
     )
 

@@ -258,6 +258,22 @@ def failure(arm, count, row):
     )
 
 
+def copies(arm, found):
+    """Returns what the search for copies of training images found in an arm, as a sentence.
+
+    Args:
+        arm: str.
+        found: dict from seed to a dict of copies, p and images (`study.trial.look_for_copies`).
+    """
+    number = sum(of_seed["copies"] for of_seed in found.values())
+    images = sum(of_seed["images"] for of_seed in found.values())
+    p = min(1.0, len(found) * min(of_seed["p"] for of_seed in found.values()))  # Bonferroni's correction over the seeds
+    text = f"{arm}: {number} of {images} synthetic images are near copies of training images"
+    if p < 0.05:
+        return f"{text}, more than of held-out images (p = {p:.2g}). Look at them before you share these images."
+    return f"{text}; that they are copied more often than held-out images is not shown (p = {p:.2g})."
+
+
 def population(overlap, folds=None):
     """Returns which training sets the intervals of a study are about, as a sentence.
 

@@ -35,6 +35,10 @@ class Results:
         folds: dict from arm to int `(seeds, n)`, the fold of every image in a cross-validation; None if there is a test
             set.
         fold_thresholds: dict from arm to float `(seeds, n)`, the operating point of each image's fold, or None.
+        copies: dict from arm to a dict from seed to what `study.trial.look_for_copies` found, for arms with synthetic
+            images.
+        pairs: dict from arm to uint8 `(pairs, 2, height, width, channels)`, the synthetic images of its first finished
+            seed that are nearest to a training image, each with that image.
         settings: dict, the settings of the study; `near_duplicates` are the row numbers of test images that are
             near-duplicates of training or validation images (`splitting.near_duplicates`).
     """
@@ -47,6 +51,8 @@ class Results:
     histories: dict
     samples: dict
     settings: dict
+    copies: dict = dataclasses.field(default_factory=dict)
+    pairs: dict = dataclasses.field(default_factory=dict)
     folds: dict | None = None
     fold_thresholds: dict | None = None
 
@@ -262,6 +268,14 @@ def _read(path):
             class_names = [str(label) for label in range(scores.shape[1])]
             ImageSet(np.empty((len(scores), 1, 1, 1), "uint8"), labels, class_names, contents["patients"], "its scores")
             ImageSet(contents["samples"], contents["sample_labels"], class_names, name="its samples")
+            if "copies" in contents:
+                found, (_, two, *shape) = json.loads(str(contents["copies"])), contents["pairs"].shape
+                if two != 2 or tuple(shape) != contents["samples"].shape[1:] or contents["pairs"].dtype != np.uint8:
+                    raise ValueError("its pairs are not pairs of images")
+                if not all(
+                    isinstance(found[key], (int, float)) for key in ("copies", "held_out_copies", "p", "images")
+                ):
+                    raise ValueError("its copies are not numbers")
             if "fold" in contents:
                 ImageSet(np.empty((len(scores), 1, 1, 1), "uint8"), contents["fold"], range(100), name="its folds")
                 if contents["thresholds"].shape != (len(scores),):
@@ -310,7 +324,7 @@ def load(out):
     arms = [arm for arm in arms if arm in planned or all((arm, seed) in ended for seed in counting)]
     seeds = {arm: [seed for seed in counting if (arm, seed) in done] for arm in arms}
     first = next(iter(done.values()), {"labels": np.empty(0, int), "patients": np.empty(0, str)})
-    samples = {}
+    samples, copies, pairs = {}, {}, {}
     for (arm, seed), trial in done.items():
         same = all(np.array_equal(trial[name], first[name]) for name in ("labels", "patients"))
         if not same or trial["scores"].shape[1] != len(class_names):
@@ -320,6 +334,9 @@ def load(out):
             )
         if arm not in samples:
             samples[arm] = ImageSet(trial["samples"], trial["sample_labels"], class_names, name=arm)
+        if "copies" in trial:
+            copies.setdefault(arm, {})[seed] = json.loads(str(trial["copies"]))
+            pairs.setdefault(arm, trial["pairs"])
     seeds = {arm: of_arm for arm, of_arm in seeds.items() if of_arm}
 
     def stacked(name):
@@ -336,6 +353,8 @@ def load(out):
         patients=first["patients"],
         histories={key: trial["history"] for key, trial in done.items()},
         samples=samples,
+        copies=copies,
+        pairs=pairs,
         settings=settings,
     )
 

@@ -18,6 +18,8 @@ from synthkit.study.arms import synthesize
 from synthkit.study.results import COLUMNS
 
 SAMPLES = 8  # images of each class that every trial keeps, to look at
+PAIRS = 6  # synthetic images that every trial keeps with their nearest training images
+COMPARED = 2000  # images of one kind that are searched for copies
 
 
 class Trials:
@@ -63,7 +65,8 @@ class Trials:
 
         Returns:
             dict, the contents of the trial's file: `row` and `history` as JSON; test scores, labels and patients;
-            sample images and their labels; in a cross-validation also the fold and the threshold of every image. Means
+            sample images and their labels; of an arm with synthetic images also what `look_for_copies` returns, in a
+            cross-validation of the first fold; in a cross-validation the fold and the threshold of every image. Means
             over the folds stand in `row` and `history`. A trial that fails has no history, scores or samples, and the
             reason in `row`.
         """
@@ -87,7 +90,7 @@ class Trials:
                 scores[rows], thresholds[rows], fold[rows] = outcome["scores"], outcome["row"]["threshold"], number
             if self.folds:
                 contents |= {"fold": fold, "thresholds": thresholds}
-            contents |= {"scores": scores, **outcomes[0]["samples"]}
+            contents |= {"scores": scores, **outcomes[0]["samples"], **outcomes[0]["copies"]}
             contents["history"] = json.dumps(_mean([outcome["history"] for outcome in outcomes]))
         except Exception as error:  # a synthesizer may be a user's own code: its trial fails, the study continues
             row["status"] = f"failed: {_reason(error)}"
@@ -104,7 +107,7 @@ class Trials:
         """Trains and scores one network; see `run`.
 
         Returns:
-            dict of `row`, `history`, `scores` and `samples`.
+            dict of `row`, `history`, `scores`, `samples` and `copies`.
         """
         began, trainer = time.perf_counter(), self.trainer
         subset_seed, synthesis_seed, network_seed = seeds_of(seed)
@@ -113,11 +116,12 @@ class Trials:
             real = splits.train
         if arm.real_share < 1:
             real = partition(real, [1 - arm.real_share], seed=subset_seed)[0]
-        train, synthetic, pretraining = real, real, {}
+        train, synthetic, pretraining, copies = real, real, {}, {}
         if arm.synthesizer is not None:
             on_stage("synthesizing")
             held_out = set(image_digests(splits.validation)) | set(image_digests(splits.test))
             synthetic = synthesize(arm, real, synthesis_seed, held_out)
+            copies = look_for_copies(real, concatenate([splits.validation, splits.test]), synthetic)
             if arm.pretrain:
                 pretraining = {"first": synthetic, "share": arm.pretrain}
             else:
@@ -140,7 +144,7 @@ class Trials:
         if arm.augment is not None:
             samples = _augmented(samples, arm.augment, network_seed)
         samples = {"samples": samples.images, "sample_labels": samples.labels}
-        return {"row": row, "history": history, "scores": scores, "samples": samples}
+        return {"row": row, "history": history, "scores": scores, "samples": samples, "copies": copies}
 
     def _threshold(self, validation):
         """Returns the operating point, chosen on the validation set; None with more than two classes."""
@@ -149,6 +153,40 @@ class Trials:
         positive = 1 if self.positive is None else self.positive
         scores = self.trainer.predict(validation.images)[:, positive]
         return operating_point(validation.labels == positive, scores, self.rule)
+
+
+def look_for_copies(train, held_out, synthetic):
+    """Tests whether synthetic images are copies of training images, and keeps the pairs that are most alike.
+
+    Images are compared in the PCA of their pixels (`fidelity.pixels`), fitted on training and held-out images; of more
+    than `COMPARED` of one kind, a random subset is.
+
+    Args:
+        train, held_out, synthetic: ImageSets.
+
+    Returns:
+        dict: `copies`, JSON of `copies`, `held_out_copies`, `p` (as in `fidelity.CopyTest`) and `images`, the number of
+        synthetic images that were compared; `pairs`, uint8 `(pairs, 2, height, width, channels)`, synthetic images and
+        their nearest training images. Empty if there are too few patients.
+    """
+    from synthkit import fidelity
+
+    held_out = held_out[np.flatnonzero(~np.isin(held_out.patients, train.patients))]
+    rng = np.random.default_rng(0)
+    train, held_out, synthetic = (
+        images[np.sort(rng.permutation(len(images))[:COMPARED])] if len(images) > COMPARED else images
+        for images in (train, held_out, synthetic)
+    )
+    patients = np.concatenate([train.patients, held_out.patients])
+    if len(held_out) == 0 or len(np.unique(patients)) < 3:
+        return {}
+    space = fidelity.pixels(np.concatenate([train.images, held_out.images]))
+    features = [space(images.images) for images in (train, held_out, synthetic)]
+    test = fidelity.copy_test(*features, patients=patients)
+    near = fidelity.closest_pairs(features[0], None, features[2], count=PAIRS)
+    pairs = np.stack([synthetic.images[near["synthetic"]], train.images[near["training"]]], axis=1)
+    counts = {"copies": test.copies, "held_out_copies": test.held_out_copies, "p": test.p, "images": len(synthetic)}
+    return {"copies": json.dumps(counts), "pairs": pairs}
 
 
 def make_trainer(classifier, train, recipe):

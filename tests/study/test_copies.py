@@ -1,0 +1,46 @@
+"""Every trial looks for copies of training images among its synthetic ones."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from synthkit import study
+from synthkit.statistics import sentences
+from synthkit.study import Arm
+from synthkit.study.results import load
+from synthkit.study.trial import PAIRS, look_for_copies
+from tests.conftest import make_imageset
+from tests.study.toy import ARMS, OPTIONS, brighter, toy_splits
+
+
+def noisy(imageset, seed=0):
+    noise = np.random.default_rng(seed).normal(0, 2, imageset.images.shape)
+    return dataclasses.replace(imageset, images=np.clip(imageset.images + noise, 0, 255).astype("uint8"))
+
+
+def test_copies_are_found_and_new_images_are_not():
+    train, held_out = make_imageset(60, 0), make_imageset(60, 1, name="held out")
+    found = look_for_copies(train, held_out, noisy(train))
+    assert '"copies": 60' in found["copies"]
+    assert found["pairs"].shape == (PAIRS, 2, 20, 20, 1)
+    assert np.abs(found["pairs"][:, 0].astype(int) - found["pairs"][:, 1]).max() < 15
+    assert '"copies": 0' in look_for_copies(train, held_out, make_imageset(60, 2))["copies"]
+
+
+def test_a_study_keeps_what_was_found(tmp_path):
+    arms = [Arm("real"), Arm("brighter", brighter), Arm("oversample", study.oversample)]
+    results = study.run(toy_splits(), arms, out=tmp_path, **OPTIONS)
+    assert results.copies.keys() == results.pairs.keys() == {"brighter", "oversample"}
+    assert [found["copies"] for found in results.copies["oversample"].values()] == [24, 24]
+    text = sentences.copies("oversample", results.copies["oversample"])
+    assert text.startswith(
+        "oversample: 48 of 48 synthetic images are near copies of training images, more than of held"
+    )
+    assert "is not shown" in sentences.copies("brighter", results.copies["brighter"])
+    assert load(tmp_path).copies == results.copies
+
+
+def test_folds_are_searched_as_well(tmp_path):
+    results = study.run(toy_splits(), ARMS[:2], out=tmp_path, folds=2, **OPTIONS | {"seeds": 1})
+    assert results.copies["brighter"][0]["images"] == pytest.approx(26, abs=3)

@@ -97,7 +97,7 @@ CONTROLS = {
     "oversample": Control("real images repeated, as many as the synthetic ones", "#D55E00"),
     "shuffled": Control("the images of dense_cvae with their labels permuted: the negative control", "#009E73"),
     "more_real": Control(
-        "all real images of the training set, also those that the seed did not draw: the positive control", "#56B4E9"
+        "all real images of the training set, also those that the seed did not draw: the positive control", "#8C6D31"
     ),
     "oracle": Control("new images from the simulator, phantoms only: the positive control", "#E69F00"),
 }
@@ -162,10 +162,10 @@ CLASSIFIERS = {
         96,
     ),
     "skin_cnn": Classifier(
-        "classifiers:skin_cnn", "the skin-lesion study's small network", {"fast": 300, "full": 1500}
+        "classifiers:skin_cnn", "the skin-lesion study's small network", {"fast": 600, "full": 1500}
     ),
     "simple_cnn": Classifier(
-        "classifiers:simple_cnn", "the mammography study's basic network", {"fast": 300, "full": 1500}
+        "classifiers:simple_cnn", "the mammography study's basic network", {"fast": 600, "full": 1500}
     ),
     "resnet18": Classifier("classifiers:resnet18", "ResNet-18 as in MedMNIST's benchmark", {"fast": 100, "full": 1500}),
 }

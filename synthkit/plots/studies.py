@@ -1,6 +1,7 @@
 """Figures of a study: the differences between its arms, their training, and what they depend on."""
 
 import itertools
+import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -20,7 +21,7 @@ def arm_colors(arms, baseline="real"):
 
 
 def forest(summary, metric="auc", ax=None, *, margin=None):
-    """Draws the difference between every arm and the baseline, with its 95 % interval and the verdict.
+    """Draws the difference between every arm and the baseline, with its 95 % interval, and above it the verdict.
 
     Args:
         summary: DataFrame of `statistics.summarize`.
@@ -38,16 +39,17 @@ def forest(summary, metric="auc", ax=None, *, margin=None):
         ax.plot([row["difference_low"], row["difference_high"]], [y, y], color=color, linewidth=2.5)
         ax.plot(row["difference"], y, "o", color=color, markersize=8)
         shown = color if row["verdict"] in ("helps", "hurts", "equivalent") else BASELINE_COLOR
-        place = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": "small"}
-        ax.annotate(sentences.label(row).replace(" (", "\n("), (1.02, y), color=shown, **place)
+        # Above the line, so that a figure as narrow as a telephone has room for both.
+        text = textwrap.fill(f"{row['arm']}: {sentences.label(row)}", 62)
+        place = {"xycoords": ("axes fraction", "data"), "xytext": (0, 6), "textcoords": "offset points"}
+        ax.annotate(text, (0, y), color=shown, fontsize="small", va="bottom", **place)
     ax.axvline(0, **ZERO)
-    ax.set_yticks(range(len(table)), table["arm"])
-    ax.set_ylim(len(table) - 0.5, -0.5)
+    ax.set_yticks([])
+    ax.set_ylim(len(table) - 0.5, -0.8)
     ax.xaxis.set_major_formatter(signed)
     ax.xaxis.set_major_locator(ticker.MaxNLocator(4))
     ax.set_xlabel(f"difference in test {sentences.metric_name(metric)} from the baseline")
     ax.spines[["top", "right", "left"]].set_visible(False)
-    ax.tick_params(axis="y", length=0)
     return ax
 
 

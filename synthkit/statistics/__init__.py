@@ -10,8 +10,14 @@
 - `simulation`: simulated studies with known effects, to measure how often the verdict is wrong.
 """
 
-from synthkit.statistics.clinical import calibration_intercept, calibration_slope, decision_curve, net_benefit
-from synthkit.statistics.descriptions import describe
+from synthkit.statistics.clinical import (
+    calibration_intercept,
+    calibration_slope,
+    decision_curve,
+    net_benefit,
+    treat_all,
+)
+from synthkit.statistics.descriptions import describe, recall
 from synthkit.statistics.estimates import MARGIN, Estimate, estimate, gap_closed, over_patients, strata
 from synthkit.statistics.intervals import delong, delong_test, hanley_mcneil, mcnemar, mcnemar_range, newcombe, wilson
 from synthkit.statistics.scores import MEASURES, accuracy, auc, brier, influence, operating_point, score
@@ -46,12 +52,14 @@ __all__ = [
     "operating_point",
     "over_patients",
     "power_curve",
+    "recall",
     "score",
     "sentence",
     "simulate_folds",
     "simulate_study",
     "strata",
     "summarize",
+    "treat_all",
     "verdict",
     "wilson",
 ]

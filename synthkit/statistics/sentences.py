@@ -105,6 +105,28 @@ def metric_name(metric):
     return names.get(metric, metric.replace("_", " "))
 
 
+def words(summary, margin=MARGIN):
+    """Returns what the words of the verdicts mean, as a list of sentences; of verdicts only those that occur.
+
+    Args:
+        summary: DataFrame of `summarize`.
+        margin: the margin of that summary.
+    """
+    verdicts = set(summary["verdict"])
+    explained = {
+        "equivalent": f"Equivalent: shown to differ from the baseline by less than {margin:g}.",
+        INCONCLUSIVE: "Inconclusive: neither a difference nor its absence is shown.",
+    }
+    return [
+        "AUC: the probability that the classifier scores an image of a class higher than one of another class; 0.5 is "
+        "guessing, 1 is perfect.",
+        f"Margin: the difference in AUC, {margin:g}, below which a change is considered too small to matter.",
+        "Holm's correction: p-values and intervals allow for the number of arms, since among many one may look better "
+        "by chance.",
+        *(text for verdict, text in explained.items() if verdict in verdicts),
+    ]
+
+
 def unlearned(summary, baseline="real"):
     """Returns which arms have learned nothing, as a list of sentences.
 
@@ -257,8 +279,8 @@ def near_duplicates(number, images, correlation, rescored):
         return ""
     return (
         f"{number} of {images} test images look like training or validation images (correlation above "
-        f"{correlation:.3g}): see near_duplicates.png. If they show the same patients, a network that memorises its "
-        f"training images scores well on them, and whatever keeps it from memorising, such as augmentation or "
-        f"synthetic images, seems to hurt. "
+        f"{correlation:.3g}), and are called near-duplicates: see near_duplicates.png. If they show the same patients, "
+        f"a network that memorises its training images scores well on them, and whatever keeps it from memorising, "
+        f"such as augmentation or synthetic images, seems to hurt. "
         f"{'Results without these test images:' if rescored else 'Too few other test images are left to score.'}"
     )

@@ -8,8 +8,8 @@ from synthkit._files import harmless, replacing
 from synthkit.splitting import subsample_rows
 from synthkit.study.trial import pool, seeds_of
 
-SHOWN = 24  # pairs in the picture, from the most to the least alike
-ACROSS = 4
+SHOWN = 12  # pairs in the picture, from the most to the least alike
+ACROSS = 2  # as many as a telephone shows at a size that can be read
 
 
 def find(splits, seeds, train_per_class=None, folds=None):
@@ -62,7 +62,7 @@ def write(out, table, splits, folds=None):
         harmless(table).to_csv(part, index=False)
     shown = table.iloc[np.unique(np.linspace(0, len(table) - 1, min(SHOWN, len(table))).round().astype(int))]
     lines = -(-len(shown) // ACROSS)
-    figure = Figure(figsize=(3 * ACROSS, 2 * lines), layout="constrained")
+    figure = Figure(figsize=(2.1 * ACROSS, 1.5 * lines), layout="constrained")
     grid = figure.subplots(lines, 2 * ACROSS, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")

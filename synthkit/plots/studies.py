@@ -42,7 +42,8 @@ def forest(summary, metric="auc", ax=None, *, margin=None):
         # Above the line, so that a figure as narrow as a telephone has room for both.
         text = textwrap.fill(f"{row['arm']}: {sentences.label(row)}", 62)
         place = {"xycoords": ("axes fraction", "data"), "xytext": (0, 6), "textcoords": "offset points"}
-        ax.annotate(text, (0, y), color=shown, fontsize="small", va="bottom", **place)
+        paper = {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.8}
+        ax.annotate(text, (0, y), color=shown, fontsize="small", va="bottom", bbox=paper, **place)
     ax.axvline(0, **ZERO)
     ax.set_yticks([])
     ax.set_ylim(len(table) - 0.5, -0.8)

@@ -12,9 +12,9 @@ def at_operating_point(results):
     """Returns calibration and net benefit of every arm, for two classes.
 
     Returns:
-        dict of `rows` (a dict for every arm, from the name of a metric to a text), `metrics` (those names),
-        `prevalence`, `at` (the threshold probability), `given` (whether somebody chose the prevalence), and `treat_all`
-        (its net benefit); None with more than two classes.
+        dict of `rows` (`_rows`), `metrics` (the names of their columns), `prevalence`, `at` (the threshold
+        probability), `given` (whether somebody chose the prevalence), and `treat_all` (its net benefit); None with more
+        than two classes.
     """
     if len(results.settings["class_names"]) != 2 or not results.scores:
         return None
@@ -87,7 +87,7 @@ def _positive(results):
 
 
 def _rows(results, tables, metrics):
-    """Returns a dict for every arm, from "arm" to its name and from each metric to its mean and interval as a text."""
+    """Returns a dict for every arm: `arm`, its name, and `cells`, mean and interval of each metric as texts."""
     cells = {}
     for row in (row for table in tables for row in table.to_dict("records")):
         cells[row["arm"], row["metric"]] = _cell(row)
@@ -95,7 +95,9 @@ def _rows(results, tables, metrics):
 
 
 def _cell(row):
+    """Returns the mean and its interval as two texts."""
+    digits = 2 if row["metric"].startswith("calibration") else 3
+    mean, low, high = (f"{row[name]:.{digits}f}".replace("-", "−") for name in ("mean", "low", "high"))
     if np.isnan(row["mean"]):
-        return "–"
-    interval = "" if np.isnan(row["low"]) else f" ({row['low']:.3f} to {row['high']:.3f})"
-    return f"{row['mean']:.3f}{interval}".replace("-", "−")
+        return "–", ""
+    return mean, "" if np.isnan(row["low"]) else f"({low} to {high})"

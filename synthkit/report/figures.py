@@ -93,7 +93,7 @@ def per_arm(results, draw, tight=False):
     pictures = []
     for arm in results.scores:
         figure = plt.figure(figsize=(PANEL, PANEL))
-        draw(arm, figure.add_axes((0.22, 0.2, 0.73, 0.73)))
+        draw(arm, figure.add_axes((0.25, 0.21, 0.71, 0.71)))
         pictures.append({"name": arm, "source": embed(figure, **({"bbox_inches": "tight"} if tight else {}))})
     return pictures
 

@@ -5,25 +5,23 @@ import numpy as np
 from synthkit import _arm_names, catalogue
 from synthkit.statistics import strata
 
-SETS = ("training", "validation", "test")
-
 
 def flow(results):
     """Returns how many images and patients of each class there are in every set, as rows of a table.
 
     Returns:
-        list of dict: `name` of the set, and `counts`, a list of (images, patients) for each class. Of a study that was
-        run before these numbers were stored, only the test set is known.
+        list of dict: `name` of the set, and `counts`, a list of (images, patients) for each class and for all of them.
+        Of a study that was run before these numbers were stored, only the test set is known.
     """
-    sets, names = results.settings.get("about", {}).get("sets", {}), results.settings["class_names"]
-    rows = [
-        {"name": f"{name} set", "counts": [sets[name].get(one, (0, 0)) for one in names]}
-        for name in SETS
-        if name in sets
-    ]
+    about, names = results.settings.get("about", {}), results.settings["class_names"]
+    rows = []
+    for name, classes in about.get("sets", {}).items():
+        counts = [classes.get(one, (0, 0)) for one in names]
+        total = sum(images for images, _ in counts), about["patients"][name]
+        rows.append({"name": f"{name} set", "counts": [*counts, total]})
     if rows:
         return rows
-    own = [results.labels == label for label in range(len(names))]
+    own = [*(results.labels == label for label in range(len(names))), np.ones(len(results.labels), bool)]
     counts = [(int(rows.sum()), len(np.unique(results.patients[rows]))) for rows in own]
     return [{"name": "test set", "counts": counts}]
 

@@ -14,20 +14,23 @@ from synthkit.statistics import sentences
 from synthkit.statistics.scores import predict
 
 STYLE = {"text.parse_math": False, "font.size": 11, "svg.fonttype": "path", "figure.dpi": 100}
+NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 PANEL = 2.7  # inches a side: at that size text of 11 points is readable with two panels across a telephone
-SMALLEST, LARGEST = 64, 128  # pixels a side at which sample images are shown
+SMALLEST, LARGEST = 64, 96  # pixels a side at which sample images are shown
 STRIP = 4  # sample images in a strip; strips flow below each other where the screen is narrow
-SHOWN = 8  # sample images of a class and an arm
+STRIPS = 2  # of a class and an arm; one where there are many pictures, so that the page stays small
+MANY = 24  # arms times classes
 MOST_BYTES = 20_000_000  # of a picture file that is put on the page
 
 
 def embed(figure, **options):
     """Returns a figure as the address of an SVG picture, and closes it."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None}, **options)
+    figure.savefig(buffer, format="svg", metadata=NO_METADATA, **options)
     plt.close(figure)
-    # A tenth of a point is enough, and half of the bytes.
-    svg = re.sub(r'd="[^"]*"', lambda path: re.sub(r"(\.\d)\d+", r"\1", path[0]), buffer.getvalue())
+    # A tenth of a point is enough, and with single blanks it takes less than half of the bytes.
+    svg = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d)\d+", r"\1", path[0]), buffer.getvalue())
+    svg = re.sub(r"\s+", " ", svg[svg.index("<svg") :])
     return _address("svg+xml", svg.encode())
 
 
@@ -48,11 +51,12 @@ def forest(summary, metric, margin):
 def samples(results):
     """Returns for every class the strips of sample images of every arm; oversample's are those of real."""
     arms = [arm for arm in results.samples if arm != "oversample"]
-    pictures = []
-    for label, name in enumerate(results.settings["class_names"]):
+    names, pictures = results.settings["class_names"], []
+    shown = STRIP * (STRIPS if len(arms) * len(names) <= MANY else 1)
+    for label, name in enumerate(names):
         rows = []
         for arm in arms:
-            images = results.samples[arm].images[results.samples[arm].labels == label][:SHOWN]
+            images = results.samples[arm].images[results.samples[arm].labels == label][:shown]
             rows.append({"name": arm, "strips": [_strip(images[i : i + STRIP]) for i in range(0, len(images), STRIP)]})
         pictures.append({"name": name, "arms": rows})
     return pictures
@@ -73,7 +77,7 @@ def _strip(images):
 def picture(image):
     """Returns a picture of Pillow's as the address of a WebP picture."""
     buffer = io.BytesIO()
-    image.convert("RGB").save(buffer, "webp", quality=85)
+    image.convert("RGB").save(buffer, "webp", quality=80)
     return _address("webp", buffer.getvalue())
 
 

@@ -15,9 +15,8 @@ TEXTS = jinja2.Environment(loader=jinja2.FileSystemLoader(FOLDER), trim_blocks=T
 def known(results):
     """Returns what is known about a study, as a dict, for `methods.txt.jinja` and the checklists."""
     settings, about = results.settings, results.settings.get("about", {})
-    sets = about.get("sets", {})
     plan, labels = results.protocol, results.labels
-    totals = {name: [sum(pair) for pair in zip(*counts.values())] for name, counts in sets.items()}
+    totals = {row["name"].removesuffix(" set"): row["counts"][-1] for row in data.flow(results)}
     names = settings["class_names"]
     return {
         "settings": settings,
@@ -25,7 +24,7 @@ def known(results):
         "totals": totals,
         "facts": data.facts(results),
         "split": data.split(results),
-        "classes": " and ".join([", ".join(names[:-1]), names[-1]]) if 1 < len(names) < 5 else f"{len(names)} classes",
+        "classes": " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0],
         "arms": data.arms(results),
         "generators": data.generators(results),
         "seeds": plan["seeds"],

@@ -18,11 +18,13 @@ def describe(splits, folds=None, others=None):
 
     Returns:
         dict that JSON can hold: `sets`, from the name of a set to a dict from a class to the numbers of its images and
-        of its patients; `image_shape`; `groups`, the subgroups of the images that are tested on, if they have any;
-        `commits`, that of the code if it is a git checkout; and the others.
+        of its patients; `patients`, from the name of a set to the number of its patients; `image_shape`; `groups`, the
+        subgroups of the images that are tested on, if they have any; `commits`, that of the code if it is a git
+        checkout; and the others.
     """
     groups = [imageset.groups for imageset in (splits if folds else [splits.test])]  # as in `trial.pool`
     about = {"sets": {name: _counts(getattr(splits, role)) for role, name in SETS.items()}}
+    about["patients"] = {name: len(np.unique(getattr(splits, role).patients)) for role, name in SETS.items()}
     about["image_shape"] = list(splits.train.image_shape)
     if all(part is not None for part in groups):
         about["groups"] = np.concatenate(groups).tolist()
@@ -52,13 +54,16 @@ def problem(about):
     if not isinstance(about.get("generator_size", 1), int):
         return "generator_size must be a number"
     shape, sets = about.get("image_shape", [1, 1, 1]), about.get("sets", {})
-    if not isinstance(shape, list) or len(shape) != 3 or not all(isinstance(side, int) for side in shape):
+    if not isinstance(shape, list) or len(shape) != 3 or not all(type(side) is int for side in shape):
         return "image_shape must be three numbers"
-    if not isinstance(sets, dict) or not all(isinstance(counts, dict) for counts in sets.values()):
-        return "sets must be objects"
-    pairs = [pair for counts in sets.values() for pair in counts.values()]
+    patients = about.get("patients", {})
+    if not isinstance(sets, dict) or not isinstance(patients, dict) or set(sets) != set(patients):
+        return "sets and patients must be objects of the same names"
+    if set(sets) not in (set(), set(SETS.values())) or not all(isinstance(counts, dict) for counts in sets.values()):
+        return f"sets must be objects by the names {', '.join(SETS.values())}"
+    pairs = [pair for counts in sets.values() for pair in counts.values()] + [[n, n] for n in patients.values()]
     if not all(isinstance(pair, list) and len(pair) == 2 and all(type(n) is int for n in pair) for pair in pairs):
-        return "sets must hold pairs of numbers"
+        return "sets must hold pairs of numbers, and patients numbers"
     return None
 
 

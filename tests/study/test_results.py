@@ -8,6 +8,8 @@ from synthkit import statistics, study
 from synthkit.study.results import load, save
 from tests.study.toy import ARMS, OPTIONS
 
+SETS = {name: {"bright": 3} for name in ("training", "validation", "test")}
+
 
 def test_a_study_that_has_not_begun_is_no_study(tmp_path):
     with pytest.raises(ValueError, match="holds no study: there is no study.json in it"):
@@ -115,7 +117,9 @@ def test_trials_on_other_images_are_named(copied, changes):
         ({"about": {"source": 1}}, "source must be a string"),
         ({"about": {"prevalence": 2.0}}, "prevalence must be above 0 and below 1"),
         ({"about": {"image_shape": [28, 28]}}, "image_shape must be three numbers"),
-        ({"about": {"sets": {"test": {"bright": 3}}}}, "sets must hold pairs of numbers"),
+        ({"about": {"sets": {"test": {"bright": [3, 3]}}}}, "sets and patients must be objects of the same names"),
+        ({"about": {"sets": {"test": {}}, "patients": {"test": 1}}}, "sets must be objects by the names training, val"),
+        ({"about": {"sets": SETS, "patients": dict.fromkeys(SETS, 1)}}, "sets must hold pairs of numbers"),
     ],
 )
 def test_damaged_settings_are_named(copied, changes, message):
@@ -136,6 +140,7 @@ def test_what_a_study_says_about_itself(copied):
     splits, out, _ = copied
     about = load(out).settings["about"]
     assert about["sets"]["test"] == {"bright": [15, 15], "dark": [15, 15]}
+    assert about["patients"] == {"training": 24, "validation": 12, "test": 30}
     assert about["image_shape"] == [20, 20, 1]
     groups = ["left", "right"] * 15
     grouped = dataclasses.replace(splits, test=dataclasses.replace(splits.test, groups=groups))

@@ -97,7 +97,8 @@ def _rows(results, tables, metrics):
 def _cell(row):
     """Returns the mean and its interval as two texts."""
     digits = 2 if row["metric"].startswith("calibration") else 3
-    mean, low, high = (f"{row[name]:.{digits}f}".replace("-", "−") for name in ("mean", "low", "high"))
+    rounded = [round(row[name], digits) + 0.0 for name in ("mean", "low", "high")]  # no negative zero
+    mean, low, high = (f"{value:.{digits}f}".replace("-", "−") for value in rounded)
     if np.isnan(row["mean"]):
         return "–", ""
     return mean, "" if np.isnan(row["low"]) else f"({low} to {high})"

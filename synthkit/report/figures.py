@@ -97,7 +97,7 @@ def per_arm(results, draw, tight=False):
     pictures = []
     for arm in results.scores:
         figure = plt.figure(figsize=(PANEL, PANEL))
-        draw(arm, figure.add_axes((0.25, 0.21, 0.71, 0.71)))
+        draw(arm, figure.add_axes((0.25, 0.21, 0.68, 0.68)))
         pictures.append({"name": arm, "source": embed(figure, **({"bbox_inches": "tight"} if tight else {}))})
     return pictures
 

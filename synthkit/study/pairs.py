@@ -77,6 +77,6 @@ def write(out, table, splits, folds=None):
             label = imageset.class_names[imageset.labels[row]].replace("$", r"\$")
             axes.set_title(f"{name} {row}\n{label}", fontsize=8)
         right.text(1, -0.02, f"{pair.correlation:.4f}", ha="right", va="top", fontsize=7, transform=right.transAxes)
-    figure.suptitle("test images and the images that they look like, with their correlation", fontsize=9)
+    figure.suptitle("test images, what they look like, correlation", fontsize=9)
     with replacing(out / "near_duplicates.png") as part:
         figure.savefig(part, dpi=110, format="png")

@@ -234,6 +234,15 @@ class TestWhatTheStudyKnows:
         older = cells(write(results), "<h3>How many</h3>")
         assert older[1] == ["test set", "20 (20)", "20 (20)", "40 (40)"]
 
+    def test_cross_validation_has_one_set(self, write, results):
+        folds = np.array([np.arange(40) // 2 % 4] * 3)
+        cuts = {arm: np.full((3, 40), 0.5) for arm in results.scores}
+        changed = about(dataclasses.replace(results, folds=folds, fold_thresholds=cuts), **KNOWN)
+        text = write(dataclasses.replace(changed, settings=changed.settings | {"folds": 4}))
+        assert cells(text, "<h3>How many</h3>")[1:] == [["all images", "20 (20)", "20 (20)", "40 (40)"]]
+        assert "There are 40 images of 40 patients." in text
+        assert "4 folds by patient, other ones for every seed" in text
+
     def test_generators(self, write, results):
         histories = {key: history | {"synthesis_seconds": 60.0} for key, history in results.histories.items()}
         arms = results.settings["arms"] | {"dense_cvae": {"ratio": 1.0, "epochs": 9}}

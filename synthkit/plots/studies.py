@@ -1,7 +1,6 @@
 """Figures of a study: the differences between its arms, their training, and what they depend on."""
 
 import itertools
-import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,6 +9,8 @@ from matplotlib import ticker
 from synthkit.catalogue import colors
 from synthkit.plots._style import BASELINE_COLOR, COLORS, REFERENCE, ZERO, finish, signed
 from synthkit.statistics import sentences
+
+LONGEST = 54  # characters that a figure of four inches shows in one line
 
 
 def arm_colors(arms, baseline="real"):
@@ -40,10 +41,12 @@ def forest(summary, metric="auc", ax=None, *, margin=None):
         ax.plot(row["difference"], y, "o", color=color, markersize=8)
         shown = color if row["verdict"] in ("helps", "hurts", "equivalent") else BASELINE_COLOR
         # Above the line, so that a figure as narrow as a telephone has room for both.
-        text = textwrap.fill(f"{row['arm']}: {sentences.label(row)}", 62)
+        text = f"{row['arm']}: {sentences.label(row)}"
+        text = text.replace(" (", "\n(") if len(text) > LONGEST else text
         place = {"xycoords": ("axes fraction", "data"), "xytext": (0, 6), "textcoords": "offset points"}
         paper = {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.8}
-        ax.annotate(text, (0, y), color=shown, fontsize="small", va="bottom", bbox=paper, **place)
+        label = ax.annotate(text, (0, y), color=shown, fontsize="small", va="bottom", bbox=paper, **place)
+        label.set_in_layout(False)  # else a long one would make the axes narrower
     ax.axvline(0, **ZERO)
     ax.set_yticks([])
     ax.set_ylim(len(table) - 0.5, -0.8)

@@ -101,4 +101,4 @@ def _cell(row):
     mean, low, high = (f"{value:.{digits}f}".replace("-", "−") for value in rounded)
     if np.isnan(row["mean"]):
         return "–", ""
-    return mean, "" if np.isnan(row["low"]) else f"({low} to {high})"
+    return mean, "" if np.isnan(row["low"]) else f"({low} to\N{NO-BREAK SPACE}{high})"

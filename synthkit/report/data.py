@@ -11,11 +11,13 @@ def flow(results):
 
     Returns:
         list of dict: `name` of the set, and `counts`, a list of (images, patients) for each class and for all of them.
-        Of a study that was run before these numbers were stored, only the test set is known.
+        In a cross-validation there is one set; of a study that was run before these numbers were stored, only the test
+        set is known.
     """
     about, names = results.settings.get("about", {}), results.settings["class_names"]
     rows = []
-    for name, classes in about.get("sets", {}).items():
+    folds = results.settings.get("folds")
+    for name, classes in about.get("sets", {}).items() if not folds else ():
         counts = [classes.get(one, (0, 0)) for one in names]
         total = sum(images for images, _ in counts), about["patients"][name]
         rows.append({"name": f"{name} set", "counts": [*counts, total]})
@@ -23,7 +25,7 @@ def flow(results):
         return rows
     own = [*(results.labels == label for label in range(len(names))), np.ones(len(results.labels), bool)]
     counts = [(int(rows.sum()), len(np.unique(results.patients[rows]))) for rows in own]
-    return [{"name": "test set", "counts": counts}]
+    return [{"name": "all images" if folds else "test set", "counts": counts}]
 
 
 def facts(results):
@@ -41,7 +43,7 @@ def facts(results):
         )
     counts = np.bincount(results.labels, minlength=len(settings["class_names"])) / max(1, len(results.labels))
     shares = [f"{name} {share:.1%}" for name, share in zip(settings["class_names"], counts, strict=True)]
-    known["prevalence in the test set"] = ", ".join(shares)
+    known["prevalence" if settings.get("folds") else "prevalence in the test set"] = ", ".join(shares)
     known["left out, and other notes"] = "; ".join(about.get("notes", [])) or ("nothing" if about else "")
     near = settings.get("near_duplicates")
     if near is not None:

@@ -44,7 +44,7 @@ def forest(summary, metric, margin):
     if not arms:
         return None
     figure = plt.figure(figsize=(4.2, 0.8 + 0.52 * arms), layout="constrained")
-    plots.forest(summary, metric, figure.subplots(), margin=margin)
+    plots.forest(summary, metric, figure.subplots(), margin=margin).set_xlabel("difference from the baseline")
     return {"name": sentences.metric_name(metric), "source": embed(figure)}
 
 

@@ -21,7 +21,7 @@ def describe(
 
     Returns:
         pandas.DataFrame with a row for every arm and metric: arm, metric, mean, low, high; NaN where a metric is not
-        defined for one of the seeds.
+        defined for one of the seeds, or, of an interval, where nothing varies.
     """
     classes = strata(labels, patients)
     fewest = int(np.bincount(classes)[np.unique(classes)].min())
@@ -33,8 +33,8 @@ def describe(
             if len(values) == 3 and np.isfinite(values[2]).sum(1).min() < 2:
                 values = values[:2]  # it is defined in too few folds to show their variance
             mean = mean_of_seeds(values, classes, overlap)
-            interval = (np.nan, np.nan)
-            if np.isfinite(mean.error):
+            interval = (np.nan, np.nan)  # as where nothing varies, such as the net benefit of treating nobody
+            if np.isfinite(mean.error) and (proportion or mean.error > 0):
                 interval = mean.proportion_interval(fewest) if proportion else mean.interval()
             rows.append({"arm": arm, "metric": name, "mean": mean.value, "low": interval[0], "high": interval[1]})
     return pd.DataFrame(rows, columns=["arm", "metric", "mean", "low", "high"])

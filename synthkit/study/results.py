@@ -35,7 +35,8 @@ class Results:
         folds: int `(seeds, n)`, the fold of every image in a cross-validation; None if there is a test set.
         fold_thresholds: dict from arm to float `(seeds, n)`, the operating point of each image's fold, or None.
         settings: dict, the settings of the study; `near_duplicates` are the row numbers of test images that are
-            near-duplicates of training or validation images (`splitting.near_duplicates`).
+            near-duplicates of training or validation images (`splitting.near_duplicates`), and `about` is what the
+            study knows about its data and itself (`about.describe`).
     """
 
     trials: pd.DataFrame

@@ -137,3 +137,12 @@ class TestDescribe:
             both, labels, np.arange(80), metrics, thresholds=cuts, folds=folds, proportion=False
         )
         assert table["low"][0] < table["mean"][0] < table["high"][0]
+
+    def test_treating_nobody_has_no_interval(self):
+        labels, scores = drawn(60)
+        both = {"real": np.stack([scores, scores[::-1]])}
+        table = statistics.describe(
+            both, labels, np.arange(60), {"none": clinical.net_benefit(0.9999999)}, proportion=False
+        )
+        assert table["mean"][0] == 0
+        assert table[["low", "high"]].isna().all(axis=None)

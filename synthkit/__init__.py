@@ -30,9 +30,10 @@ What there is, in the order in which data flow:
 - `fidelity`: how real synthetic images look, and whether they are copies.
 - `generate`: a folder of synthetic images, with a card that describes it.
 - `plan`: what a study could find with the images that there are, before it is run.
+- `calibration`: what a classifier's probabilities are worth.
 - `plots`, `report`: figures and the report page.
 - `catalogue`: what the names on the command line stand for; `register` adds a generator of your own.
-- `tuning`, `explain`, `calibration`: hyperparameters, Grad-CAM, probabilities.
+- `tuning`, `explain`: hyperparameters, Grad-CAM.
 - `claims`: the published studies, re-read with intervals and tests.
 
 `load(source)` is `datasets.load`. Submodules load on first use; `import synthkit` does not load TensorFlow.
@@ -61,12 +62,12 @@ __all__ = [
     "fidelity",
     "generate",
     "plan",
+    "calibration",
     "plots",
     "report",
     "catalogue",
     "tuning",
     "explain",
-    "calibration",
     "claims",
     "check",
     "load",

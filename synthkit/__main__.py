@@ -13,6 +13,11 @@ from synthkit._files import used_folder
 from synthkit._identity import digest
 from synthkit._options import PROFILES, parser, unknown
 
+# Options that change no trial, so that a study is found again whatever they are.
+NOT_IN_THE_NAME = (
+    *("out", "jobs", "scheduler", "generators"),
+    *("groups", "prevalence", "threshold_probability"),
+)
 GENERATOR_SIZE = 64  # pixels a side; in larger images a generator takes a GPU
 
 
@@ -56,8 +61,8 @@ def _load(arguments, **options):
     """Loads the images that `--data` and its options name."""
     from synthkit import datasets
 
-    for name in ("patients", "labels", "keep_aspect", "validation", "test", "group_near_duplicates"):
-        options[name] = getattr(arguments, name)
+    for name in ("patients", "labels", "keep_aspect", "validation", "test", "group_near_duplicates", "groups"):
+        options[name] = getattr(arguments, name, None)
     return datasets.load(arguments.data, arguments.image_size, progress=sys.stderr.isatty(), **options)
 
 
@@ -78,10 +83,37 @@ def _study(arguments, argv):
     _environment.import_tensorflow()
     kept = used_folder(arguments.generators, "fitted generators") if arguments.generators else contextlib.nullcontext()
     with used_folder(Path(arguments.out) / "trials", "the results"), kept:
-        return _run_study(arguments, names)
+        return _run_study(arguments, names, argv)
 
 
-def _run_study(arguments, names):
+@contextlib.contextmanager
+def _noted():
+    """Yields a list that gets every note that is shown meanwhile."""
+    notes, show = [], warnings.showwarning
+
+    def keep(message, *others, **options):
+        notes.append(str(message))
+        show(message, *others, **options)
+
+    warnings.showwarning = keep
+    try:
+        yield notes
+    finally:
+        warnings.showwarning = show
+
+
+def _about(arguments, argv, notes, classifier, generator_size):
+    """Returns what the report shall say besides the results (`study.about`)."""
+    from synthkit import datasets
+
+    about = {"commands": [shlex.join(["python", "-m", "synthkit", *argv])], "notes": notes, "source": arguments.data}
+    about["split"] = datasets.split_of(arguments.data, arguments.labels, arguments.validation, arguments.test)
+    about |= {"classifier": classifier.text, "group_column": arguments.groups, "generator_size": generator_size}
+    about |= {"prevalence": arguments.prevalence, "threshold_probability": arguments.threshold_probability}
+    return {name: value for name, value in about.items() if value is not None}
+
+
+def _run_study(arguments, names, argv):
     from synthkit import plan, report, splitting, study
     from synthkit.datasets.phantom import BEST_AUC
     from synthkit.study.results import save
@@ -95,9 +127,10 @@ def _run_study(arguments, names):
     if Path(arguments.data).is_dir() and not (Path(arguments.data) / "prepare.json").exists():
         arguments.image_size = arguments.image_size or max(row.image_size for row in rows.values())
     # Each seed draws a tenth of the phantoms, so two seeds share a tenth of theirs. More would make them too similar.
-    splits = _load(arguments, train=20 * (per_class or 0))
-    if arguments.drop_near_duplicates:
-        splits = splitting.without_near_duplicates(splits)
+    with _noted() as notes:
+        splits = _load(arguments, train=20 * (per_class or 0))
+        if arguments.drop_near_duplicates:
+            splits = splitting.without_near_duplicates(splits)
     _check_validation(splits, per_class, phantoms)
     fixed = _fixed(arguments, names, per_class)
     planned = plan.sentence(
@@ -125,6 +158,7 @@ def _run_study(arguments, names):
     settings = {"best_auc": BEST_AUC} if phantoms else {}
     if choice:
         settings["chosen"] = _choice(choice)
+    generator_size = _generator_size(arguments, names, splits.train.image_shape[0])
     arms = catalogue.arms(
         names,
         augment=augment,
@@ -135,7 +169,7 @@ def _run_study(arguments, names):
         keep=arguments.generators,
         progress=sys.stderr.isatty(),
         keep_aspect=arguments.keep_aspect,
-        generator_size=_generator_size(arguments, names, splits.train.image_shape[0]),
+        generator_size=generator_size,
     )
     results = study.run(
         splits,
@@ -153,6 +187,7 @@ def _run_study(arguments, names):
         margin=arguments.margin,
         n_jobs=arguments.jobs,
         settings=settings,
+        about=_about(arguments, argv, notes, rows[name], generator_size),
         **recipe,
     )
     summary = results.summary(arguments.margin, arguments.baseline)
@@ -326,7 +361,7 @@ def _default_folder(arguments):
     """
     defaults, settings = vars(parser().parse_args(["study"])), {}
     for name, value in vars(arguments).items():
-        if value == defaults[name] or name in ("out", "jobs", "scheduler", "generators"):
+        if value == defaults[name] or name in NOT_IN_THE_NAME:
             continue  # so that an option that is added later changes no name
         is_path = name in ("data", "patients", "labels") and Path(value).exists()
         settings[name] = str(Path(value).resolve()) if is_path else value

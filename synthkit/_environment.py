@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import subprocess
 import sys
 from pathlib import Path
 
@@ -54,6 +55,23 @@ def versions():
     """Returns the versions of Python and of the packages that results depend on, as a dict from their names."""
     packages = ("synthkit", "tensorflow", "keras", "numpy", "pandas")
     return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
+
+
+def commit():
+    """Returns the git commit of synthkit's code, with "+" if files have changed since; None if it is no checkout."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return None
+
+    def git(*words):
+        options = {"capture_output": True, "text": True, "timeout": 10, "check": True}
+        return subprocess.run(["git", "-C", str(root), *words], **options).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
+    except (OSError, subprocess.SubprocessError):
+        return None  # no git, or one that does not trust this folder
 
 
 def check():

@@ -131,6 +131,27 @@ def _add_study(commands, prog):
         action="store_true",
         help="remove validation and test images that look like images of another set",
     )
+    add = study.add_argument_group("report").add_argument
+    add(
+        "--groups",
+        metavar="COLUMN",
+        help="a column of the table of --labels or --patients, such as density, view or site: the report scores the "
+        "test images of each of its values apart",
+    )
+    add(
+        "--prevalence",
+        type=_margin,
+        metavar="X",
+        help="of the positive class where the classifier is to be used, in screening for example, for the net benefit "
+        "(default: that of the test set)",
+    )
+    add(
+        "--threshold-probability",
+        type=_margin,
+        metavar="X",
+        help="probability of the positive class at which a patient would be treated, for the net benefit (default: the "
+        "prevalence)",
+    )
     add = study.add_argument_group("arms and generators").add_argument
     add("--arms", metavar="A,B,…", help="names of arms, separated by commas (default: those of the default study)")
     add("--baseline", default="real", metavar="ARM", help="the arm that the others are compared with (default: real)")

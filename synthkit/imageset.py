@@ -30,6 +30,7 @@ class ImageSet:
         patients: `(n,)`, an identifier for every image; None gives every image a patient of its own.
         name: name of the set in messages and reports.
         held_out: whether this is a validation or test set, whose images must not be augmented; set by `Splits`.
+        groups: `(n,)`, the subgroup of every image, such as its view, in which a study is scored apart; None for none.
 
     Raises:
         ValueError: for arrays of the wrong type or shape, or of different lengths.
@@ -41,6 +42,7 @@ class ImageSet:
     patients: np.ndarray | None = None
     name: str = "images"
     held_out: bool = False
+    groups: np.ndarray | None = None
 
     def __post_init__(self):
         images, labels = self.images, np.asarray(self.labels)
@@ -66,7 +68,14 @@ class ImageSet:
             raise ValueError(
                 f"{self.name}: patients must be {len(images)} identifiers, one per image. Received: {patients.shape}"
             )
-        for field, value in (("images", images), ("labels", labels.astype("int64")), ("patients", patients)):
+        fields = {"images": images, "labels": labels.astype("int64"), "patients": patients}
+        if self.groups is not None:
+            groups = fields["groups"] = np.asarray(self.groups).astype(str)
+            if groups.shape != (len(images),):
+                raise ValueError(
+                    f"{self.name}: groups must be {len(images)} names, one per image. Received: {groups.shape}"
+                )
+        for field, value in fields.items():
             view = value.view()
             view.flags.writeable = False
             object.__setattr__(self, field, view)
@@ -77,9 +86,9 @@ class ImageSet:
 
     def __getitem__(self, index):
         """Returns the selected images as an ImageSet; `index` is a slice, integers or booleans."""
-        return dataclasses.replace(
-            self, images=self.images[index], labels=self.labels[index], patients=self.patients[index]
-        )
+        groups = None if self.groups is None else self.groups[index]
+        chosen = {"images": self.images[index], "labels": self.labels[index], "patients": self.patients[index]}
+        return dataclasses.replace(self, **chosen, groups=groups)
 
     def __repr__(self):
         counts = ", ".join(f"{name} {count}" for name, count in self.class_counts().items())
@@ -229,6 +238,7 @@ def concatenate(imagesets, name=None):
         np.concatenate([imageset.patients for imageset in imagesets]),
         name or first.name,
         any(imageset.held_out for imageset in imagesets),
+        None if any(part.groups is None for part in imagesets) else np.concatenate([p.groups for p in imagesets]),
     )
 
 

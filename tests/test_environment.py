@@ -35,3 +35,19 @@ def test_check_reports_versions_and_gpu(capsys):
     printed = capsys.readouterr().out
     assert f"keras {_environment.versions()['keras']}" in printed
     assert ("uses a GPU" in printed) != ("sees no GPU" in printed)
+
+
+def test_the_commit_of_a_checkout(tmp_path, monkeypatch):
+    monkeypatch.setattr(_environment, "__file__", str(tmp_path / "synthkit" / "_environment.py"))
+    assert _environment.commit() is None
+    options = {"cwd": tmp_path, "check": True, "capture_output": True, "text": True}
+    subprocess.run(["git", "init", "-q"], **options)
+    assert _environment.commit() is None  # nothing is committed yet
+    (tmp_path / "a.py").write_text("1")
+    name = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    subprocess.run(["git", "add", "a.py"], **options)
+    subprocess.run(["git", *name, "commit", "-qm", "a"], **options)
+    known = subprocess.run(["git", "rev-parse", "HEAD"], **options).stdout.strip()
+    assert _environment.commit() == known[:12]
+    (tmp_path / "a.py").write_text("2")
+    assert _environment.commit() == known[:12] + "+"

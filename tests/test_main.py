@@ -208,6 +208,17 @@ def test_folder(tiny, tmp_path, capsys):
     options = ["--patients", r"(\w+/\d+)", "--arms", "real", "--seeds", "1", "--out", str(tmp_path / "out")]
     assert command.main(["study", "--data", str(tmp_path / "skin"), *options]) == 0
     assert "AUC" in capsys.readouterr().out
+    table = "file,patient,site\n" + "\n".join(
+        f"{label}/{i}.jpg,{label}{i},site {i % 2}" for label in ("benign", "malignant") for i in range(30)
+    )
+    (tmp_path / "skin.csv").write_text(table)
+    options = [*options[2:], "--patients", str(tmp_path / "skin.csv"), "--groups", "site", "--prevalence", "0.01"]
+    assert command.main(["study", "--data", str(tmp_path / "skin"), *options, "--out", str(tmp_path / "groups")]) == 0
+    about = json.loads((tmp_path / "groups" / "study.json").read_text())["about"]
+    assert set(about["groups"]) == {"site 0", "site 1"}
+    assert about["prevalence"] == 0.01
+    assert about["commands"][0].startswith(f"python -m synthkit study --data {tmp_path / 'skin'} --arms real")
+    assert about["classifier"] == catalogue.CLASSIFIERS["skin_cnn"].text
 
 
 @pytest.mark.parametrize("classifier", ["simple_cnn", pytest.param("resnet18", marks=pytest.mark.slow)])

@@ -52,10 +52,10 @@ MAY_IMPORT = {
         *("_card", "catalogue", "datasets", "generators", "imageset"),
     },
     "plan": {"imageset", "pipeline", "splitting", "statistics", "study"},
-    "report": {"_files", "catalogue", "plots", "statistics"},
+    "calibration": set(),
+    "report": {"_arm_names", "_files", "calibration", "catalogue", "imageset", "plots", "statistics"},
     "tuning": {"_files", "classifiers", "training"},
     "explain": set(),
-    "calibration": set(),
     "claims": {"datasets", "statistics"},
 }
 

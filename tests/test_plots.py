@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from sklearn import metrics
 
-from synthkit import plots
+from synthkit import plots, statistics
 
 
 @pytest.fixture
@@ -35,11 +35,10 @@ def summary():
 
 def test_forest_draws_every_arm_with_its_interval_and_verdict(summary):
     ax = plots.forest(summary, "auc", plt.figure().add_subplot())
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["dense_cvae", "oracle"]
     x = [line.get_xdata() for line in ax.lines]
     assert list(x[0]) == pytest.approx([-0.1, 0.0])
     assert list(x[3]) == pytest.approx([0.15])
-    assert [text.get_text() for text in ax.texts] == ["inconclusive\n(detectable: 0.061)", "helps"]
+    assert [text.get_text() for text in ax.texts] == ["dense_cvae: inconclusive (detectable: 0.061)", "oracle: helps"]
 
 
 def test_roc_is_the_curve_of_the_scores():
@@ -120,6 +119,20 @@ def test_precision_recall_is_the_best_that_a_threshold_reaches():
     curve = ax.lines[0].get_ydata()
     for x in (0.0, 0.3, 0.75, 1.0):
         assert curve[round(x * 200)] == pytest.approx(precision[recall >= x - 1e-9].max())
+
+
+def test_decision_curve_with_treating_all_and_none():
+    rng = np.random.default_rng(0)
+    labels, raw = np.arange(60) % 2, rng.random((2, 60))
+    scores = np.stack([1 - raw, raw], axis=2)
+    ax = plots.decision_curve(labels, scores, prevalence=0.1, most=0.4, ax=plt.figure().add_subplot())
+    curve, everybody, nobody = ax.lines
+    at = curve.get_xdata()
+    benefits = [statistics.net_benefit(at[50], 0.1)(labels, one)[0] for one in scores]
+    assert curve.get_ydata()[50] == pytest.approx(np.mean(benefits))
+    assert everybody.get_ydata()[50] == pytest.approx(0.1 - 0.9 * at[50] / (1 - at[50]))
+    assert set(nobody.get_ydata()) == {0}
+    assert ax.get_xlim() == (0, 0.4)
 
 
 def test_forest_shades_the_margin(summary):

@@ -32,7 +32,7 @@ def test_the_results_page_is_the_written_one():
 def quotations():
     """Yields what the README quotes from the results."""
     default = results.areas("default_study")
-    yield results.report._table(results.read("default_study"))
+    yield results.report.table(results.read("default_study"))
     yield f"from {default.loc['real', 'mean']:.3f} to {default.loc['augmentation', 'mean']:.3f}"
     yield f"a difference of {default.loc['dense_cvae', 'detectable']:.3f}"
     for arm in ("diffusion", "augmentation"):

@@ -9,8 +9,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
-from synthkit import catalogue, report
+from synthkit import catalogue, report, statistics
 from synthkit.imageset import ImageSet
 from synthkit.statistics import sentences
 from synthkit.study.results import COLUMNS, Results
@@ -78,7 +79,7 @@ def page(results, tmp_path_factory):
 @pytest.fixture
 def write(tmp_path, monkeypatch):
     """Returns a function that returns the page's text; its figures are drawn but not embedded, which takes longest."""
-    monkeypatch.setattr(report, "_embed", lambda figure, *_, **__: plt.close(figure) or "data:,")
+    monkeypatch.setattr(report.figures, "embed", lambda figure, **__: plt.close(figure) or "data:,")
     return lambda results, **options: report.write(results, tmp_path / "a.html", **options).read_text("utf-8")
 
 
@@ -105,9 +106,10 @@ def test_reports_verdicts_and_failed_trials(page, results):
     assert "1 trial failed</b> and is left out of all results" in text
     assert "Forest plot" in text
     assert "counts as a separate patient" in text
-    assert text.count("<img") == 7
+    # Two strips for 3 arms and 2 classes, one at a glance; 2 forest plots; 2 of the training; 5 kinds of an arm.
+    assert text.count("<img") == 2 * 3 * 2 + 2 + 2 + 2 + 5 * 3
     brier = summary.query("metric == 'brier' and arm == 'dense_cvae'").iloc[0]
-    assert f"{brier['mean']:.3f}<br><small>{brier['difference']:+.3f}<br>".replace("-", "−") in text
+    assert f"{brier['mean']:.3f} <small>{brier['difference']:+.3f} <br>".replace("-", "−") in text
 
 
 def test_says_what_every_arm_is(write, results):
@@ -116,18 +118,178 @@ def test_says_what_every_arm_is(write, results):
     scores = {"dense_cvae filtered x2" if arm == "dense_cvae" else arm: s for arm, s in results.scores.items()}
     changes = {"trials": trials, "scores": scores, "seeds": {arm: [0, 1, 2] for arm in scores}}
     text = write(dataclasses.replace(results, settings=results.settings | {"arms": arms}, **changes))
-    rows = dict(re.findall(r"<tr><td>([^<]+)</td><td class=.text long.>([^<]*)</td><td>20</td><td>40</td></tr>", text))
+    rows = dict(
+        re.findall(r'<tr><td>([^<]+)</td><td class="text long">([^<]*)</td><td[^>]*>20</td><td[^>]*>40</td></tr>', text)
+    )
     assert html.unescape(rows["real"]) == catalogue.texts()["real"]
     assert html.unescape(rows["dense_cvae filtered x2"]) == (
         f"{catalogue.texts()['dense_cvae']}; {catalogue.ENDINGS['filtered']}"
     )
-    assert '<td>mine</td><td class="text long"></td><td></td><td></td>' in text
+    assert re.search(r'<td>mine</td><td class="text long"></td><td data-name="real"></td><td [^>]*></td>', text)
     assert '<td>arm dense_cvae filtered x2</td><td class="text long">epochs 9</td>' in text
     assert '<td>arm mine</td><td class="text long">counts {&#39;a&#39;: 1}</td>' in text
 
 
 def test_the_margin_is_on_the_page(write, results):
     assert "differences below the margin of 0.3" in write(results, margin=0.3)
+
+
+def about(results, **entries):
+    return dataclasses.replace(results, settings=results.settings | {"about": entries})
+
+
+def cells(text, start):
+    """Returns the rows of the table after a heading: a list of the texts of their cells, without tags."""
+    table = text[text.index(start) :]
+    rows = re.findall(r"<tr>(.*?)</tr>", table[: table.index("</table>")], re.S)
+    return [
+        [html.unescape(re.sub("<[^>]*>", "", cell)).strip() for cell in re.findall("<td.*?</td>", row)] for row in rows
+    ]
+
+
+class TestClinicalFigures:
+    def test_table_has_what_the_statistics_say(self, write, results):
+        text = write(results)
+        rows = {row[0]: row[1:] for row in cells(text, "<h2>Calibration and net benefit</h2>") if row}
+        assert list(rows) == list(results.scores)
+        slopes = [statistics.calibration_slope(results.labels, s, 0)[0] for s in results.scores["dense_cvae"]]
+        benefits = [statistics.net_benefit(0.5)(results.labels, s, 0)[0] for s in results.scores["dense_cvae"]]
+        assert rows["dense_cvae"][2].startswith(f"{np.mean(slopes):.2f} (")
+        assert rows["dense_cvae"][4].startswith(f"{np.mean(benefits):.3f} (".replace("-", "−"))
+        assert "at a prevalence of 0.5 (that of the test set) and a threshold probability of 0.5" in text
+        assert text.count("Decision curve of the arm") == text.count("Reliability diagram of the arm") == 3
+
+    def test_a_given_prevalence(self, write, results):
+        text = write(about(results, prevalence=0.01, threshold_probability=0.02))
+        rows = {row[0]: row[1:] for row in cells(text, "<h2>Calibration and net benefit</h2>") if row}
+        benefit = statistics.net_benefit(0.02, 0.01)
+        benefits = [benefit(results.labels, s, 0)[0] for s in results.scores["real"]]
+        assert rows["real"][4].startswith(f"{np.mean(benefits):.3f}".replace("-", "−"))
+        assert "at a prevalence of 0.01 (given) and a threshold probability of 0.02" in text
+        assert "Treating everybody has a net benefit of −0.010" in text
+
+    def test_more_than_two_classes_have_recalls_instead(self, write, results):
+        rng = np.random.default_rng(1)
+        scores = {arm: rng.dirichlet(np.ones(3), (3, 40)).astype("float32") for arm in results.scores}
+        names = ["a", "b", "c"]
+        settings = results.settings | {"class_names": names, "positive": None}
+        labels = np.arange(40) % 3
+        samples = {arm: dataclasses.replace(one, class_names=tuple(names)) for arm, one in results.samples.items()}
+        changed = {"labels": labels, "scores": scores, "settings": settings, "samples": samples}
+        changed["trials"] = results.trials.assign(threshold=np.nan)
+        text = write(dataclasses.replace(results, **changed))
+        assert "Calibration and net benefit</h2>" not in text
+        rows = {row[0]: row[1:] for row in cells(text, "<h2>Recall of every class</h2>") if row}
+        recalls = [np.mean(s.argmax(1)[labels == 2] == 2) for s in scores["real"]]
+        assert rows["real"][2].startswith(f"{np.mean(recalls):.3f} (")
+
+
+def test_subgroups_are_scored_apart(write, results):
+    labels = np.tile([0, 0, 1, 1], 30)
+    scores = {arm: np.tile(s, (1, 3, 1)) for arm, s in results.scores.items()}
+    groups = ["left"] * 80 + ["right"] * 30 + [HOSTILE] * 10
+    larger = dataclasses.replace(results, labels=labels, scores=scores, patients=np.arange(120).astype(str))
+    text = write(about(larger, groups=groups, group_column="side"))
+    assert "<h2>Subgroups by side</h2>" in text
+    assert "80 test images; patients: 40 malignant, 40 &lt;script" in text
+    rows = {row[0]: row[1:] for row in cells(text, "<h3>left</h3>") if row}
+    areas = [statistics.auc(labels[:80], s[:80]) for s in scores["dense_cvae"]]
+    assert rows["dense_cvae"][0].startswith(f"{np.mean(areas):.3f} (")
+    small = html.unescape(text[text.index("Too small, with fewer than 20 patients of a class") :])
+    assert "right (16 malignant, 14 <script>" in small
+    assert "<h3>right</h3>" not in text
+    assert "<h2>Subgroups" not in write(results)
+
+
+KNOWN = {
+    "sets": {
+        "training": {"malignant": [9, 8], HOSTILE: [7, 6]},
+        "validation": {"malignant": [4, 4], HOSTILE: [3, 3]},
+        "test": {"malignant": [20, 20], HOSTILE: [20, 20]},
+    },
+    "patients": {"training": 13, "validation": 7, "test": 40},
+    "image_shape": [28, 28, 1],
+    "notes": [f"3 images were left out {HOSTILE}"],
+    "commands": ["python -m synthkit study --seeds 3"],
+    "commits": ["abc123"],
+    "source": "my_images",
+    "split": "Split by patient.",
+    "classifier": "the skin-lesion study's small network",
+}
+
+
+class TestWhatTheStudyKnows:
+    def test_data(self, write, results):
+        text = write(about(results, **KNOWN))
+        assert cells(text, "<h3>How many</h3>")[1:] == [
+            ["training set", "9 (8)", "7 (6)", "16 (13)"],
+            ["validation set", "4 (4)", "3 (3)", "7 (7)"],
+            ["test set", "20 (20)", "20 (20)", "40 (40)"],
+        ]
+        facts = dict(cells(text[text.index("in brackets their patients") :], "<table"))
+        assert facts["size"] == "28×28 pixels, grey (1 channel)"
+        assert facts["left out, and other notes"] == f"3 images were left out {HOSTILE}"
+        assert facts["prevalence in the test set"].startswith("malignant 50.0%")
+        assert "python -m synthkit study --seeds 3" in text
+        assert "Commit of synthkit: abc123" in text
+        older = cells(write(results), "<h3>How many</h3>")
+        assert older[1] == ["test set", "20 (20)", "20 (20)", "40 (40)"]
+
+    def test_cross_validation_has_one_set(self, write, results):
+        folds = {arm: np.array([np.arange(40) // 2 % 4] * 3) for arm in results.scores}
+        cuts = {arm: np.full((3, 40), 0.5) for arm in results.scores}
+        changed = about(dataclasses.replace(results, folds=folds, fold_thresholds=cuts), **KNOWN)
+        text = write(dataclasses.replace(changed, settings=changed.settings | {"folds": 4}))
+        assert cells(text, "<h3>How many</h3>")[1:] == [["all images", "20 (20)", "20 (20)", "40 (40)"]]
+        assert "There are 40 images of 40 patients." in text
+        assert "4 folds by patient, other ones for every seed" in text
+
+    def test_generators(self, write, results):
+        histories = {key: history | {"synthesis_seconds": 60.0} for key, history in results.histories.items()}
+        arms = results.settings["arms"] | {"dense_cvae": {"ratio": 1.0, "epochs": 9}}
+        changed = dataclasses.replace(results, histories=histories, settings=results.settings | {"arms": arms})
+        (_, card) = cells(write(changed), "<h3>The generators</h3>")
+        batches = f"batches of {catalogue.GENERATORS['dense_cvae'].batch_size}"
+        assert card == ["dense_cvae", catalogue.GENERATORS["dense_cvae"].text, f"9 epochs, {batches}", "20", "1.0"]
+
+    def test_methods(self, write, results):
+        text = html.unescape(re.sub("<[^>]*>", "", write(about(results, **KNOWN))))
+        for part in (
+            "The images of my_images are of the classes malignant and ",
+            "The training set has 16 images of 13 patients, the validation set 7 of 7, and the test set 40 of 40 (",
+            "Split by patient. No two sets share a patient or an image.",
+            "skin_cnn (the skin-lesion study's small network), trained for 6 gradient steps",
+            "with 3 seeds",
+            "Software. keras 3; commit abc123.",
+        ):
+            assert part in text
+        assert "None" not in text[text.index("Data. The images") : text.index("Software. keras")]
+
+    def test_checklists(self, results):
+        lists = report.methods.checklists(report.methods.known(about(results, **KNOWN)))
+        assert [item["item"] for item in lists["CLAIM 2024"]] == [str(number) for number in range(1, 45)]
+        numbers = [int(re.match(r"\d+", item["item"])[0]) for item in lists["TRIPOD+AI 2024"]]
+        assert sorted(set(numbers)) == list(range(1, 28))
+        texts = {item["item"]: item["text"] for item in lists["CLAIM 2024"]}
+        assert texts["7"] == "my_images"
+        assert texts["44"] == ""
+        assert not any("{" in item["text"] for items in lists.values() for item in items)
+        assert report.methods.checklists(report.methods.known(results))["CLAIM 2024"][6]["text"] == ""
+
+
+def test_near_duplicates_are_shown(write, results, tmp_path):
+    assert "Pairs of a test image" not in write(near(results, 10))
+    Image.fromarray(np.zeros((20, 20), "uint8")).save(tmp_path / "near_duplicates.png")
+    assert "Pairs of a test image" in write(near(results, 10))
+    assert "Pairs of a test image" not in write(results)
+    (tmp_path / "near_duplicates.png").write_bytes(b"no picture")
+    assert "Pairs of a test image" not in write(near(results, 10))
+
+
+def test_words_are_explained_before_they_are_used(write, results):
+    for text in (report.text(results, results.summary()), write(results)):
+        for word in ("AUC: the probability", "Margin: the difference", "Holm's correction: p-values"):
+            assert word in " ".join(html.unescape(text).split())
 
 
 def near(results, number):
@@ -166,7 +328,7 @@ class TestText:
         row = {"metric": "auc", "mean": 0.75, "low": 0.7, "high": 0.8, "difference": 0.01, "difference_low": 0.0}
         row |= {"difference_high": 0.02, "p_holm": 0.5, "verdict": "inconclusive", "detectable": 0.06}
         names = ["real", "diffusion filtered x2 augmented"]
-        head, *lines = report._table(pd.DataFrame([{"arm": name} | row for name in names])).splitlines()
+        head, *lines = report.table(pd.DataFrame([{"arm": name} | row for name in names])).splitlines()
         columns = {head.index("AUC"), *(line.index("0.750") for line in lines)}
         assert columns == {len(names[1]) + 4, len(names[1]) + 2}
 
@@ -183,7 +345,7 @@ class TestText:
         assert "look like training" not in report.text(results, summary)
 
 
-@pytest.mark.parametrize("width", [1280, 500])
+@pytest.mark.parametrize("width", [1280, 420])
 def test_opens_in_a_browser(page, tmp_path, width):
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
@@ -232,3 +394,13 @@ def test_what_a_study_cannot_show_is_said_before_its_answer(results, write):
     for text in (report.text(guessing, guessing.summary()), write(guessing)):
         text = " ".join(text.split())
         assert 0 < text.index("is not shown to have learned anything") < text.index("Not shown to help.")
+
+
+def test_copies_are_shown_in_pairs(write, results):
+    found = {seed: {"copies": 3, "held_out_copies": 0, "p": 0.01, "images": 20} for seed in range(3)}
+    images = np.arange(2 * 2 * 16 * 16, dtype="int").reshape(2, 2, 16, 16, 1).astype("uint8")
+    names = ("dense_cvae", "dense_cvae augmented", "oversample")
+    changed = dataclasses.replace(results, copies=dict.fromkeys(names, found), pairs=dict.fromkeys(names, images))
+    text = write(changed)
+    assert text.count("9 of 60 synthetic images are near copies of training images") == 1  # not for each augmentation
+    assert text.count("A synthetic image and its nearest training image") == 2

@@ -47,6 +47,26 @@ def load(source, image_size=None, *, train=1000, progress=False, **options):
     return Splits(*(resize(imageset, image_size) for imageset in splits)) if image_size else splits
 
 
+def split_of(source, labels=None, validation=None, test=None):
+    """Returns how `load` splits a data set, as a sentence for a report; arguments as those of `load`."""
+    from synthkit.datasets import folder_names
+    from synthkit.datasets.labels import read_labels
+
+    path = Path(source)
+    if source == "phantom":
+        return "Every set is simulated on its own."
+    if (path / "prepare.json").exists():
+        return "The collection's own training and test cases; the validation set was split off by patient."
+    if not path.is_dir():
+        return "The sets are those of the data set's file."
+    given = {row.split for row in read_labels(labels)[0].values()} - {None} if labels else set()
+    given |= set(folder_names.splits_of([entry.name for entry in path.iterdir() if entry.is_dir()]).values()) - {None}
+    missing = {"validation": validation or "0.1 (up to 0.2 for small classes)", "test": test or 0.2}
+    made = [f"{name} {size}" for name, size in missing.items() if name not in given]
+    how = f"The folders or the table give the {' and the '.join(sorted(given))} set. " if given else ""
+    return how + (f"Split by patient, stratified by class, seed 0: {' and '.join(made)} of the images." if made else "")
+
+
 def _is_medmnist(source):
     from synthkit.datasets import medmnist
 

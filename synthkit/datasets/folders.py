@@ -1,5 +1,6 @@
 """Folders of images: a folder for each class, with or without split folders around them, or a table of labels."""
 
+import dataclasses
 import os
 import re
 import warnings
@@ -29,6 +30,7 @@ def load(
     test=None,
     keep_aspect=False,
     group_near_duplicates=False,
+    groups=None,
     seed=0,
     progress=False,
 ):
@@ -52,6 +54,8 @@ def load(
         keep_aspect: whether to pad images that are not square instead of stretching them.
         group_near_duplicates: whether images that look alike count as one patient, so that the split keeps them
             together (`splitting.group_near_duplicates`).
+        groups: name of a column of `labels`, or else of the table `patients`, with the subgroup of each image, such as
+            its view or site (`labels.read_groups`); None for none.
         seed: int, of the split.
         progress: whether to show a bar over the files.
 
@@ -84,6 +88,7 @@ def load(
         table_patients = _patients(root, [entry.name for entry in entries], patients)
     patient_of = table_patients
     _check_patients(root, entries, patient_of)
+    group_of = None if groups is None else _groups([entry.name for entry in entries], labels, patients, groups)
     images, entries = read_images(root, entries, image_size, keep_aspect, progress)
     if color is None:
         color = any(image.ndim == 3 and np.ptp(image, axis=2).max() > 16 for image in images)
@@ -98,6 +103,7 @@ def load(
             class_names,
             [patient_of[entries[i].name] for i in places],
             f"{root.name} {name}",
+            groups=None if group_of is None else [group_of[entries[i].name] for i in places],
         )
     for option, size in (("validation", validation), ("test", test)):
         if size is not None and option in sets:
@@ -182,7 +188,7 @@ def _complete(sets, name, validation, test, seed):
     if len(given) < 2:
         train = without_copies(train)
     if not given:
-        renamed = ImageSet(train.images, train.labels, train.class_names, train.patients, name)
+        renamed = dataclasses.replace(train, name=name)
         return split(renamed, validation, test, seed=seed)
     train = without_copies(train, *given)
     if len(given) == 2:
@@ -192,7 +198,7 @@ def _complete(sets, name, validation, test, seed):
     if isinstance(size, float):
         size *= total / len(train)
     train, rest = partition(train, [size], seed=seed)
-    rest = ImageSet(rest.images, rest.labels, rest.class_names, rest.patients, f"{name} {missing}")
+    rest = dataclasses.replace(rest, name=f"{name} {missing}")
     return Splits(train, rest, given[0]) if missing == "validation" else Splits(train, given[0], rest)
 
 
@@ -227,6 +233,18 @@ def _patients_of_table(path, names):
     if missing:
         raise ValueError(f"{path} gives no patient for {len(missing)} files, for example {missing[0]}")
     return known
+
+
+def _groups(names, labels, patients, column):
+    """Returns a dict from a file's relative path to its subgroup, "not given" where the table has none."""
+    path = labels if labels is not None else patients
+    if path is None or not os.path.isfile(path):
+        raise ValueError(
+            f"--groups {column} names a column of a table; give the table with --labels, or with --patients. "
+            f"Received: {path or 'neither'}"
+        )
+    known, _ = tables.match(path, tables.read_groups(path, column), names)
+    return {name: known.get(name) or "not given" for name in names}
 
 
 def _check_patients(root, entries, patient_of):

@@ -112,6 +112,34 @@ def read_patients(path):
     return known
 
 
+def read_groups(path, column):
+    """Reads the subgroup of every image file, such as its view or its site, from a table with a column for the file.
+
+    Args:
+        path: CSV file, as in `read_labels`.
+        column: the column with the subgroups; case makes no difference.
+
+    Returns:
+        dict from the file's name as the table gives it, with forward slashes, to the subgroup; "" where it is empty.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if a column is missing, or a file has two subgroups.
+    """
+    table = read_any_csv(path)
+    file = next(iter(_columns(table, FILE)), None)
+    group = next((name for name in table.columns if fold_case(name) == fold_case(column)), None)
+    if file is None or group is None:
+        missing = "the file" if file is None else column
+        raise ValueError(f"{path} has no column for {missing} (--groups). {HEAD}. Received: {_listed(table)}")
+    known = {}
+    for line, name in table[file].items():
+        key, value = forward(name), table[group][line]
+        if known.setdefault(key, value) != value:
+            raise ValueError(f"{path}, line {line}: {key} is in two subgroups, {known[key]} and {value}")
+    return known
+
+
 def read_any_csv(path, separators=",;\t"):
     """Reads a table in UTF-8, or in UTF-16 with its mark; its separator is the most frequent one in the first line.
 

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib import ticker
 from sklearn import metrics
 
+from synthkit import statistics
 from synthkit.plots._style import BASELINE_COLOR, COLORS, REFERENCE, UNIT_SQUARE, finish
 
 GRID = np.linspace(0, 1, 201)  # the x values at which the curves of several seeds are averaged
@@ -46,13 +47,38 @@ def precision_recall(labels, scores, positive=1, *, color=COLORS[0], label=None,
     return finish(ax, **UNIT_SQUARE | {"ylim": (0, 1.02)}, xlabel="sensitivity (recall)", ylabel="precision")
 
 
+def decision_curve(labels, scores, positive=1, *, prevalence=None, most=1.0, color=COLORS[0], label=None, ax=None):
+    """Draws the net benefit of treating by the mean of the seeds' predictions, treating all and treating none.
+
+    Args:
+        labels, scores, positive, color, label, ax: as in `roc`; two classes.
+        prevalence: as in `statistics.net_benefit`.
+        most: the highest threshold probability to draw.
+    """
+    at = np.linspace(0, most, len(GRID) + 1)[:-1]  # at 1 no net benefit is defined
+    ax = ax or plt.gca()
+    curves = [statistics.decision_curve(labels, s, positive, at, prevalence) for s in np.asarray(scores)]
+    _mean_and_range(at, curves, color, label, ax)
+    rate = float(np.mean(np.asarray(labels) == positive)) if prevalence is None else prevalence
+    ax.plot(at, statistics.treat_all(rate, at), **REFERENCE | {"linestyle": "--", "color": "#777777"})
+    ax.axhline(0, **REFERENCE | {"color": "#777777"})
+    ticks = {"xticks": [0, most / 2, most], "yticks": [0, rate]}
+    finish(ax, xlim=(0, most), ylim=(-0.3 * rate, 1.08 * rate), **ticks)
+    ax.set_yticklabels(["0", f"{rate:.2g}"])
+    ax.set_xticklabels([f"{tick:.2g}" for tick in ticks["xticks"]])
+    return finish(ax, xlabel="threshold probability", ylabel="net benefit")
+
+
 def _band(curve, labels, scores, positive, color, label, ax):
     """Draws the mean and the range of the curves of all seeds."""
-    ax = ax or plt.gca()
     truth = np.asarray(labels) == positive
     curves = [curve(truth, seed_scores) for seed_scores in np.asarray(scores)[:, :, positive]]
-    ax.fill_between(GRID, np.min(curves, 0), np.max(curves, 0), color=color, alpha=0.2, linewidth=0)
-    ax.plot(GRID, np.mean(curves, 0), color=color, label=label, linewidth=1.8)
+    return _mean_and_range(GRID, curves, color, label, ax or plt.gca())
+
+
+def _mean_and_range(x, curves, color, label, ax):
+    ax.fill_between(x, np.min(curves, 0), np.max(curves, 0), color=color, alpha=0.2, linewidth=0)
+    ax.plot(x, np.mean(curves, 0), color=color, label=label, linewidth=1.8)
     return ax
 
 

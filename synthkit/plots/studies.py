@@ -10,6 +10,8 @@ from synthkit.catalogue import colors
 from synthkit.plots._style import BASELINE_COLOR, COLORS, REFERENCE, ZERO, finish, signed
 from synthkit.statistics import sentences
 
+LONGEST = 54  # characters that a figure of four inches shows in one line
+
 
 def arm_colors(arms, baseline="real"):
     """Returns a colour for every arm: its own in the catalogue, or one of the remaining ones in turn."""
@@ -20,7 +22,7 @@ def arm_colors(arms, baseline="real"):
 
 
 def forest(summary, metric="auc", ax=None, *, margin=None):
-    """Draws the difference between every arm and the baseline, with its 95 % interval and the verdict.
+    """Draws the difference between every arm and the baseline, with its 95 % interval, and above it the verdict.
 
     Args:
         summary: DataFrame of `statistics.summarize`.
@@ -38,16 +40,20 @@ def forest(summary, metric="auc", ax=None, *, margin=None):
         ax.plot([row["difference_low"], row["difference_high"]], [y, y], color=color, linewidth=2.5)
         ax.plot(row["difference"], y, "o", color=color, markersize=8)
         shown = color if row["verdict"] in ("helps", "hurts", "equivalent") else BASELINE_COLOR
-        place = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": "small"}
-        ax.annotate(sentences.label(row).replace(" (", "\n("), (1.02, y), color=shown, **place)
+        # Above the line, so that a figure as narrow as a telephone has room for both.
+        text = f"{row['arm']}: {sentences.label(row)}"
+        text = text.replace(" (", "\n(") if len(text) > LONGEST else text
+        place = {"xycoords": ("axes fraction", "data"), "xytext": (0, 6), "textcoords": "offset points"}
+        paper = {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.8}
+        label = ax.annotate(text, (0, y), color=shown, fontsize="small", va="bottom", bbox=paper, **place)
+        label.set_in_layout(False)  # else a long one would make the axes narrower
     ax.axvline(0, **ZERO)
-    ax.set_yticks(range(len(table)), table["arm"])
-    ax.set_ylim(len(table) - 0.5, -0.5)
+    ax.set_yticks([])
+    ax.set_ylim(len(table) - 0.5, -0.8)
     ax.xaxis.set_major_formatter(signed)
     ax.xaxis.set_major_locator(ticker.MaxNLocator(4))
     ax.set_xlabel(f"difference in test {sentences.metric_name(metric)} from the baseline")
     ax.spines[["top", "right", "left"]].set_visible(False)
-    ax.tick_params(axis="y", length=0)
     return ax
 
 

@@ -4,10 +4,20 @@
 - `intervals`: intervals and tests for fixed classifiers: DeLong, Wilson, McNemar and others.
 - `estimates`: the mean over seeds and its standard error; the fraction of a gap that an arm closes.
 - `verdicts`: `summarize`, which compares the arms of a study.
+- `clinical`: calibration and net benefit, for two classes.
+- `descriptions`: tables of metrics without verdicts.
 - `sentences`: every sentence that is said about a verdict.
 - `simulation`: simulated studies with known effects, to measure how often the verdict is wrong.
 """
 
+from synthkit.statistics.clinical import (
+    calibration_intercept,
+    calibration_slope,
+    decision_curve,
+    net_benefit,
+    treat_all,
+)
+from synthkit.statistics.descriptions import describe, recall
 from synthkit.statistics.estimates import MARGIN, Estimate, estimate, gap_closed, over_patients, strata
 from synthkit.statistics.intervals import delong, delong_test, hanley_mcneil, mcnemar, mcnemar_range, newcombe, wilson
 from synthkit.statistics.scores import MEASURES, accuracy, auc, brier, influence, operating_point, score
@@ -22,9 +32,13 @@ __all__ = [
     "accuracy",
     "auc",
     "brier",
+    "calibration_intercept",
+    "calibration_slope",
     "coverage",
+    "decision_curve",
     "delong",
     "delong_test",
+    "describe",
     "error_rates",
     "estimate",
     "gap_closed",
@@ -33,16 +47,19 @@ __all__ = [
     "influence",
     "mcnemar",
     "mcnemar_range",
+    "net_benefit",
     "newcombe",
     "operating_point",
     "over_patients",
     "power_curve",
+    "recall",
     "score",
     "sentence",
     "simulate_folds",
     "simulate_study",
     "strata",
     "summarize",
+    "treat_all",
     "verdict",
     "wilson",
 ]

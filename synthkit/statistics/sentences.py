@@ -94,6 +94,39 @@ def answer(summary, arms, margin=MARGIN):
     return "Not shown to help.", _signs(f"{change}{ruled_out}.")
 
 
+def next_step(summary, arms, margin=MARGIN):
+    """Returns what to do after `answer`, as a text; "" if there is no arm with synthetic images.
+
+    Args:
+        summary, arms, margin: as in `answer`.
+    """
+    words, _ = answer(summary, arms, margin)
+    rows = summary[(summary["metric"] == "auc") & summary["arm"].isin(list(arms)) & summary["difference"].notna()]
+    if not words:
+        return ""
+    if words == "No answer yet.":
+        return "Next: run the same command again until all seeds are finished, at least three."
+    if words == "Shown to help.":
+        return (
+            "Next: look at the images and at the sensitivity below, then confirm it on patients from elsewhere before "
+            "anybody relies on it."
+        )
+    if words == "Shown to hurt.":
+        return "Next: train without these images, and look at them below to see why."
+    if rows["difference_high"].max() <= margin:
+        return "Next: nothing is lost by doing without these images; real images of more patients are worth more."
+    needed = rows["seeds_needed"].min()
+    if np.isfinite(needed) and needed > 0:
+        return (
+            f"Next: a gain of {margin:g} is not ruled out; a study of its own with {needed:.0f} seeds would have an "
+            f"80 % chance to show it (--seeds, another --out)."
+        )
+    return (
+        f"Next: a gain of {margin:g} is not ruled out, and more seeds cannot show it: test on more patients (--folds, "
+        f"--test)."
+    )
+
+
 def _signs(text):
     return re.sub(r"-(?=\d+\.\d{3})", "−", text)
 
@@ -103,6 +136,28 @@ def metric_name(metric):
     names = {"auc": "AUC", "f1": "F1", "brier": "Brier score", "ppv": "positive predictive value"}
     names |= {"npv": "negative predictive value", GAP: "AUC on training minus test images"}
     return names.get(metric, metric.replace("_", " "))
+
+
+def words(summary, margin=MARGIN):
+    """Returns what the words of the verdicts mean, as a list of sentences; of verdicts only those that occur.
+
+    Args:
+        summary: DataFrame of `summarize`.
+        margin: the margin of that summary.
+    """
+    verdicts = set(summary["verdict"])
+    explained = {
+        "equivalent": f"Equivalent: shown to differ from the baseline by less than {margin:g}.",
+        INCONCLUSIVE: "Inconclusive: neither a difference nor its absence is shown.",
+    }
+    return [
+        "AUC: the probability that the classifier scores an image of a class higher than one of another class; 0.5 is "
+        "guessing, 1 is perfect.",
+        f"Margin: the difference in AUC, {margin:g}, below which a change is considered too small to matter.",
+        "Holm's correction: p-values and intervals allow for the number of arms, since among many one may look better "
+        "by chance.",
+        *(text for verdict, text in explained.items() if verdict in verdicts),
+    ]
 
 
 def unlearned(summary, baseline="real"):
@@ -310,8 +365,8 @@ def near_duplicates(number, images, correlation, rescored):
         return ""
     return (
         f"{number} of {images} test images look like training or validation images (correlation above "
-        f"{correlation:.3g}): see near_duplicates.png. If they show the same patients, a network that memorises its "
-        f"training images scores well on them, and whatever keeps it from memorising, such as augmentation or "
-        f"synthetic images, seems to hurt. "
+        f"{correlation:.3g}), and are called near-duplicates: see near_duplicates.png. If they show the same patients, "
+        f"a network that memorises its training images scores well on them, and whatever keeps it from memorising, "
+        f"such as augmentation or synthetic images, seems to hurt. "
         f"{'Results without these test images:' if rescored else 'Too few other test images are left to score.'}"
     )

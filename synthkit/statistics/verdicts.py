@@ -6,6 +6,7 @@ multiple test procedure", Scandinavian Journal of Statistics 6, 1979).
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 import pandas as pd
@@ -127,21 +128,21 @@ def summarize(
         values = {}  # arrays over the seeds, as arguments of `estimate`
         for arm, arm_scores in scores.items():
             name = "auc" if metric == GAP else metric
-            values[arm] = _values(name, labels, patients, arm_scores, positive, cuts[arm], folds[arm])
+            values[arm] = of_seeds(name, labels, patients, arm_scores, positive, cuts[arm], folds[arm])
             if metric == GAP:
                 values[arm] = [-part for part in values[arm]]
                 values[arm][0] += np.asarray(train_aucs[arm])
             if metric == "auc":
-                areas = _estimate(values[arm], classes, overlap)
+                areas = mean_of_seeds(values[arm], classes, overlap)
                 learned[arm] = _learned(areas, arm_scores, labels, positive, cuts[arm])
         if metric not in (*metrics, GAP):
             continue
         others = [arm for arm in scores if arm != baseline] if baseline in scores else []
-        differences = [_estimate(_differences(values, seeds, arm, baseline), classes, overlap) for arm in others]
+        differences = [mean_of_seeds(_differences(values, seeds, arm, baseline), classes, overlap) for arm in others]
         first = others.index(primary) if primary in others else None
         comparisons = dict(zip(others, _compare(differences, metric, margin, fewest, first), strict=True))
         for arm in scores:
-            mean = _estimate(values[arm], classes, overlap)
+            mean = mean_of_seeds(values[arm], classes, overlap)
             row = {"arm": arm, "metric": metric, "mean": mean.value}
             interval = np.clip(mean.interval(), -1, 1) if metric == GAP else mean.proportion_interval(fewest)
             row["low"], row["high"] = interval
@@ -157,34 +158,37 @@ def summarize(
     return pd.DataFrame(rows, columns=columns.split())
 
 
-def _values(metric, labels, patients, scores, positive, thresholds, folds):
+def of_seeds(metric, labels, patients, scores, positive, thresholds, folds):
     """Returns a metric of every seed, the patients' influences and, in a cross-validation, the metric of every fold.
+
+    The metric is a name of `scores.MEASURES`, or a function of the arguments that `scores.influence` has besides it.
 
     Returns:
         list of float `(seeds,)`, `(seeds, patients)` and, if there are folds, `(seeds, folds)`.
     """
+    measured = metric if callable(metric) else functools.partial(influence, metric)
     if folds is None:
         pairs = zip(scores, thresholds, strict=True)
-        values, influences = zip(*(influence(metric, labels, s, positive, cut) for s, cut in pairs), strict=True)
+        values, influences = zip(*(measured(labels, s, positive, cut) for s, cut in pairs), strict=True)
         return [np.array(values), over_patients(influences, patients)]
     values, influences, within = [], [], []
     for s, cut, fold in zip(scores, thresholds, folds, strict=True):
         of_images, of_folds = np.empty(len(labels)), []
         for rows in (fold == i for i in range(fold.max() + 1)):
             part = None if cut is None else cut[rows]
-            value, of_images[rows] = influence(metric, labels[rows], s[rows], positive, part)
+            value, of_images[rows] = measured(labels[rows], s[rows], positive, part)
             of_folds.append(value)
         within.append(of_folds)
         value, of_images = np.mean(of_folds), of_images / len(of_folds)
         if metric != "auc":  # counts of all folds may be added
-            value, of_images = influence(metric, labels, s, positive, cut)
+            value, of_images = measured(labels, s, positive, cut)
         values.append(value)
         influences.append(of_images)
     return [np.array(values), over_patients(influences, patients), np.array(within)]
 
 
 def _differences(values, seeds, arm, baseline):
-    """Returns the differences between two arms on the seeds that both have, in the form of `_values`."""
+    """Returns the differences between two arms on the seeds that both have, in the form of `of_seeds`."""
     common = [seed for seed in seeds[arm] if seed in seeds[baseline]]
     if not common:
         raise ValueError(f"the arms {arm} and {baseline} have no finished seed in common, so they cannot be compared")
@@ -192,8 +196,8 @@ def _differences(values, seeds, arm, baseline):
     return [a[rows] - b[others] for a, b in zip(values[arm], values[baseline], strict=True)]
 
 
-def _estimate(values, classes, overlap):
-    """Returns the Estimate of what `_values` returns."""
+def mean_of_seeds(values, classes, overlap):
+    """Returns the Estimate of what `of_seeds` returns."""
     return estimate(*values[:2], classes, *values[2:], overlap=overlap)
 
 

@@ -16,6 +16,7 @@ from synthkit._files import compare, harmless, locked, make_folder, replacing, w
 from synthkit._identity import digest, network
 from synthkit.splitting import cross_validation, overlap, training_set
 from synthkit.study import pairs, results
+from synthkit.study.about import describe, merged
 from synthkit.study.arms import requested
 from synthkit.study.trial import Trials, failure, pack, pool, run_packed, seeds_of
 
@@ -39,6 +40,7 @@ def run(
     primary=None,
     margin=statistics.MARGIN,
     settings=None,
+    about=None,
     n_jobs=None,
     progress=True,
     **recipe,
@@ -71,6 +73,7 @@ def run(
         primary: name of the arm of the main comparison, tested first and alone (`statistics.summarize`); None for none.
         margin: differences smaller than this are too small to matter.
         settings: dict of whatever else determines the results of every arm; stored, and compared when resuming.
+        about: dict of what else the report shall say (`about.describe`); stored, and never compared.
         n_jobs: number of trials at a time, each in a process of its own, as in joblib: -1 for one per core; None for
             the value of `joblib.parallel_config`, which may name a cluster (backend "dask" or "ray"), or else for one
             trial at a time in this process. A trial whose worker dies is run again.
@@ -139,7 +142,8 @@ def run(
     out = Path(out)
     make_folder(out / "trials", "the results")
     with locked(out, "a study"):
-        arm_names = _claim(out, identity, splits, seeds, protocol, {"fixed": True} if more else draw)
+        about = describe(splits, folds, about)
+        arm_names = _claim(out, identity, splits, seeds, protocol, {"fixed": True} if more else draw, about)
         grid = [(arm, seed) for seed in range(seeds) for arm in arms]
         rows = {key: contents["row"] for key, contents in results.read_trials(out).items()}
         todo = [(arm, seed) for arm, seed in grid if rows.get((arm.name, seed), {}).get("status") != "done"]
@@ -291,7 +295,7 @@ def _check_enough(train, train_per_class):
         )
 
 
-def _claim(out, identity, splits, seeds, protocol, draw):
+def _claim(out, identity, splits, seeds, protocol, draw, about):
     """Writes `study.json`, or compares this study with the one there and adds its new arms.
 
     Returns:
@@ -300,7 +304,7 @@ def _claim(out, identity, splits, seeds, protocol, draw):
     path, identity = out / "study.json", json.loads(json.dumps(identity))
     if not any((out / "trials").glob("*.npz")):
         looked = _look_alikes(out, splits, seeds, draw, identity.get("folds"))
-        write_json(path, {**identity, "protocol": protocol, **looked, "versions": versions()})
+        write_json(path, {**identity, "protocol": protocol, **looked, "about": about, "versions": versions()})
         return list(identity["arms"])
     stored = results.read_settings(out)
     done = [key for key, trial in results.read_trials(out).items() if trial["row"]["status"] == "done"]
@@ -315,11 +319,12 @@ def _claim(out, identity, splits, seeds, protocol, draw):
             f"the code of the arm {changed[0]} has changed since its trials were run in {out}; give the arm another "
             "name, or choose another folder"
         )
-    hidden = ("near_duplicates", "near_duplicates_above", "versions", "arms", "protocol")
+    hidden = ("near_duplicates", "near_duplicates_above", "versions", "arms", "protocol", "about")
     known, now = ({key: value for key, value in part.items() if key not in hidden} for part in (stored, identity))
     compare(path, known | _flat(before), now | _flat({arm: arms[arm] for arm in before}))
     seeds = max(seeds, *(seed + 1 for _, seed in done), 1)
     now = {**stored, "arms": arms, **_look_alikes(out, splits, seeds, draw, identity.get("folds"))}
+    now["about"] = merged(stored.get("about", {}), about)
     if now != stored:
         write_json(path, now)
     return list(arms)

@@ -8,8 +8,8 @@ from synthkit._files import harmless, replacing
 from synthkit.splitting import training_rows
 from synthkit.study.trial import pool, seeds_of
 
-SHOWN = 24  # pairs in the picture, from the most to the least alike
-ACROSS = 4
+SHOWN = 12  # pairs in the picture, from the most to the least alike
+ACROSS = 2  # as many as a telephone shows at a size that can be read
 
 
 def find(splits, seeds, draw, folds=None):
@@ -61,7 +61,7 @@ def write(out, table, splits, folds=None):
         harmless(table).to_csv(part, index=False)
     shown = table.iloc[np.unique(np.linspace(0, len(table) - 1, min(SHOWN, len(table))).round().astype(int))]
     lines = -(-len(shown) // ACROSS)
-    figure = Figure(figsize=(3 * ACROSS, 2 * lines), layout="constrained")
+    figure = Figure(figsize=(2.1 * ACROSS, 1.5 * lines), layout="constrained")
     grid = figure.subplots(lines, 2 * ACROSS, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
@@ -76,6 +76,6 @@ def write(out, table, splits, folds=None):
             label = imageset.class_names[imageset.labels[row]].replace("$", r"\$")
             axes.set_title(f"{name} {row}\n{label}", fontsize=8)
         right.text(1, -0.02, f"{pair.correlation:.4f}", ha="right", va="top", fontsize=7, transform=right.transAxes)
-    figure.suptitle("test images and the images that they look like, with their correlation", fontsize=9)
+    figure.suptitle("test images, what they look like, correlation", fontsize=9)
     with replacing(out / "near_duplicates.png") as part:
         figure.savefig(part, dpi=110, format="png")

@@ -9,7 +9,8 @@ import pandas as pd
 
 from synthkit._files import harmless, read_json, read_member, replacing
 from synthkit.imageset import ImageSet
-from synthkit.statistics import MARGIN, summarize
+from synthkit.statistics import MARGIN, describe, summarize
+from synthkit.study import about
 
 COLUMNS = (
     "arm seed n_real n_synthetic steps auc train_auc threshold accuracy balanced_accuracy sensitivity specificity ppv "
@@ -40,7 +41,8 @@ class Results:
         pairs: dict from arm to uint8 `(pairs, 2, height, width, channels)`, the synthetic images of its first finished
             seed that are nearest to a training image, each with that image.
         settings: dict, the settings of the study; `near_duplicates` are the row numbers of test images that are
-            near-duplicates of training or validation images (`splitting.near_duplicates`).
+            near-duplicates of training or validation images (`splitting.near_duplicates`), and `about` is what the
+            study knows about its data and itself (`about.describe`).
     """
 
     trials: pd.DataFrame
@@ -164,13 +166,39 @@ class Results:
             failed = self.trials["status"][self.trials["status"] != "done"]
             reason = f"; the first failed trial: {failed.iloc[0]}" if len(failed) else ""
             raise ValueError(f"an arm has no finished seed, so there is nothing to compare{reason}")
-        name = self.settings.get("positive")
-        positive = self.settings["class_names"].index(name) if name else None
         scores = {arm: self.scores[arm] for arm in arms}
-        options = {"margin": margin, "positive": positive, "primary": primary}
+        options = {"margin": margin, "positive": self.positive, "primary": primary}
         options["train_aucs"] = {arm: self.column(arm, "train_auc") for arm in scores}
         options |= {"seeds": self.seeds, "thresholds": self.thresholds, "folds": self.folds, "overlap": self.overlap}
         return summarize(scores, self.labels, self.patients, baseline, **options)
+
+    def describe(self, metrics, rows=None, *, proportion=True):
+        """Returns metrics of every arm with their intervals and no comparisons, over the seeds of the protocol.
+
+        Args:
+            metrics, proportion: as in `statistics.describe`.
+            rows: int, those of the test images to score; None for all.
+
+        Returns:
+            pandas.DataFrame, as `statistics.describe` returns it.
+        """
+        results = self._first_seeds(self.protocol["seeds"])
+        results = results if rows is None else results._of_images(rows)
+        options = {"positive": self.positive, "thresholds": results.thresholds, "folds": results.folds}
+        options |= {"overlap": self.overlap, "proportion": proportion}
+        return describe(results.scores, results.labels, results.patients, metrics, **options)
+
+    @property
+    def positive(self):
+        """The label of the positive class; None with more than two classes of which none is named."""
+        name = self.settings.get("positive")
+        return self.settings["class_names"].index(name) if name else None
+
+    @property
+    def groups(self):
+        """The subgroups of the test images, `(n,)`, or None."""
+        groups = self.settings.get("about", {}).get("groups")
+        return None if groups is None else np.array(groups)
 
     def column(self, arm, name):
         """Returns a column of `trials` for one arm, float `(seeds,)`, in the order of its `seeds`."""
@@ -205,8 +233,10 @@ class Results:
         near = self.settings.get("near_duplicates", [])
         rows = np.setdiff1d(np.arange(len(self.labels)), near)
         counts = np.bincount(self.labels[rows], minlength=len(self.settings["class_names"]))
-        if not near or counts.min() < 2:
-            return None
+        return self._of_images(rows) if near and counts.min() >= 2 else None
+
+    def _of_images(self, rows):
+        """Returns the results on these test images only."""
         changed = {}
         for name in ("scores", "folds", "fold_thresholds"):
             values = getattr(self, name)
@@ -245,6 +275,7 @@ def read_settings(out):
         problem = "overlap must be a fraction"
     elif not isinstance(near, list) or not all(type(row) is int and row >= 0 for row in near):
         problem = "near_duplicates must be a list of row numbers"
+    problem = problem or about.problem(settings.get("about", {}))
     if problem:
         raise ValueError(f"{path} is damaged ({problem}); delete it, or choose another folder")
     return settings
@@ -316,6 +347,7 @@ def load(out):
     trials = table({key: trial["row"] for key, trial in contents.items()}, arms)
     order = zip(trials["arm"], trials["seed"], strict=True)
     done = {key: contents[key] for key in order if contents[key]["row"]["status"] == "done"}
+    groups = settings.get("about", {}).get("groups")
     arms = [arm for arm in arms if any(key[0] == arm for key in contents)]
     planned = [arm for arm in arms if arm in settings.get("protocol", {}).get("arms", arms)]
     ended = set(contents)  # finished or failed
@@ -324,6 +356,8 @@ def load(out):
     arms = [arm for arm in arms if arm in planned or all((arm, seed) in ended for seed in counting)]
     seeds = {arm: [seed for seed in counting if (arm, seed) in done] for arm in arms}
     first = next(iter(done.values()), {"labels": np.empty(0, int), "patients": np.empty(0, str)})
+    if done and groups is not None and len(groups) != len(first["labels"]):
+        raise ValueError(f"{out} has {len(first['labels'])} test images and {len(groups)} groups of them in study.json")
     samples, copies, pairs = {}, {}, {}
     for (arm, seed), trial in done.items():
         same = all(np.array_equal(trial[name], first[name]) for name in ("labels", "patients"))

@@ -4,10 +4,13 @@ import json
 import numpy as np
 import pytest
 
-from synthkit import report, statistics, study
+from synthkit import statistics, study
+from synthkit.report import answers
 from synthkit.study.results import load, save
 from synthkit.study.trial import failure
 from tests.study.toy import ARMS, OPTIONS, toy_splits
+
+SETS = {name: {"bright": 3} for name in ("training", "validation", "test")}
 
 
 def test_a_study_that_has_not_begun_is_no_study(tmp_path):
@@ -48,7 +51,7 @@ def test_a_failed_trial_takes_no_seed_from_other_arms(tmp_path):
     assert after.loc["brighter", "verdict"] == "two seeds: no verdict"
     worst = results.worst_case().summary().query("metric == 'auc'").set_index("arm")
     assert worst.loc["brighter", "mean"] == pytest.approx((sum(areas[0]) + 0.5) / 3)
-    (text,) = report.failures(results, 0.05)
+    (text,) = answers.failures(results, 0.05)
     assert text.startswith("1 trial of brighter failed, and its results are of the other seeds. If the lost networks")
 
 
@@ -134,6 +137,14 @@ def test_trials_on_other_images_are_named(copied, changes):
         ({"class_names": "bright"}, "class_names must be a list of strings"),
         ({"positive": "grey"}, "positive must be one of"),
         ({"near_duplicates": [0.5]}, "near_duplicates must be a list of row numbers"),
+        ({"about": []}, "about must be an object"),
+        ({"about": {"notes": "<b>"}}, "notes must be a list of strings"),
+        ({"about": {"source": 1}}, "source must be a string"),
+        ({"about": {"prevalence": 2.0}}, "prevalence must be above 0 and below 1"),
+        ({"about": {"image_shape": [28, 28]}}, "image_shape must be three numbers"),
+        ({"about": {"sets": {"test": {"bright": [3, 3]}}}}, "sets and patients must be objects of the same names"),
+        ({"about": {"sets": {"test": {}}, "patients": {"test": 1}}}, "sets must be objects by the names training, val"),
+        ({"about": {"sets": SETS, "patients": dict.fromkeys(SETS, 1)}}, "sets must hold pairs of numbers"),
     ],
 )
 def test_damaged_settings_are_named(copied, changes, message):
@@ -148,6 +159,38 @@ def test_settings_that_are_no_json_object_are_named(copied, content):
     (copied[1] / "study.json").write_text(content)
     with pytest.raises(ValueError, match=r"study.json is damaged \("):
         load(copied[1])
+
+
+def test_what_a_study_says_about_itself(copied):
+    splits, out, _ = copied
+    about = load(out).settings["about"]
+    assert about["sets"]["test"] == {"bright": [15, 15], "dark": [15, 15]}
+    assert about["patients"] == {"training": 24, "validation": 12, "test": 30}
+    assert about["image_shape"] == [20, 20, 1]
+    groups = ["left", "right"] * 15
+    grouped = dataclasses.replace(splits, test=dataclasses.replace(splits.test, groups=groups))
+    for command in ("first", "second", "first"):
+        study.run(grouped, ARMS, out=out, about={"commands": [command], "prevalence": 0.1}, **OPTIONS)
+    results = study.run(grouped, ARMS, out=out, about={"commands": ["third"]}, **OPTIONS)
+    assert results.groups.tolist() == groups
+    assert results.settings["about"]["commands"] == ["first", "second", "third"]
+    assert "prevalence" not in results.settings["about"]
+    about["groups"] = groups[1:]
+    path = out / "study.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"about": about}))
+    with pytest.raises(ValueError, match="30 test images and 29 groups of them"):
+        load(out)
+
+
+def test_described_arms_have_the_means_of_the_summary(finished):
+    results = finished[2]
+    table, summary = results.describe({"AUC": "auc"}), results.summary().query("metric == 'auc'")
+    assert table["mean"].tolist() == summary["mean"].tolist()
+    assert table["low"].tolist() == summary["low"].tolist()
+    few = results.describe({"AUC": "auc"}, np.arange(10))
+    one = statistics.auc(results.labels[:10], results.scores["real"][0][:10])
+    other = statistics.auc(results.labels[:10], results.scores["real"][1][:10])
+    assert few["mean"][0] == pytest.approx((one + other) / 2)
 
 
 def test_trials_of_an_unknown_arm_are_named(copied):

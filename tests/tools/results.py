@@ -275,7 +275,7 @@ def page():
         seed_aucs=lambda name, arm: listed(f"{auc:.3f}" for auc in read(f"{name}_trials").query("arm == @arm")["auc"]),
         reference=reference,
         run_row=run_row,
-        default_study=report._table(default),
+        default_study=report.table(default),
         seeds_apart=listed(map(signed, by_seed["dense_cvae"] - by_seed["real"])),
         processors={"trial": f"{changes.abs().max():.3f}", "mean": f"{changes.groupby('arm').mean().abs().max():.3f}"},
         error_rows=error_rows(),

@@ -1,0 +1,138 @@
+"""What a study's results mean, in the sentences that the terminal and the page have in common."""
+
+import numpy as np
+
+from synthkit import catalogue
+from synthkit.statistics import sentences
+
+LATER = "Exploratory, with all {seeds} seeds; more of them were run after the verdicts above:"
+
+
+def over_augmentation(results, baseline="real"):
+    """Compares the arms with augmentation instead of real images only: do synthetic images add anything to it?
+
+    Args:
+        results: study.Results.
+        baseline: the arm that the others were compared with, which is left out here.
+
+    Returns:
+        pandas.DataFrame, as `study.Results.summary` returns it; None if there is no arm augmentation, if it is the
+        baseline already, or if there is no other arm.
+    """
+    arms = [arm for arm in results.scores if arm != baseline]
+    if baseline == "augmentation" or "augmentation" not in arms or len(arms) < 2:
+        return None
+    return results.summary(baseline="augmentation", arms=arms)
+
+
+def baseline_of(summary):
+    """Returns the name of the arm that the others are compared with, or None."""
+    arms = summary["arm"][summary["verdict"] == "baseline"]
+    return arms.iloc[0] if len(arms) else None
+
+
+def operating_point(results):
+    """Returns what sensitivity is of, and at which threshold."""
+    positive = results.settings.get("positive")
+    if results.thresholds is None:
+        return f"Sensitivity ({positive or 'mean over the classes'}); the class with the highest score is predicted"
+    rule = {"youden": "by Youden's index"}.get(results.settings.get("operating_point"))
+    rule = rule or f"for a {results.settings['operating_point'].replace('=', ' of at least ')}"
+    return f"Sensitivity ({positive}) at a threshold chosen on the validation set {rule}"
+
+
+def first(summary, baseline):
+    """Returns the sentences that must be read before the verdicts."""
+    return [*sentences.too_small(summary), *sentences.unlearned(summary, baseline)]
+
+
+def protocol(results):
+    """Returns what was decided before the first trial, as a sentence; "" if nothing was written down."""
+    plan = results.protocol
+    if not plan["written"]:
+        return ""
+    main = f", the main comparison is {plan['primary']} with {plan['baseline']}" if plan["primary"] else ""
+    return (
+        f"Protocol, written at {plan['written']} before the first trial: the arms {', '.join(plan['arms'])}, "
+        f"{plan['seeds']} seeds, the baseline {plan['baseline']}{main}, a margin of {plan['margin']:g}. "
+        "Whatever else is shown is exploratory."
+    )
+
+
+def answers(summary, over, margin):
+    """Returns the answers to the study's question, with the baseline and on top of augmentation.
+
+    Returns:
+        list of (a few words, a sentence, what to do next).
+    """
+    no_question = {*catalogue.CONTROLS, *catalogue.AUGMENTATIONS}
+    arms = [arm for arm in summary["arm"].unique() if arm.split(" ")[0] not in no_question]
+    augmented = [arm for arm in arms if arm.endswith(" augmented")]
+    questions = [(summary, [arm for arm in arms if over is None or arm not in augmented])]
+    if over is not None and augmented:
+        questions.append((over, augmented))
+    found = [(*sentences.answer(*question, margin), sentences.next_step(*question, margin)) for question in questions]
+    return [answer for answer in found if answer[0]]
+
+
+def copies(results):
+    """Returns what the search for copies of training images found, as a dict from an arm to a sentence.
+
+    Arms that differ in augmentation only have the same synthetic images, of which the first arm is named; controls are
+    left out.
+    """
+    found = {}
+    for arm, of_arm in results.copies.items():
+        if arm.split(" ")[0] not in catalogue.CONTROLS and of_arm not in [results.copies[name] for name in found]:
+            found[arm] = sentences.copies(arm, of_arm)
+    return found
+
+
+def notes(results, summary, margin):
+    """Returns what the verdicts mean, as a list of sentences."""
+    settings = results.settings
+    return [
+        *sentences.controls(summary, margin),
+        *sentences.power(summary, margin),
+        *undertrained(results),
+        *failures(results, margin),
+        *sentences.variance(summary),
+        sentences.population(settings.get("overlap", 1), settings.get("folds")),
+    ]
+
+
+def undertrained(results):
+    """Returns which arms may not be trained to the end, as a list of one sentence or none.
+
+    An arm is named if the last check of most of its trials had the highest validation AUC of all.
+    """
+    arms = []
+    for arm in results.scores:
+        runs = [history for (name, _), history in results.histories.items() if name == arm]
+        if not results.trials.loc[results.trials["arm"] == arm, "steps"].gt(0).all():
+            return []  # a regression to convergence, whose checks are of penalties
+        last = sum(int(np.argmax(run["val_auc"])) == len(run["val_auc"]) - 1 for run in runs)
+        if last > len(runs) / 2:
+            arms.append(f"{last} of {len(runs)} trials of {arm}")
+    if not arms:
+        return []
+    return [
+        f"In {', '.join(arms)} the last check had the best validation AUC: with more steps (--steps) they may become "
+        f"better, and the order of the arms may change."
+    ]
+
+
+def failures(results, margin):
+    """Returns which arms lack seeds because trials failed, and what the worst case would be, as a list of sentences."""
+    worst = results.worst_case()
+    if worst is None:
+        return []
+    table = worst.summary(margin=margin).query("metric == 'auc'").set_index("arm")
+    lost = {arm: len(results.all_seeds) - len(seeds) for arm, seeds in results.seeds.items()}
+    return [sentences.failure(arm, count, table.loc[arm]) for arm, count in lost.items() if count]
+
+
+def near_duplicates(results, rescored):
+    """Returns what near-duplicates in the test set may do to the results, as a text; "" if there are none."""
+    number, limit = (results.settings.get(key) for key in ("near_duplicates", "near_duplicates_above"))
+    return sentences.near_duplicates(len(number or ()), len(results.labels), limit or 0.97, rescored is not None)

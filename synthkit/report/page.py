@@ -1,0 +1,162 @@
+"""Results → one HTML page that needs no network and no other file."""
+
+from pathlib import Path
+
+import jinja2
+import matplotlib.pyplot as plt
+import numpy as np
+
+from synthkit import catalogue, plots
+from synthkit._files import replacing
+from synthkit.report import answers, clinical, data, figures, methods
+from synthkit.statistics import sentences
+
+HIDDEN = (
+    "versions",
+    "arms",
+    "near_duplicates",
+    "near_duplicates_above",
+    "protocol",
+    "about",
+)  # settings shown elsewhere
+
+
+def write(results, path, summary=None, margin=None):
+    """Writes the report page.
+
+    Args:
+        results: study.Results.
+        path: of the HTML file. The picture `near_duplicates.png` in the same folder, if there is one, is put on the
+            page.
+        summary: DataFrame of `results.summary()`; None computes it.
+        margin: the margin of that summary: a difference smaller than this is too small to matter; None for the
+            protocol's.
+
+    Returns:
+        pathlib.Path, the path.
+    """
+    margin = results.protocol["margin"] if margin is None else margin
+    summary = results.summary(margin=margin) if summary is None else summary
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
+    with plt.rc_context(figures.STYLE):
+        content = {
+            **_verdicts(results, summary, margin),
+            **_images(results, Path(path).parent),
+            **_patients(results),
+            **_settings(results),
+        }
+    page = environment.get_template("page.html.jinja").render(content)
+    with replacing(path) as part:
+        part.write_text(page, encoding="utf-8")
+    return Path(path)
+
+
+def _verdicts(results, summary, margin):
+    """Returns what the page needs for the answer, and for the tables and figures of verdicts."""
+    baseline, second = answers.baseline_of(summary), "sensitivity" if results.thresholds else "balanced_accuracy"
+    over, rescored = answers.over_augmentation(results, baseline), results.without_near_duplicates()
+    later = results.with_later_seeds()
+    aucs = summary[summary["metric"] == "auc"]
+    return {
+        "rows": summary.to_dict("records"),
+        "baseline": baseline,
+        "answers": answers.answers(summary, over, margin),
+        "words": sentences.words(summary, margin),
+        "first": [_unbroken(sentence) for sentence in answers.first(summary, baseline)],
+        "sentences": [_unbroken(sentences.sentence(row)) for row in aucs.to_dict("records")],
+        "notes": [_unbroken(sentence) for sentence in answers.notes(results, summary, margin)],
+        "protocol": answers.protocol(results),
+        "over": _of_auc(over),
+        "near_duplicates": answers.near_duplicates(results, rescored),
+        "others": _of_auc(rescored and rescored.summary(margin=margin, baseline=baseline)),
+        "later": _of_auc(later and later.summary(baseline=baseline)),
+        "later_title": answers.LATER.format(seeds=len(later.all_seeds) if later else 0),
+        "second": second,
+        "further": [metric for metric in summary["metric"].unique() if metric not in ("auc", second)],
+        "operating_point": answers.operating_point(results),
+        "metric_name": sentences.metric_name,
+        "label": sentences.label,
+        "margin": margin,
+        "forests": [found for metric in ("auc", second) if (found := figures.forest(summary, metric, margin))],
+        "forest_over": None if over is None else figures.forest(over, "auc", margin),
+    }
+
+
+def _of_auc(summary):
+    return [] if summary is None else summary[summary["metric"] == "auc"].to_dict("records")
+
+
+def _images(results, folder):
+    """Returns what the page needs for the section about the images."""
+    return {
+        "class_names": results.settings["class_names"],
+        "flow": data.flow(results),
+        "facts": data.facts(results),
+        "samples": figures.samples(results),
+        "glance": _glance(results),
+        "copies": [
+            {"text": text, "pairs": figures.pairs(results.pairs[arm])} for arm, text in answers.copies(results).items()
+        ],
+        "pairs": figures.file(folder / "near_duplicates.png") if results.settings.get("near_duplicates") else None,
+        "arms": data.arms(results),
+        "generators": data.generators(results),
+    }
+
+
+def _glance(results):
+    """Returns the arms whose images are shown beside the answer: the real ones, and the first generator's."""
+    synthetic = [arm for arm in results.pairs if arm.split(" ")[0] not in catalogue.CONTROLS]
+    return [arm for arm in ("real", *synthetic[:1]) if arm in results.samples]
+
+
+def _patients(results):
+    """Returns what the page needs for the sections about how good the classifier is for patients."""
+    positive = results.positive
+    positive = len(results.settings["class_names"]) - 1 if positive is None else positive
+    table = clinical.at_operating_point(results)
+    groups, small = clinical.subgroups(results)
+    return {
+        "positive": results.settings["class_names"][positive],
+        "clinical": table,
+        "reliability": clinical.reliability(results) if table else [],
+        "decision_curves": clinical.decision_curves(results, table["prevalence"], table["at"]) if table else [],
+        "recalls": clinical.recalls(results),
+        "group_column": results.settings.get("about", {}).get("group_column") or "group",
+        "groups": groups,
+        "small_groups": small,
+        "roc": figures.per_arm(results, figures.curves(plots.roc, results, positive)),
+        "precision_recall": figures.per_arm(results, figures.curves(plots.precision_recall, results, positive)),
+        "confusion": figures.per_arm(results, figures.confusion(results), tight=True),
+        "histories": figures.histories(results),
+    }
+
+
+def _settings(results):
+    """Returns what the page needs to say how the study was made."""
+    trials, settings = results.trials, results.settings
+    done, failed = trials[trials["status"] == "done"], trials[trials["status"] != "done"]
+    facts = methods.known(results)
+    return {
+        "settings": {key: value for key, value in settings.items() if key not in HIDDEN},
+        "about": settings.get("about", {}),
+        "versions": settings.get("versions", {}),
+        "methods": methods.paragraphs(facts),
+        "checklists": methods.checklists(facts),
+        "finished": len(results.scores),
+        "seeds": results.all_seeds,
+        "trials": trials.to_dict("records"),
+        "failed": failed.to_dict("records"),
+        "steps": f"{done['steps'].max():.0f}" if len(done) else settings.get("steps"),  # of done trials, if any
+        "minutes": trials["seconds"].sum() / 60,
+        "images": len(results.labels),
+        "patients": len(np.unique(results.patients)),
+        "written": results.protocol["written"],
+    }
+
+
+def _unbroken(sentence):
+    """Returns a sentence in which no line ends between a number and its percent sign."""
+    return sentence.replace(" %", "\N{NO-BREAK SPACE}%")

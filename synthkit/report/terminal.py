@@ -1,0 +1,57 @@
+"""Results → text for the terminal."""
+
+import textwrap
+
+from synthkit.report import answers
+from synthkit.statistics import sentences
+
+
+def text(results, summary):
+    """Returns the verdicts, and what the control arms and the study's power mean for them, as text for a terminal.
+
+    Args:
+        results: study.Results.
+        summary: DataFrame of `results.summary()`.
+    """
+    margin = results.protocol["margin"]
+    notes = answers.notes(results, summary, margin)
+    rescored = results.without_near_duplicates()
+    baseline = answers.baseline_of(summary)
+    over = answers.over_augmentation(results, baseline)
+    found = map(" ".join, answers.answers(summary, over, margin))
+    blocks = [textwrap.fill(sentence, 100) for sentence in (*answers.first(summary, baseline), *found)]
+    blocks.append(table(summary))
+    if over is not None:
+        blocks.append(f"On top of classical augmentation (baseline: augmentation):\n{table(over)}")
+    blocks.append(f"{answers.operating_point(results)}:\n{table(summary, 'sensitivity', 'specificity')}")
+    words = " ".join(sentences.words(summary, margin))
+    copies = answers.copies(results).values()
+    blocks.append("\n".join(textwrap.fill(sentence, 100) for sentence in (words, *notes, *copies)))
+    blocks.append(textwrap.fill(answers.near_duplicates(results, rescored), 100))
+    if rescored:
+        blocks.append(table(rescored.summary(baseline=baseline)))
+    later = results.with_later_seeds()
+    if later:
+        blocks.append(f"{answers.LATER.format(seeds=len(later.all_seeds))}\n{table(later.summary(baseline=baseline))}")
+    return "\n\n".join(block for block in blocks if block)
+
+
+def table(summary, metric="auc", beside=None):
+    """Returns a metric and its verdicts as a table of text, with the mean of a second metric `beside` it or not."""
+    rows = summary[summary["metric"] == metric].to_dict("records")
+    others = dict(zip(summary["arm"][summary["metric"] == beside], summary["mean"][summary["metric"] == beside]))
+    width = max(12, *(len(row["arm"]) for row in rows)) + 2
+    title = {"auc": "AUC", "sensitivity": "sens."}[metric]
+    lines = [f"{'arm':{width}}{title:>5}  {'95 %':14}  {'difference':>10}  {'95 %':16}  {'p (Holm)':>8}  verdict"]
+    if beside:
+        lines[0] = lines[0].replace("verdict", f"{'spec.':7}verdict")
+    for row in rows:
+        line = f"{row['arm']:{width}}{row['mean']:.3f}  {row['low']:.3f} to {row['high']:.3f}  "
+        if isinstance(row["verdict"], str) and row["verdict"] != "baseline":
+            interval = f"{row['difference_low']:+.3f} to {row['difference_high']:+.3f}"
+            line += f"{row['difference']:+10.3f}  {interval}  {row['p_holm']:8.2g}  "
+        else:
+            line += " " * 40
+        line += f"{others[row['arm']]:<7.3f}" if beside else ""
+        lines.append(line + sentences.label(row))
+    return "\n".join(lines)

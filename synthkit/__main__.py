@@ -185,6 +185,7 @@ def _run_study(arguments, names, argv):
         baseline=arguments.baseline,
         primary=arguments.primary and _arm_names.display_name(arguments.primary),
         margin=arguments.margin,
+        metric=arguments.metric,
         n_jobs=arguments.jobs,
         settings=settings,
         about=_about(arguments, argv, notes, rows[name], generator_size),

@@ -18,6 +18,9 @@ PROFILES = {
 }
 
 
+METRICS = ("auc", "sensitivity", "specificity", "balanced_accuracy", "accuracy", "f1")
+
+
 def parser():
     """Returns the parser of the command line."""
     top = argparse.ArgumentParser(
@@ -165,7 +168,13 @@ def _add_study(commands, prog):
         type=_margin,
         default=0.05,
         metavar="X",
-        help="differences in AUC smaller than this are too small to matter (default: 0.05)",
+        help="differences smaller than this are too small to matter (default: 0.05)",
+    )
+    add(
+        "--metric",
+        choices=METRICS,
+        default="auc",
+        help="the metric that the verdicts are about (default: auc); sensitivity and the like are at --operating-point",
     )
     add(
         "--augment",

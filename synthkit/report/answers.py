@@ -52,9 +52,10 @@ def protocol(results):
     if not plan["written"]:
         return ""
     main = f", the main comparison is {plan['primary']} with {plan['baseline']}" if plan["primary"] else ""
+    metric = "" if plan["metric"] == "auc" else f" in {sentences.metric_name(plan['metric'])}"
     return (
         f"Protocol, written at {plan['written']} before the first trial: the arms {', '.join(plan['arms'])}, "
-        f"{plan['seeds']} seeds, the baseline {plan['baseline']}{main}, a margin of {plan['margin']:g}. "
+        f"{plan['seeds']} seeds, the baseline {plan['baseline']}{main}, a margin of {plan['margin']:g}{metric}. "
         "Whatever else is shown is exploratory."
     )
 
@@ -127,7 +128,11 @@ def failures(results, margin):
     worst = results.worst_case()
     if worst is None:
         return []
-    table = worst.summary(margin=margin).query("metric == 'auc'").set_index("arm")
+    table = (
+        worst.summary(margin=margin)
+        .pipe(lambda rows: rows[rows["metric"] == sentences.main_metric(rows)])
+        .set_index("arm")
+    )
     lost = {arm: len(results.all_seeds) - len(seeds) for arm, seeds in results.seeds.items()}
     return [sentences.failure(arm, count, table.loc[arm]) for arm, count in lost.items() if count]
 

@@ -7,6 +7,7 @@ import jinja2
 import numpy as np
 
 from synthkit.report import answers, data
+from synthkit.statistics import sentences
 
 FOLDER = Path(__file__).parent
 TEXTS = jinja2.Environment(loader=jinja2.FileSystemLoader(FOLDER), trim_blocks=True, lstrip_blocks=True)  # not HTML
@@ -29,6 +30,7 @@ def known(results):
         "generators": data.generators(results),
         "seeds": plan["seeds"],
         "protocol": plan,
+        "metric": sentences.metric_name(plan["metric"]),
         "operating_point": answers.operating_point(results),
         "thresholds": results.thresholds is not None,
         "images": len(labels),

@@ -56,37 +56,39 @@ def write(results, path, summary=None, margin=None):
 
 def _verdicts(results, summary, margin):
     """Returns what the page needs for the answer, and for the tables and figures of verdicts."""
-    baseline, second = answers.baseline_of(summary), "sensitivity" if results.thresholds else "balanced_accuracy"
+    baseline, main = answers.baseline_of(summary), sentences.main_metric(summary)
+    second = "sensitivity" if results.thresholds else "balanced_accuracy"
+    second = "auc" if main == second else second
     over, rescored = answers.over_augmentation(results, baseline), results.without_near_duplicates()
     later = results.with_later_seeds()
-    aucs = summary[summary["metric"] == "auc"]
     return {
         "rows": summary.to_dict("records"),
         "baseline": baseline,
         "answers": answers.answers(summary, over, margin),
         "words": sentences.words(summary, margin),
         "first": [_unbroken(sentence) for sentence in answers.first(summary, baseline)],
-        "sentences": [_unbroken(sentences.sentence(row)) for row in aucs.to_dict("records")],
+        "sentences": [_unbroken(sentences.sentence(row)) for row in sentences.main_rows(summary).to_dict("records")],
         "notes": [_unbroken(sentence) for sentence in answers.notes(results, summary, margin)],
         "protocol": answers.protocol(results),
-        "over": _of_auc(over),
+        "over": _of_main(over),
         "near_duplicates": answers.near_duplicates(results, rescored),
-        "others": _of_auc(rescored and rescored.summary(margin=margin, baseline=baseline)),
-        "later": _of_auc(later and later.summary(baseline=baseline)),
+        "others": _of_main(rescored and rescored.summary(margin=margin, baseline=baseline)),
+        "later": _of_main(later and later.summary(baseline=baseline)),
         "later_title": answers.LATER.format(seeds=len(later.all_seeds) if later else 0),
+        "main": main,
         "second": second,
-        "further": [metric for metric in summary["metric"].unique() if metric not in ("auc", second)],
+        "further": [metric for metric in summary["metric"].unique() if metric not in (main, second)],
         "operating_point": answers.operating_point(results),
         "metric_name": sentences.metric_name,
         "label": sentences.label,
         "margin": margin,
-        "forests": [found for metric in ("auc", second) if (found := figures.forest(summary, metric, margin))],
-        "forest_over": None if over is None else figures.forest(over, "auc", margin),
+        "forests": [found for metric in (main, second) if (found := figures.forest(summary, metric, margin))],
+        "forest_over": None if over is None else figures.forest(over, main, margin),
     }
 
 
-def _of_auc(summary):
-    return [] if summary is None else summary[summary["metric"] == "auc"].to_dict("records")
+def _of_main(summary):
+    return [] if summary is None else sentences.main_rows(summary).to_dict("records")
 
 
 def _images(results, folder):

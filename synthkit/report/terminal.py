@@ -23,7 +23,8 @@ def text(results, summary):
     blocks.append(table(summary))
     if over is not None:
         blocks.append(f"On top of classical augmentation (baseline: augmentation):\n{table(over)}")
-    blocks.append(f"{answers.operating_point(results)}:\n{table(summary, 'sensitivity', 'specificity')}")
+    second = "auc" if sentences.main_metric(summary) == "sensitivity" else "sensitivity"
+    blocks.append(f"{answers.operating_point(results)}:\n{table(summary, second, 'specificity')}")
     words = " ".join(sentences.words(summary, margin))
     copies = answers.copies(results).values()
     blocks.append("\n".join(textwrap.fill(sentence, 100) for sentence in (words, *notes, *copies)))
@@ -36,12 +37,16 @@ def text(results, summary):
     return "\n\n".join(block for block in blocks if block)
 
 
-def table(summary, metric="auc", beside=None):
-    """Returns a metric and its verdicts as a table of text, with the mean of a second metric `beside` it or not."""
+def table(summary, metric=None, beside=None):
+    """Returns a metric, the main one if None, and its verdicts as a table of text, with the mean of a second metric
+    `beside` it or not.
+    """
+    metric = metric or sentences.main_metric(summary)
     rows = summary[summary["metric"] == metric].to_dict("records")
     others = dict(zip(summary["arm"][summary["metric"] == beside], summary["mean"][summary["metric"] == beside]))
     width = max(12, *(len(row["arm"]) for row in rows)) + 2
-    title = {"auc": "AUC", "sensitivity": "sens."}[metric]
+    short = {"auc": "AUC", "accuracy": "acc.", "balanced_accuracy": "bacc."}
+    title = short.get(metric, metric if len(metric) < 5 else f"{metric[:4]}.")
     lines = [f"{'arm':{width}}{title:>5}  {'95 %':14}  {'difference':>10}  {'95 %':16}  {'p (Holm)':>8}  verdict"]
     if beside:
         lines[0] = lines[0].replace("verdict", f"{'spec.':7}verdict")

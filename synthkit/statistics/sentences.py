@@ -58,6 +58,22 @@ def sentence(row):
     return _signs(text)
 
 
+def main_metric(summary):
+    """Returns the metric that the verdict is about: the first one of `summarize`."""
+    return summary["metric"].iloc[0]
+
+
+def main_rows(summary):
+    """Returns the rows of the main metric."""
+    return summary[summary["metric"] == main_metric(summary)]
+
+
+def _of_arms(summary, arms):
+    """Returns those of `arms` that are compared with a baseline."""
+    rows = main_rows(summary)
+    return rows[rows["arm"].isin(list(arms)) & rows["difference"].notna()]
+
+
 def answer(summary, arms, margin=MARGIN):
     """Answers whether synthetic images help, as two texts: a few words, and a sentence with the number.
 
@@ -69,15 +85,18 @@ def answer(summary, arms, margin=MARGIN):
     Returns:
         `(words, sentence)`; two empty texts if there is no such arm.
     """
-    rows = summary[(summary["metric"] == "auc") & summary["arm"].isin(list(arms)) & summary["difference"].notna()]
+    rows = summary[
+        (summary["metric"] == main_metric(summary)) & summary["arm"].isin(list(arms)) & summary["difference"].notna()
+    ]
     if rows.empty:
         return "", ""
     baseline = summary["arm"][summary["verdict"] == "baseline"].iloc[0]
     helping = rows[rows["verdict"] == "helps"]
     best = (helping if len(helping) else rows).sort_values("difference").iloc[-1]
+    name = metric_name(main_metric(summary))
     many = "The best of them, " if len(rows) > 1 else ""
     change = (
-        f"{many}{best['arm']}{',' if many else ''} changes the AUC by {best['difference']:+.3f} "
+        f"{many}{best['arm']}{',' if many else ''} changes the {name} by {best['difference']:+.3f} "
         f"({best['difference_low']:+.3f} to {best['difference_high']:+.3f}) compared with {baseline}"
     )
     if not rows["verdict"].isin(["helps", "hurts", "equivalent", INCONCLUSIVE]).all():
@@ -101,7 +120,9 @@ def next_step(summary, arms, margin=MARGIN):
         summary, arms, margin: as in `answer`.
     """
     words, _ = answer(summary, arms, margin)
-    rows = summary[(summary["metric"] == "auc") & summary["arm"].isin(list(arms)) & summary["difference"].notna()]
+    rows = summary[
+        (summary["metric"] == main_metric(summary)) & summary["arm"].isin(list(arms)) & summary["difference"].notna()
+    ]
     if not words:
         return ""
     if words == "No answer yet.":
@@ -145,7 +166,7 @@ def words(summary, margin=MARGIN):
         summary: DataFrame of `summarize`.
         margin: the margin of that summary.
     """
-    verdicts = set(summary["verdict"])
+    verdicts, name = set(summary["verdict"]), metric_name(main_metric(summary))
     explained = {
         "equivalent": f"Equivalent: shown to differ from the baseline by less than {margin:g}.",
         INCONCLUSIVE: "Inconclusive: neither a difference nor its absence is shown.",
@@ -153,7 +174,7 @@ def words(summary, margin=MARGIN):
     return [
         "AUC: the probability that the classifier scores an image of a class higher than one of another class; 0.5 is "
         "guessing, 1 is perfect.",
-        f"Margin: the difference in AUC, {margin:g}, below which a change is considered too small to matter.",
+        f"Margin: the difference in {name}, {margin:g}, below which a change is considered too small to matter.",
         "Holm's correction: p-values and intervals allow for the number of arms, since among many one may look better "
         "by chance.",
         *(text for verdict, text in explained.items() if verdict in verdicts),
@@ -189,8 +210,8 @@ def controls(summary, margin=MARGIN):
         summary: DataFrame of `summarize`.
         margin: the margin of that summary.
     """
-    rows = {row["arm"]: row for row in summary[summary["metric"] == "auc"].to_dict("records")}
-    sentences = []
+    rows = {row["arm"]: row for row in main_rows(summary).to_dict("records")}
+    sentences, name = [], metric_name(main_metric(summary))
     best = {"oracle": "fresh images from the simulator, the best synthetic images possible,"}
     best["more_real"] = "the real images that a seed did not draw"
     for arm in best.keys() & rows.keys():
@@ -198,9 +219,9 @@ def controls(summary, margin=MARGIN):
             {
                 "helps": f"The positive control works: {best[arm]} help, so this study can detect an effect of that "
                 f"size.",
-                "equivalent": f"The positive control leaves nothing to gain: even {best[arm]} change the AUC by less "
-                f"than {margin:g}. The study is precise enough to show that; with fewer real images there may be more "
-                f"to gain.",
+                "equivalent": f"The positive control leaves nothing to gain: even {best[arm]} change the {name} by "
+                f"less than {margin:g}. The study is precise enough to show that; with fewer real images there may be "
+                f"more to gain.",
             }.get(
                 rows[arm]["verdict"],
                 f"The positive control fails: even {best[arm]} are not shown to help, so this study is too small or "
@@ -214,8 +235,8 @@ def controls(summary, margin=MARGIN):
             "helps": "The negative control fails: synthetic images with permuted labels help, so an improvement in "
             "another arm need not come from what its images show.",
             "hurts": "The negative control works: synthetic images with permuted labels hurt.",
-            "equivalent": "The negative control works: synthetic images with permuted labels change the AUC by less "
-            f"than {margin:g}.",
+            "equivalent": f"The negative control works: synthetic images with permuted labels change the {name} by "
+            f"less than {margin:g}.",
         }
         unclear = "The negative control shows nothing: synthetic images with permuted labels may help or not."
         if row["verdict"] == INCONCLUSIVE and not np.isnan(row["detectable"]):
@@ -234,12 +255,12 @@ def too_small(summary):
     Args:
         summary: DataFrame of `summarize`.
     """
-    rows = summary[(summary["metric"] == "auc") & summary["detectable"].notna()]
+    rows, name = main_rows(summary).dropna(subset="detectable"), metric_name(main_metric(summary))
     room = 1 - summary.loc[summary["verdict"] == "baseline", "mean"].head(1).sum()
     if rows.empty or rows["detectable"].min() < room:
         return []
     return [
-        f"This study could not have found any improvement: the smallest difference in AUC that it could detect, "
+        f"This study could not have found any improvement: the smallest difference in {name} that it could detect, "
         f"{rows['detectable'].min():.3f}, is as large as what separates the baseline from perfect scores, {room:.3f}. "
         f"Use more test images (--test, --folds) or more seeds."
     ]
@@ -252,14 +273,14 @@ def power(summary, margin=MARGIN):
         summary: DataFrame of `summarize`.
         margin: the margin of that summary.
     """
-    table = summary[(summary["metric"] == "auc") & summary["detectable"].notna()]
+    table, name = main_rows(summary).dropna(subset="detectable"), metric_name(main_metric(summary))
     if table.empty or table["seeds_needed"].isna().all():
         return []
     smallest, largest = f"{table['detectable'].min():.3f}", f"{table['detectable'].max():.3f}"
     detectable = smallest if smallest == largest else f"{smallest} to {largest}, depending on the arm"
     sentences = [
         f"Power: after correction for the number of arms, this study had an 80 % chance to detect a true difference in "
-        f"AUC of {detectable}. Inconclusive does not mean no effect: such an arm may still help or hurt by less."
+        f"{name} of {detectable}. Inconclusive does not mean no effect: such an arm may still help or hurt by less."
     ]
     if table["p_equivalent"].isna().all():
         sentences.append(
@@ -285,14 +306,15 @@ def variance(summary):
     Args:
         summary: DataFrame of `summarize`.
     """
-    shares = summary.loc[(summary["metric"] == "auc") & (summary["detectable"].notna()), "patient_share"]
+    rows, name = main_rows(summary).dropna(subset="detectable"), metric_name(main_metric(summary))
+    shares = rows["patient_share"]
     if shares.isna().all():
         return []
     low, high = f"{shares.min():.0%}", f"{shares.max():.0%}"
     part = low if low == high else f"{low} to {high}"
     return [
-        f"Of the variance of the differences in AUC, {part} is due to the sampling of test patients, which only more "
-        f"test patients reduce; the rest is due to training sets and seeds."
+        f"Of the variance of the differences in {name}, {part} is due to the sampling of test patients, which only "
+        f"more test patients reduce; the rest is due to training sets and seeds."
     ]
 
 

@@ -79,7 +79,7 @@ def summarize(
         labels: int `(n,)`, classes of the test images.
         patients: `(n,)`, patients of the test images.
         baseline: the arm that the others are compared with.
-        metrics: names of functions of `statistics.scores`.
+        metrics: names of functions of `statistics.scores`; the first is the main one, which verdicts are about.
         margin: a difference smaller than this is too small to matter; to be chosen before the study is run.
         positive: label of the positive class for sensitivity, specificity, predictive values and F1; None takes the
             mean over classes.
@@ -98,7 +98,7 @@ def summarize(
             it is (gatekeeping), and are corrected for their own number. None corrects for the number of all arms.
 
     Returns:
-        pandas.DataFrame with a row for every arm and metric:
+        pandas.DataFrame with a row for every arm and metric, those of the main metric first:
 
         - arm, metric, mean over the seeds, and low and high, the ends of its 95 % interval.
         - difference to the baseline, and difference_low and difference_high, the ends of its interval. These intervals
@@ -155,6 +155,7 @@ def summarize(
         "arm metric mean low high difference difference_low difference_high p p_holm p_equivalent verdict detectable "
         "seeds_needed patient_share p_gain p_within p_loss one_class learned"
     )
+    rows.sort(key=lambda row: row["metric"] != metrics[0])
     return pd.DataFrame(rows, columns=columns.split())
 
 

@@ -39,6 +39,7 @@ def run(
     baseline="real",
     primary=None,
     margin=statistics.MARGIN,
+    metric="auc",
     settings=None,
     about=None,
     n_jobs=None,
@@ -72,6 +73,8 @@ def run(
         baseline: name of the arm that the others are compared with.
         primary: name of the arm of the main comparison, tested first and alone (`statistics.summarize`); None for none.
         margin: differences smaller than this are too small to matter.
+        metric: the metric that verdicts are about, one of `statistics.MEASURES`. Weights and classifiers are chosen by
+            the AUC on the validation set all the same.
         settings: dict of whatever else determines the results of every arm; stored, and compared when resuming.
         about: dict of what else the report shall say (`about.describe`); stored, and never compared.
         n_jobs: number of trials at a time, each in a process of its own, as in joblib: -1 for one per core; None for
@@ -135,10 +138,12 @@ def run(
         "arms": {arm.name: _describe(arm) for arm in arms},
     }
     names = list(identity["arms"])
+    if metric not in statistics.MEASURES:
+        raise ValueError(f"metric must be one of {', '.join(statistics.MEASURES)}. Received: {metric!r}")
     if primary is not None and (primary not in names or primary == baseline):
         raise ValueError(f"primary must be one of the arms besides the baseline. Received: {primary!r}")
     protocol = {"written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "arms": names, "seeds": seeds}
-    protocol |= {"baseline": baseline, "primary": primary, "margin": margin}
+    protocol |= {"baseline": baseline, "primary": primary, "margin": margin, "metric": metric}
     out = Path(out)
     make_folder(out / "trials", "the results")
     with locked(out, "a study"):

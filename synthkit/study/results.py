@@ -9,7 +9,7 @@ import pandas as pd
 
 from synthkit._files import harmless, read_json, read_member, replacing
 from synthkit.imageset import ImageSet
-from synthkit.statistics import MARGIN, describe, summarize
+from synthkit.statistics import MARGIN, MEASURES, describe, summarize
 from synthkit.study import about
 
 COLUMNS = (
@@ -109,7 +109,8 @@ class Results:
         Of a study without one, everything that is there, and `written` None.
         """
         everything = {"arms": list(self.settings["arms"]), "seeds": len(self.all_seeds), "written": None}
-        return everything | {"baseline": "real", "primary": None, "margin": MARGIN} | self.settings.get("protocol", {})
+        everything |= {"baseline": "real", "primary": None, "margin": MARGIN, "metric": "auc"}
+        return everything | self.settings.get("protocol", {})
 
     def with_later_seeds(self):
         """Returns the same results as if all seeds that are finished had been planned; their summary is exploratory.
@@ -168,6 +169,7 @@ class Results:
             raise ValueError(f"an arm has no finished seed, so there is nothing to compare{reason}")
         scores = {arm: self.scores[arm] for arm in arms}
         options = {"margin": margin, "positive": self.positive, "primary": primary}
+        options["metrics"] = tuple(dict.fromkeys((self.protocol["metric"], *MEASURES)))
         options["train_aucs"] = {arm: self.column(arm, "train_auc") for arm in scores}
         options |= {"seeds": self.seeds, "thresholds": self.thresholds, "folds": self.folds, "overlap": self.overlap}
         return summarize(scores, self.labels, self.patients, baseline, **options)

@@ -34,6 +34,7 @@ def test_it_is_written_before_the_first_trial(tmp_path):
     study.run(toy_splits(), [study.Arm("real"), study.Arm("copies", interrupted)], out=tmp_path, **OPTIONS)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", written[0].pop("written"))
     plan = {"arms": ["real", "copies"], "seeds": 2, "baseline": "real", "primary": None, "margin": 0.05}
+    plan["metric"] = "auc"
     assert written[0] == plan
     assert load(tmp_path).protocol["arms"] == ["real", "copies"]
 
@@ -96,3 +97,16 @@ def test_a_later_arm_that_is_not_finished_takes_no_seeds(steps):
 def test_a_main_comparison_that_there_is_not(tmp_path):
     with pytest.raises(ValueError, match="primary must be one of the arms besides the baseline. Received: 'real'"):
         study.run(toy_splits(), ARMS[:2], out=tmp_path, primary="real", **OPTIONS)
+
+
+def test_the_main_metric_is_the_one_that_was_planned(tmp_path):
+    results = study.run(toy_splits(), ARMS, out=tmp_path, metric="sensitivity", **OPTIONS | {"seeds": 3})
+    summary = results.summary()
+    assert summary["metric"].iloc[0] == "sensitivity"
+    text = " ".join(report.text(results, summary).split())
+    assert "changes the sensitivity by" in text
+    assert "below which a change is considered too small" in text
+    page = report.write(results, tmp_path / "report.html", summary).read_text("utf-8")
+    assert "The verdict is about the sensitivity." in page
+    with pytest.raises(ValueError, match="metric must be one of auc, accuracy"):
+        study.run(toy_splits(), ARMS, out=tmp_path / "other", metric="AUC", **OPTIONS)

@@ -144,7 +144,7 @@ def next_step(summary, arms, margin=MARGIN):
         )
     return (
         f"Next: a gain of {margin:g} is not ruled out, and more seeds cannot show it: test on more patients (--folds, "
-        f"--test)."
+        f"--test), or ask about this training set alone (--fixed-training-set)."
     )
 
 
@@ -294,8 +294,8 @@ def power(summary, margin=MARGIN):
     limited = [row.arm for row in undecided.itertuples() if np.isinf(row.seeds_needed)]
     if limited:
         sentences.append(
-            f"For {', '.join(limited)} no number of seeds is enough to detect a difference of {margin:g}: the test set "
-            f"has too few patients."
+            f"For {', '.join(limited)} no number of seeds is enough to detect a difference of {margin:g}, because all "
+            f"seeds have the same test patients, or training images in common."
         )
     return sentences
 
@@ -310,8 +310,8 @@ def variance(summary):
     shares = rows["patient_share"]
     if shares.isna().all():
         return []
-    low, high = f"{shares.min():.0%}", f"{shares.max():.0%}"
-    part = low if low == high else f"{low} to {high}"
+    low, high = f"{100 * shares.min():.0f}", f"{100 * shares.max():.0f}"
+    part = f"{low} %" if low == high else f"{low} to {high} %"
     return [
         f"Of the variance of the differences in {name}, {part} is due to the sampling of test patients, which only "
         f"more test patients reduce; the rest is due to training sets and seeds."
@@ -360,7 +360,7 @@ def population(overlap, folds=None):
     """
     if overlap < 1:
         return (
-            f"Every seed drew its own training set, and two of these sets share {overlap:.0%} of their images, which "
+            f"Every seed drew its own training set, and two of these sets share {100 * overlap:.0f} % of their images, which "
             f"the intervals allow for: they are about training sets of this size."
         )
     if folds:

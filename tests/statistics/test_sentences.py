@@ -101,6 +101,6 @@ def test_a_study_that_could_not_find_anything_says_so_first():
 
 
 def test_which_training_sets_the_intervals_are_about():
-    assert "share 10% of their images" in sentences.population(0.1)
+    assert "share 10 % of their images" in sentences.population(0.1)
     assert "same real images" in sentences.population(1)
     assert "4 of 5 folds" in sentences.population(1, 5)

@@ -360,8 +360,8 @@ def population(overlap, folds=None):
     """
     if overlap < 1:
         return (
-            f"Every seed drew its own training set, and two of these sets share {100 * overlap:.0f} % of their images, which "
-            f"the intervals allow for: they are about training sets of this size."
+            f"Every seed drew its own training set, and two of these sets share {100 * overlap:.0f} % of their images, "
+            f"which the intervals allow for: they are about training sets of this size."
         )
     if folds:
         return (

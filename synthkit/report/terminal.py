@@ -37,19 +37,21 @@ def text(results, summary):
     return "\n\n".join(block for block in blocks if block)
 
 
-def table(summary, metric=None, beside=None):
-    """Returns a metric, the main one if None, and its verdicts as a table of text, with the mean of a second metric
-    `beside` it or not.
+def table(summary, metric=None, beside="sensitivity"):
+    """Returns a metric and its verdicts as a table of text, and the mean of a second metric beside it.
+
+    Args:
+        summary: DataFrame of `statistics.summarize`.
+        metric: its name; None for the main one.
+        beside: name of the second metric; it is left out where it is the first one, too.
     """
     metric = metric or sentences.main_metric(summary)
     rows = summary[summary["metric"] == metric].to_dict("records")
     others = dict(zip(summary["arm"][summary["metric"] == beside], summary["mean"][summary["metric"] == beside]))
+    others = {} if metric == beside else others
     width = max(12, *(len(row["arm"]) for row in rows)) + 2
-    short = {"auc": "AUC", "accuracy": "acc.", "balanced_accuracy": "bacc."}
-    title = short.get(metric, metric if len(metric) < 5 else f"{metric[:4]}.")
-    lines = [f"{'arm':{width}}{title:>5}  {'95 %':14}  {'difference':>10}  {'95 %':16}  {'p (Holm)':>8}  verdict"]
-    if beside:
-        lines[0] = lines[0].replace("verdict", f"{'spec.':7}verdict")
+    lines = [f"{'arm':{width}}{_short(metric):>5}  {'95 %':14}  {'difference':>10}  {'95 %':16}  {'p (Holm)':>8}  "]
+    lines[0] += f"{_short(beside):7}verdict" if others else "verdict"
     for row in rows:
         line = f"{row['arm']:{width}}{row['mean']:.3f}  {row['low']:.3f} to {row['high']:.3f}  "
         if isinstance(row["verdict"], str) and row["verdict"] != "baseline":
@@ -57,6 +59,12 @@ def table(summary, metric=None, beside=None):
             line += f"{row['difference']:+10.3f}  {interval}  {row['p_holm']:8.2g}  "
         else:
             line += " " * 40
-        line += f"{others[row['arm']]:<7.3f}" if beside else ""
+        line += f"{others[row['arm']]:<7.3f}" if others else ""
         lines.append(line + sentences.label(row))
     return "\n".join(lines)
+
+
+def _short(metric):
+    """Returns a metric's name in at most five letters."""
+    short = {"auc": "AUC", "accuracy": "acc.", "balanced_accuracy": "bacc."}
+    return short.get(metric, metric if len(metric) < 5 else f"{metric[:4]}.")

@@ -109,7 +109,7 @@ def save(fig, path):
 
 
 def photograph(results, path, height=730):
-    """Photographs the top of a study's report page with Debian's chromium: up to a gap between lines, in 64 colours."""
+    """Photographs the top of a study's report page with Debian's chromium: up to a gap between lines, in 200 colours."""
     flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --hide-scrollbars"
     with tempfile.TemporaryDirectory() as profile:
         page = report.write(results, Path(profile) / "report.html")
@@ -120,7 +120,7 @@ def photograph(results, path, height=730):
         image = Image.open(picture).convert("RGB")
     blank = (np.asarray(image.convert("L")) > 254).all(axis=1)
     rows = [row for row in range(12, height) if blank[row - 12 : row + 1].all()]
-    image.crop((0, 0, image.width, rows[-1])).quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
+    image.crop((0, 0, image.width, rows[-1])).quantize(200, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def read(name):
@@ -185,18 +185,19 @@ def operating_rows(title, name):
 def gap_rows(count, name):
     """Returns the lines of a study on phantoms, with the percentage of the gap to the oracle that an arm closes."""
     gap, lines = read(f"{name}_gap").set_index("arm"), []
-    for line, arm in zip(study_rows(count, name).split("\n"), areas(name).index, strict=True):
+    for line, arm in zip(operating_rows(count, name).split("\n"), areas(name).index, strict=True):
         closed = percent(name, arm) if arm in gap.index else ""
-        before, _, verdict = line.removesuffix(" |").rpartition(" | ")
-        lines.append(f"{before} | {closed} | {verdict} |")
+        before, verdict, *rates = line.removesuffix(" |").rsplit(" | ", 3)
+        lines.append(f"{before} | {closed} | {' | '.join([verdict, *rates])} |")
     return "\n".join(lines)
 
 
 def recipe_rows(title, name):
-    """Returns each seed's AUC and accuracy of ResNet-18 on BreastMNIST, and their means."""
+    """Returns each seed's AUC, accuracy and sensitivity of ResNet-18 on BreastMNIST, and their means."""
     trials, table = read(f"{name}_trials"), read(name).set_index("metric")
-    values = [", ".join(f"{value:.3f}" for value in trials[metric]) for metric in ("auc", "accuracy")]
-    means = [table.loc[metric] for metric in ("auc", "accuracy")]
+    metrics = ("auc", "accuracy", "sensitivity")
+    values = [", ".join(f"{value:.3f}" for value in trials[metric]) for metric in metrics]
+    means = [table.loc[metric] for metric in metrics]
     means = [f"{row['mean']:.3f} {interval(row['low'], row['high'])}" for row in means]
     seeds = ", ".join(map(str, trials["seed"]))
     return f"| {title}, seeds {seeds} | {' | '.join(values)} |\n| its mean (95 %) | {' | '.join(means)} |"

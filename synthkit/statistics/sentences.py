@@ -266,6 +266,12 @@ def too_small(summary):
     ]
 
 
+def _range(values):
+    """Returns the smallest and the largest of numbers as a text."""
+    low, high = f"{values.min():.3f}", f"{values.max():.3f}"
+    return low if low == high else f"{low} to {high}"
+
+
 def power(summary, margin=MARGIN):
     """Returns which differences the study could have detected, as a list of sentences.
 
@@ -276,11 +282,12 @@ def power(summary, margin=MARGIN):
     table, name = main_rows(summary).dropna(subset="detectable"), metric_name(main_metric(summary))
     if table.empty or table["seeds_needed"].isna().all():
         return []
-    smallest, largest = f"{table['detectable'].min():.3f}", f"{table['detectable'].max():.3f}"
-    detectable = smallest if smallest == largest else f"{smallest} to {largest}, depending on the arm"
+    detectable = _range(table["detectable"]) + (", depending on the arm" if len(table) > 1 else "")
+    alone = "" if len(table) == 1 else f" With one arm alone it would have been {_range(table['detectable_alone'])}."
     sentences = [
         f"Power: after correction for the number of arms, this study had an 80 % chance to detect a true difference in "
-        f"{name} of {detectable}. Inconclusive does not mean no effect: such an arm may still help or hurt by less."
+        f"{name} of {detectable}.{alone} Inconclusive does not mean no effect: such an arm may still help or hurt by "
+        f"less."
     ]
     if table["p_equivalent"].isna().all():
         sentences.append(

@@ -110,6 +110,7 @@ def summarize(
         - verdict: as `verdict` returns it; "baseline" for the baseline, NaN if there is no baseline.
         - detectable: the smallest true difference that this study had an 80 % chance to detect, with a Bonferroni
           correction for the number of arms.
+        - detectable_alone: the same without that correction, as if the study had this arm and the baseline only.
         - seeds_needed: the number of seeds at which `detectable` would be the margin (`Estimate.seeds_needed`).
         - patient_share: the fraction of the variance of the difference that is due to the sampling of test patients.
         - p_gain, p_within, p_loss: the probability that the arm gains more than the margin, lies within it, or loses
@@ -153,7 +154,7 @@ def summarize(
             rows.append(row)
     columns = (
         "arm metric mean low high difference difference_low difference_high p p_holm p_equivalent verdict detectable "
-        "seeds_needed patient_share p_gain p_within p_loss one_class learned"
+        "detectable_alone seeds_needed patient_share p_gain p_within p_loss one_class learned"
     )
     rows.sort(key=lambda row: row["metric"] != metrics[0])
     return pd.DataFrame(rows, columns=columns.split())
@@ -242,6 +243,7 @@ def _compare(differences, metric, margin, fewest, first=None):
                 "p_equivalent": p_margin,
                 "verdict": word,
                 "detectable": difference.detectable(level),
+                "detectable_alone": difference.detectable(LEVEL),
                 "seeds_needed": difference.seeds_needed(margin, level),
                 "patient_share": difference.patient_share,
                 **_probabilities(dataclasses.replace(difference, value=improvement), margin),

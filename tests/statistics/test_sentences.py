@@ -10,7 +10,11 @@ class TestSentences:
     def row(self, **changes):
         row = {"arm": "gan", "metric": "auc", "mean": 0.7, "low": 0.6, "high": 0.8, "difference": -0.02}
         row |= {"difference_low": -0.05, "difference_high": 0.01, "p_holm": 0.3, "p_equivalent": 0.2}
-        return row | {"verdict": "inconclusive", "detectable": 0.0456, "seeds_needed": 12.0} | changes
+        return (
+            row
+            | {"verdict": "inconclusive", "detectable": 0.0456, "seeds_needed": 12.0, "detectable_alone": 0.03}
+            | changes
+        )
 
     def test_inconclusive_is_said_with_the_smallest_detectable_difference(self):
         assert "inconclusive" in statistics.sentence(self.row())
@@ -75,6 +79,7 @@ class TestSentences:
         rows = [self.row(arm="dense_cvae", detectable=0.06), self.row(detectable=0.12, seeds_needed=np.inf)]
         text = " ".join(sentences.power(pd.DataFrame(rows), margin=0.05))
         assert "80 % chance to detect a true difference in AUC of 0.060 to 0.120, depending on the arm" in text
+        assert "With one arm alone it would have been 0.030." in text
         assert "Seeds needed for an 80 % chance to detect a difference of 0.05: dense_cvae 12." in text
         assert "For gan no number of seeds is enough to detect a difference of 0.05" in text
         precise = [self.row(detectable=0.04)]

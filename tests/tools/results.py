@@ -109,7 +109,7 @@ def save(fig, path):
 
 
 def photograph(results, path, height=730):
-    """Photographs the top of a study's report page with Debian's chromium: up to a gap between lines, in 200 colours."""
+    """Photographs the top of a study's report page with Debian's chromium, up to a gap of lines, in 200 colours."""
     flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --hide-scrollbars"
     with tempfile.TemporaryDirectory() as profile:
         page = report.write(results, Path(profile) / "report.html")

@@ -106,8 +106,8 @@ def test_reports_verdicts_and_failed_trials(page, results):
     assert "1 trial failed</b> and is left out of all results" in text
     assert "Forest plot" in text
     assert "counts as a separate patient" in text
-    # Two strips for 3 arms and 2 classes, one at a glance; 2 forest plots; 2 of the training; 5 kinds of an arm.
-    assert text.count("<img") == 2 * 3 * 2 + 2 + 2 + 2 + 5 * 3
+    # Two strips for 3 arms and 2 classes, 4 at a glance; 2 forest plots; 2 of the training; 5 kinds of an arm.
+    assert text.count("<img") == 2 * 3 * 2 + 4 + 2 + 2 + 5 * 3
     brier = summary.query("metric == 'brier' and arm == 'dense_cvae'").iloc[0]
     assert f"{brier['mean']:.3f} <small>{brier['difference']:+.3f} <br>".replace("-", "−") in text
 

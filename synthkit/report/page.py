@@ -110,7 +110,8 @@ def _images(results, folder):
 
 def _glance(results):
     """Returns the arms whose images are shown beside the answer: the real ones, and the first generator's."""
-    synthetic = [arm for arm in results.pairs if arm.split(" ")[0] not in catalogue.CONTROLS]
+    others = {*catalogue.CONTROLS, *catalogue.AUGMENTATIONS}
+    synthetic = [arm for arm in results.samples if arm.split(" ")[0] not in others]
     return [arm for arm in ("real", *synthetic[:1]) if arm in results.samples]
 
 

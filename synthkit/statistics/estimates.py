@@ -101,7 +101,7 @@ class Estimate:
         """The fraction of the variance that is due to the sampling of test patients; NaN with one seed."""
         if self.seeds == 1 or not self.error > 0:
             return np.nan
-        return float(1 - (self.between / self.seeds + self.common) / self.error**2)
+        return max(0.0, float(1 - (self.between / self.seeds + self.common) / self.error**2))
 
     def interval(self, level=0.95):
         """Returns `(low, high)` of Student's t at this confidence level, for a difference of two proportions.

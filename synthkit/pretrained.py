@@ -304,7 +304,7 @@ class FineTunedTrainer:
 
 def _regressions(features, labels, weights):
     """Returns the regression fitted with each penalty."""
-    heads = []
+    features, heads = features.astype("float64"), []  # in float32 the last steps may not find a better point
     for penalty in PENALTIES:
         # For a thousand features and images, Newton's method with conjugate gradients takes a fifth of L-BFGS's time.
         head = LogisticRegression(C=penalty, solver="newton-cg", max_iter=1000)

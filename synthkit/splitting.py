@@ -32,12 +32,10 @@ def deal(labels, patients, fractions, *, seed=0):
         int `(n,)`, the group of every image.
     """
     names, patient = np.unique(patients, return_inverse=True)
-    votes = np.zeros((len(names), 1 + max(labels, default=0)), int)
-    np.add.at(votes, (patient, labels), 1)
-    size, majority = votes.sum(1), votes.argmax(1)
+    size, majority = np.bincount(patient, minlength=len(names)), strata(labels, patients)
     group = np.zeros(len(names), int)
     rng = np.random.default_rng(seed)
-    for label in range(votes.shape[1]):
+    for label in range(1 + max(labels, default=0)):
         members = rng.permutation(np.flatnonzero(majority == label))
         lacking = np.asarray(fractions) * size[members].sum()
         for member in members[np.argsort(-size[members], kind="stable")]:

@@ -23,12 +23,12 @@ MAY_IMPORT = {
     "_workers": set(),
     "imageset": {"_class_folders"},
     "_alike": {"imageset"},
-    "splitting": {"_alike", "imageset"},
+    "statistics": set(),
+    "splitting": {"_alike", "imageset", "statistics"},
     "pipeline": set(),
     "datasets": {"_files", "_workers", "imageset", "splitting"},
     "augmentation": set(),
     "generators": {"_environment", "_files", "_identity", "_reusable", "_sizes", "imageset", "pipeline"},
-    "statistics": set(),
     "fidelity": set(),
     "classifiers": {"_sizes"},
     "backbones": set(),
@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "selection": set(),
     "study": {
         *("_alike", "_environment", "_files", "_identity", "_reusable", "_workers"),
-        *("datasets", "imageset", "pipeline", "splitting", "statistics", "training"),
+        *("datasets", "fidelity", "imageset", "pipeline", "splitting", "statistics", "training"),
     },
     "catalogue": {
         *("_arm_names", "augmentation", "classifiers", "datasets", "fidelity", "generators", "pretrained", "selection"),

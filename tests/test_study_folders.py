@@ -1,5 +1,6 @@
 """Arms of images that were made elsewhere."""
 
+import argparse
 import dataclasses
 import json
 import shutil
@@ -183,6 +184,10 @@ class TestIdentity:
         assert digest(study.from_folder(tmp_path / "renamed")) != before
 
 
+def names(arms):
+    return command._names(argparse.Namespace(arms=arms, data="my_images"))
+
+
 class TestNames:
     def test_endings(self, folder):
         names = [f"folder:{folder}{ending}" for ending in ("", " filtered x2 augmented", " x0.5 first")]
@@ -208,10 +213,10 @@ class TestNames:
         with pytest.raises(
             ValueError, match=f"separated by commas, and {tmp_path}/a,b contains one: rename the folder"
         ):
-            command._names(f"real,folder:{tmp_path}/a,b x2,dense_cvae", False)
+            names(f"real,folder:{tmp_path}/a,b x2,dense_cvae")
         with pytest.raises(ValueError, match=r"--arms: nowhere is not a folder"):
-            command._names("real,folder:nowhere x2,dense_cvae", False)
-        assert command._names(f"real, folder:{folder} x2", False) == ["real", f"folder:{folder} x2"]
+            names("real,folder:nowhere x2,dense_cvae")
+        assert names(f"real, folder:{folder} x2") == ["real", f"folder:{folder} x2"]
 
 
 def test_study_with_a_folder(folder, splits, tmp_path):

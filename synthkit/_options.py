@@ -235,7 +235,7 @@ def _add_fixed(add):
         "--fixed-training-set",
         action="store_true",
         help="train every seed on all training images: the answer is then about this training set only. Otherwise each "
-        "seed draws --per-class, or two thirds of the patients, and the answer is about such training sets",
+        "seed draws --per-class, or half of the patients, and the answer is about such training sets",
     )
 
 

@@ -167,8 +167,8 @@ def sentence(splits, comparisons, seeds, folds=None, margin=MARGIN, overlap=0.0)
     smallest = _detectable(images, comparisons, seeds, {"overlap": overlap % 1}, fold_of)
     text = (
         f"{len(images)} test images of {len(np.unique(images.patients))} patients, {seeds} seeds and {comparisons} "
-        f"comparison{'' if comparisons == 1 else 's'}: such a study finds a difference in AUC of {smallest:.3f} with "
-        f"an 80 % chance (simulated, AUC 0.8)"
+        f"comparison{'' if comparisons == 1 else 's'}: such a study finds a difference in AUC of about {smallest:.3f} "
+        f"with an 80 % chance (simulated, AUC 0.8, arms that do not differ from one training set to the next)"
     )
     if smallest <= 2 * margin:
         return text

@@ -12,7 +12,7 @@ from synthkit.statistics.estimates import strata
 
 # Of the training patients, for every seed. More would leave less to tell training sets apart by: two seeds share this
 # fraction of their images, and the variance that they have in common is estimated as o / (1 - o) times what differs.
-TRAINING_SHARE = 2 / 3
+TRAINING_SHARE = 0.5
 
 
 def deal(labels, patients, fractions, *, seed=0):
@@ -191,8 +191,8 @@ def training_rows(train, *, per_class=None, fixed=False, seed=0):
 
     Args:
         train: ImageSet, what there is to train on.
-        per_class: int, number of images of every class, as in `subsample`; None draws `TRAINING_SHARE` of the patients
-            of each class.
+        per_class: int, number of images of every class, as in `subsample`; None draws half of the patients of each
+            class (`TRAINING_SHARE`).
         fixed: whether every seed gets all images; not used with `per_class`.
         seed: int.
 

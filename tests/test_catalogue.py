@@ -39,7 +39,7 @@ class TestOneRowAddsAGenerator:
         results = study.run(splits, arms, out=tmp_path, classifier=flat, **options)
         trials = results.trials.set_index("arm")
         assert trials["status"].tolist() == ["done"] * 3
-        assert trials["n_synthetic"].tolist() == [0, 10, 20]
+        assert trials["n_synthetic"].tolist() == [0, 8, 16]
 
     @pytest.mark.parametrize("name", ["toy gan", "2toy", "", "toy-gan", "real", "dense_cvae", "x2!"])
     def test_names_that_are_taken_or_cannot_be_read_back(self, name):

@@ -58,7 +58,7 @@ class CopyTest(typing.NamedTuple):
     pairs: pd.DataFrame
 
 
-def copy_test(training, held_out, synthetic, *, patients=None):
+def copy_test(training, held_out, synthetic, *, patients=None, labels=None):
     """Tests whether there are copies of training images among synthetic ones.
 
     A near copy is much nearer to a real image than to the images of all other patients. How much nearer is learned from
@@ -72,8 +72,9 @@ def copy_test(training, held_out, synthetic, *, patients=None):
 
     If real images have near-duplicates among other patients' images, a generator that copies nothing has near copies
     too. They fall on training and on held-out patients alike. The p-value is the chance of as many training patients
-    among those copied, whichever patients were held out among those with the same number of images (a hypergeometric
-    test, Fisher's exact test). It is exact if the generator favours no training patient. Several copies of one patient
+    among those copied, whichever patients were held out among those with the same number of images, and the same class
+    if `labels` are given: they are needed where the classes are not mixed alike in both sets (a hypergeometric test,
+    Fisher's exact test). It is exact if the generator favours no training patient. Several copies of one patient
     count as one.
 
     With few held-out patients many copies are needed: if m of N patients are training patients, log(0.05) / log(m / N)
@@ -84,6 +85,7 @@ def copy_test(training, held_out, synthetic, *, patients=None):
         synthetic: float `(n, dimensions)`, features of synthetic images.
         patients: `(m + h,)`, patients of the training images, followed by those of the held-out images; None for one
             patient per image.
+        labels: `(m + h,)`, classes of the same images, or None.
 
     Returns:
         CopyTest.
@@ -107,7 +109,12 @@ def copy_test(training, held_out, synthetic, *, patients=None):
     of_training, of_held_out = nearest(synthetic, training)[0], nearest(held_out, training)[0]
     closer = 1 - stats.mannwhitneyu(of_training, of_held_out).statistic / (len(synthetic) * len(held_out))
     held_out_copies = int(np.sum(ratios <= limit)) - len(near)
-    p = _chance(copied, trained, np.bincount(patient))
+    alike = np.bincount(patient)
+    if labels is not None:
+        classes = np.zeros(len(alike), int)
+        classes[patient] = np.unique(labels, return_inverse=True)[1]  # that of one of a patient's images
+        alike = alike * (1 + classes.max()) + classes
+    p = _chance(copied, trained, alike)
     return CopyTest(len(near), held_out_copies, p, float(limit), float(closer), pairs)
 
 
@@ -155,18 +162,18 @@ def _ratios(images, real, patient, own=None):
     return ratios
 
 
-def _chance(copied, trained, images):
+def _chance(copied, trained, alike):
     """Computes the probability of as many training patients among the copied ones, by chance.
 
     Args:
         copied, trained: bool `(patients,)`.
-        images: int `(patients,)`, numbers of images; only patients with the same number are exchanged.
+        alike: int `(patients,)`; only patients with the same number are exchanged.
 
     Returns:
         float.
     """
     probabilities = np.ones(1)  # of 0, 1, … training patients among the copied ones
-    for group in (images == number for number in np.unique(images[copied])):
+    for group in (alike == number for number in np.unique(alike[copied])):
         count = np.sum(group & copied)
         possible = np.arange(count + 1)
         of_group = stats.hypergeom.pmf(possible, group.sum(), np.sum(group & trained), count)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from synthkit.statistics.estimates import strata
+from synthkit.statistics.estimates import fewest_patients, strata
 from synthkit.statistics.scores import influence
 from synthkit.statistics.verdicts import mean_of_seeds, of_seeds
 
@@ -24,7 +24,7 @@ def describe(
         defined for one of the seeds, or, of an interval, where nothing varies.
     """
     classes = strata(labels, patients)
-    fewest = int(np.bincount(classes)[np.unique(classes)].min())
+    fewest = fewest_patients(labels, patients)
     folds, rows = folds if isinstance(folds, dict) else dict.fromkeys(scores, folds), []
     for arm, arm_scores in scores.items():
         cuts = thresholds[arm] if thresholds else [None] * len(arm_scores)

@@ -54,6 +54,11 @@ NO_VARIATION = 1e-9  # a standard error below this is rounding
 FAR = 20.0  # in gaps: an end of `gap_closed`'s interval that is further out is called infinite
 
 
+def fewest_patients(labels, patients):
+    """Returns the number of patients who have images of a class, of the class with fewest."""
+    return min(len(np.unique(np.asarray(patients)[labels == label])) for label in np.unique(labels))
+
+
 def strata(labels, patients):
     """Returns the class of every patient, that of most images: int `(patients,)`, in the order of `np.unique`."""
     names, index = np.unique(patients, return_inverse=True)
@@ -168,9 +173,9 @@ class Estimate:
 
         Returns:
             int; infinity where up to `most` seeds are not enough, because of the variance that is due to the patients;
-            NaN with one seed, from which the variance between seeds cannot be estimated.
+            NaN with one seed, from which the variance between seeds cannot be estimated, and where nothing varies.
         """
-        if self.seeds == 1:
+        if self.seeds == 1 or self.error == 0:
             return np.nan
         seeds = np.arange(2, most + 1)
         shared = self.error**2 - self.between / self.seeds - self.common

@@ -106,7 +106,7 @@ def answer(summary, arms, margin=MARGIN):
         return "Shown to help.", _signs(f"{others}{change}.")
     if (rows["verdict"] == "hurts").all():
         return "Shown to hurt.", _signs(f"{change}.")
-    highest = rows["difference_high"].max()
+    highest = rows["difference_high"].max() if rows["p_equivalent"].notna().all() else np.inf  # of few patients
     ruled_out = f"; a gain of {margin:g} or more is ruled out" if highest <= margin else ""
     if not ruled_out and highest < 0.3:
         ruled_out = f"; a gain of more than {highest:.3f} is ruled out"
@@ -134,7 +134,7 @@ def next_step(summary, arms, margin=MARGIN):
         )
     if words == "Shown to hurt.":
         return "Next: train without these images, and look at them below to see why."
-    if rows["difference_high"].max() <= margin:
+    if rows["difference_high"].max() <= margin and rows["p_equivalent"].notna().all():
         return "Next: nothing is lost by doing without these images; real images of more patients are worth more."
     needed = rows["seeds_needed"].min()
     if np.isfinite(needed) and needed > 0:
@@ -285,9 +285,9 @@ def power(summary, margin=MARGIN):
     detectable = _range(table["detectable"]) + (", depending on the arm" if len(table) > 1 else "")
     alone = "" if len(table) == 1 else f" With one arm alone it would have been {_range(table['detectable_alone'])}."
     sentences = [
-        f"Power: after correction for the number of arms, this study had an 80 % chance to detect a true difference in "
-        f"{name} of {detectable}.{alone} Inconclusive does not mean no effect: such an arm may still help or hurt by "
-        f"less."
+        f"Power: after correction for the number of arms, this study had about an 80 % chance to detect a true "
+        f"difference in {name} of {detectable}.{alone} Inconclusive does not mean no effect: such an arm may still "
+        f"help or hurt by less."
     ]
     if table["p_equivalent"].isna().all():
         sentences.append(
@@ -302,7 +302,8 @@ def power(summary, margin=MARGIN):
     if limited:
         sentences.append(
             f"For {', '.join(limited)} no number of seeds is enough to detect a difference of {margin:g}, because all "
-            f"seeds have the same test patients, or training images in common."
+            f"seeds have the same test patients, or training images in common (what is random in training counts as "
+            f"the training set's)."
         )
     return sentences
 
@@ -368,7 +369,7 @@ def population(overlap, folds=None):
     if overlap < 1:
         return (
             f"Every seed drew its own training set, and two of these sets share {100 * overlap:.0f} % of their images, "
-            f"which the intervals allow for: they are about training sets of this size."
+            f"which the intervals allow for: they are about training sets of this size, and this validation set."
         )
     if folds:
         return (
@@ -377,7 +378,7 @@ def population(overlap, folds=None):
         )
     return (
         "All seeds were trained on the same real images: the intervals cover seeds and test patients, and say nothing "
-        "about other training sets (--per-class, --folds)."
+        "about other training and validation sets."
     )
 
 

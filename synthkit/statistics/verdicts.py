@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from synthkit.statistics.estimates import MARGIN, estimate, over_patients, strata
+from synthkit.statistics.estimates import MARGIN, estimate, fewest_patients, over_patients, strata
 from synthkit.statistics.scores import MEASURES, influence, predict
 
 INCONCLUSIVE = "inconclusive"  # neither a difference nor equivalence is shown
@@ -68,6 +68,7 @@ def summarize(
     folds=None,
     overlap=0.0,
     primary=None,
+    planned=None,
 ):
     """Compares every arm with the baseline.
 
@@ -95,15 +96,18 @@ def summarize(
             the mean over folds.
         overlap: fraction of a seed's training images that are in another's as well (`estimates.estimate`).
         primary: the arm of the main comparison, which is tested first and alone. The others can only be significant if
-            it is (gatekeeping), and are corrected for their own number. None corrects for the number of all arms.
+            it is (gatekeeping), and are corrected for their own number. None corrects for the number of all arms. If
+            it is not among the arms, because all its trials failed, no arm is significant.
+        planned: number of arms besides the baseline that were planned, for the correction; None for those there are.
 
     Returns:
         pandas.DataFrame with a row for every arm and metric, those of the main metric first:
 
         - arm, metric, mean over the seeds, and low and high, the ends of its 95 % interval.
         - difference to the baseline, and difference_low and difference_high, the ends of its interval. These intervals
-          hold simultaneously: all of them contain the truth in 95 % of studies. They agree with the verdicts: they
-          exclude 0 where an arm helps or hurts, and lie within the margin where it is equivalent.
+          hold simultaneously: all of them contain the truth in 95 % of studies; with a primary arm, its own does so in
+          95 %, and all others in 95 %. They agree with the verdicts: they do not contain the other side of 0 where an
+          arm helps or hurts, and lie within the margin where it is equivalent.
         - p, p_holm: of the test for a difference, without and with Holm's correction over the arms of this metric.
         - p_equivalent: of the test that the difference is smaller than the margin, with Holm's correction; NaN where a
           class has too few test patients for it.
@@ -120,7 +124,9 @@ def summarize(
     """
     labels = np.asarray(labels)
     classes = strata(labels, patients)
-    fewest = int(np.bincount(classes)[np.unique(classes)].min())
+    fewest = fewest_patients(labels, patients)
+    if len(np.unique(patients)) < 2:
+        raise ValueError("all test images are of one patient, so how much patients vary cannot be estimated")
     cuts = {arm: [None] * len(arm_scores) for arm, arm_scores in scores.items()} | (thresholds or {})
     seeds = {arm: list(range(len(arm_scores))) for arm, arm_scores in scores.items()} | (seeds or {})
     folds = folds if isinstance(folds, dict) else dict.fromkeys(scores, folds)
@@ -140,8 +146,11 @@ def summarize(
             continue
         others = [arm for arm in scores if arm != baseline] if baseline in scores else []
         differences = [mean_of_seeds(_differences(values, seeds, arm, baseline), classes, overlap) for arm in others]
-        first = others.index(primary) if primary in others else None
-        comparisons = dict(zip(others, _compare(differences, metric, margin, fewest, first), strict=True))
+        lost = ["lost"] * ((planned or len(others)) - len(others))
+        gate = primary if primary in others else "lost" if primary else None
+        lost = lost or (["lost"] if gate == "lost" else [])
+        first = [*others, *lost].index(gate) if gate else None
+        comparisons = dict(zip(others, _compare(differences, metric, margin, fewest, first, len(lost)), strict=False))
         for arm in scores:
             mean = mean_of_seeds(values[arm], classes, overlap)
             row = {"arm": arm, "metric": metric, "mean": mean.value}
@@ -214,15 +223,23 @@ def _learned(areas, scores, labels, positive, thresholds):
     return mean, bool(areas.value - 1.96 * areas.error > 0.5 and not one_class)
 
 
-def _compare(differences, metric, margin, fewest, first=None):
-    """Returns the columns of `summarize` that compare arms with the baseline, as a dict for each Estimate."""
-    p_values = _corrected([difference.p_value() for difference in differences], first)
-    p_margins = _corrected([difference.equivalence_p_value(margin) for difference in differences], first)
+def _compare(differences, metric, margin, fewest, first=None, lost=0):
+    """Returns the columns of `summarize` that compare arms with the baseline, as a dict for each Estimate.
+
+    Args:
+        differences, metric, margin: as in `summarize`, of the arms that have results.
+        fewest: patients of the rarest class.
+        first: position of the main comparison, or None; those of arms without results follow the others.
+        lost: number of arms without results, which count in the correction.
+    """
+    p_values = _corrected([*(difference.p_value() for difference in differences), *[1.0] * lost], first)
+    p_margins = [*(difference.equivalence_p_value(margin) for difference in differences), *[1.0] * lost]
+    p_margins = _corrected(p_margins, first)
     if fewest < FEW_PATIENTS:
-        p_margins = np.full(len(differences), np.nan)
+        p_margins = np.full(len(p_values), np.nan)
     rows = []
-    for i, (difference, p_holm, p_margin) in enumerate(zip(differences, p_values, p_margins, strict=True)):
-        family = 1 if i == first else max(1, len(differences) - (first is not None))
+    for i, (difference, p_holm, p_margin) in enumerate(zip(differences, p_values, p_margins, strict=False)):
+        family = 1 if i == first else max(1, len(p_values) - (first is not None))
         level = LEVEL / family
         improvement = -difference.value if metric in LOWER_IS_BETTER else difference.value
         word = verdict(improvement, p_holm, difference.seeds, p_margin)

@@ -15,6 +15,7 @@ from synthkit._environment import versions
 from synthkit._files import compare, harmless, locked, make_folder, replacing, write_json
 from synthkit._identity import digest, network
 from synthkit.splitting import cross_validation, overlap, training_set
+from synthkit.statistics.verdicts import LOWER_IS_BETTER
 from synthkit.study import pairs, results
 from synthkit.study.about import describe, merged
 from synthkit.study.arms import requested
@@ -56,7 +57,7 @@ def run(
         classifier: callable `(image_shape, num_classes) → keras.Model`, or one of `pretrained`.
         seeds: int, number of seeds. Each determines the subset of the training set, the generator, its samples and the
             classifier's training, and is the same for all arms.
-        train_per_class: int, real training images of each class, newly drawn for every seed; None draws two thirds of
+        train_per_class: int, real training images of each class, newly drawn for every seed; None draws half of
             the training patients (`splitting.TRAINING_SHARE`). The intervals are then about training sets of this size
             and kind.
         fixed_training_set: whether every seed is trained on all images of the training set instead. The intervals are
@@ -138,8 +139,9 @@ def run(
         "arms": {arm.name: _describe(arm) for arm in arms},
     }
     names = list(identity["arms"])
-    if metric not in statistics.MEASURES:
-        raise ValueError(f"metric must be one of {', '.join(statistics.MEASURES)}. Received: {metric!r}")
+    metrics = [name for name in statistics.MEASURES if name not in LOWER_IS_BETTER]
+    if metric not in metrics:
+        raise ValueError(f"metric must be one of {', '.join(metrics)}. Received: {metric!r}")
     if primary is not None and (primary not in names or primary == baseline):
         raise ValueError(f"primary must be one of the arms besides the baseline. Received: {primary!r}")
     protocol = {"written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "arms": names, "seeds": seeds}

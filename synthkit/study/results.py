@@ -82,12 +82,16 @@ class Results:
         baseline = protocol["baseline"] if baseline is None else baseline
         names = [arm for arm in self.scores if arms is None or arm in arms]
         planned = [arm for arm in names if arm in protocol["arms"]]
+        family = [arm for arm in protocol["arms"] if arm in self.scores]  # on top of augmentation, without the baseline
+        family = family if baseline == protocol["baseline"] else [arm for arm in family if arm != protocol["baseline"]]
         as_planned = margin == protocol["margin"] and baseline in (protocol["baseline"], "augmentation")
+        as_planned &= set(planned) == set(family)
+        lost = len(set(protocol["arms"]) - set(self.scores))
         primary = protocol["primary"] if baseline == protocol["baseline"] else None
         results = self._first_seeds(protocol["seeds"])
-        table = results._summarize(margin, baseline, names, primary).assign(exploratory=True)
+        table = results._summarize(margin, baseline, names, primary, lost).assign(exploratory=True)
         if baseline in planned:
-            first = table if planned == names else results._summarize(margin, baseline, planned, primary)
+            first = table if planned == names else results._summarize(margin, baseline, planned, primary, lost)
             both = pd.concat([first.assign(exploratory=not as_planned), table])
             keys = ["arm", "metric"]
             table = both.drop_duplicates(keys).set_index(keys).loc[table.set_index(keys).index].reset_index()
@@ -152,9 +156,8 @@ class Results:
             arrays = getattr(self, name)
             changed[name] = arrays and {arm: self._filled(arrays[arm], arm, seeds, value) for arm in arrays}
         if self.folds:
-            whole = {arm: values for arm, values in self.folds.items() if not failed[arm]}
-            any_arm = next(iter(whole.values()), next(iter(changed["folds"].values())))
-            changed["folds"] = {arm: whole.get(arm, any_arm) for arm in self.folds}
+            of_seed = {seed: self.folds[arm][i] for arm in self.folds for i, seed in enumerate(self.seeds[arm])}
+            changed["folds"] = dict.fromkeys(self.folds, np.stack([of_seed[seed] for seed in seeds]))
         return dataclasses.replace(self, **changed)
 
     def _filled(self, values, arm, seeds, value):
@@ -162,13 +165,14 @@ class Results:
         filled[[seeds.index(seed) for seed in self.seeds[arm]]] = values
         return filled
 
-    def _summarize(self, margin, baseline, arms, primary):
+    def _summarize(self, margin, baseline, arms, primary, lost):
         if not all(self.seeds.values()) or not self.seeds:
             failed = self.trials["status"][self.trials["status"] != "done"]
             reason = f"; the first failed trial: {failed.iloc[0]}" if len(failed) else ""
             raise ValueError(f"an arm has no finished seed, so there is nothing to compare{reason}")
         scores = {arm: self.scores[arm] for arm in arms}
         options = {"margin": margin, "positive": self.positive, "primary": primary}
+        options["planned"] = len(arms) - 1 + lost
         options["metrics"] = tuple(dict.fromkeys((self.protocol["metric"], *MEASURES)))
         options["train_aucs"] = {arm: self.column(arm, "train_auc") for arm in scores}
         options |= {"seeds": self.seeds, "thresholds": self.thresholds, "folds": self.folds, "overlap": self.overlap}

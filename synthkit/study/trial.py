@@ -182,7 +182,8 @@ def look_for_copies(train, held_out, synthetic):
         return {}
     space = fidelity.pixels(np.concatenate([train.images, held_out.images]))
     features = [space(images.images) for images in (train, held_out, synthetic)]
-    test = fidelity.copy_test(*features, patients=patients)
+    labels = np.concatenate([train.labels, held_out.labels])
+    test = fidelity.copy_test(*features, patients=patients, labels=labels)
     near = fidelity.closest_pairs(features[0], None, features[2], count=PAIRS)
     pairs = np.stack([synthetic.images[near["synthetic"]], train.images[near["training"]]], axis=1)
     counts = {"copies": test.copies, "held_out_copies": test.held_out_copies, "p": test.p, "images": len(synthetic)}

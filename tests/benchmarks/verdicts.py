@@ -36,7 +36,7 @@ VARYING = {
         "overlap": overlap,
     }
     for images in (156, 660)
-    for overlap, shared in ((0.0, ""), (0.5, " that share half of their images"), (2 / 3, " that share two thirds"))
+    for overlap, shared in ((0.0, ""), (0.5, " that share half of their images"))
 }
 FOLDS = {
     f"{images} images in 5 folds": {"images": images, "folds": 5, "training_effect": 1.0, **FIVE}

@@ -206,3 +206,14 @@ class TestMembership:
             p_values.append(result.p)
         assert np.mean(np.array(p_values) <= 0.05) <= stats.binom.ppf(0.999, 200, 0.05) / 200
         assert np.mean(np.array(p_values) <= 0.5) > 0.35  # the p-values are not merely all large
+
+
+def test_classes_that_are_mixed_otherwise_are_not_copied():
+    rng, found = np.random.default_rng(0), []
+    for labels in (None, np.r_[np.repeat([0, 1], 50), np.repeat([0, 1], (146, 54))]):
+        real = rng.normal(size=(300, 16))
+        positive = np.r_[np.arange(50, 100), np.arange(246, 300)]
+        real[positive] = real[rng.choice(positive, len(positive))] + 0.01 * rng.normal(size=(len(positive), 16))
+        synthetic = real[rng.choice(positive, 100)] + 0.01 * rng.normal(size=(100, 16))
+        found.append(fidelity.copy_test(real[:100], real[100:], synthetic, labels=labels).p)
+    assert found[1] > found[0]

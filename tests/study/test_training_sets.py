@@ -22,8 +22,8 @@ def test_seeds_have_other_training_sets_and_arms_the_same(tmp_path):
     sets = []
     arms = [Arm("real"), Arm("first", recorder(sets)), Arm("second", recorder(sets))]
     results = study.run(toy_splits(), arms, out=tmp_path, **VARYING)
-    assert results.trials["n_real"].eq(16).all()
-    assert results.overlap == 0.6667
+    assert results.trials["n_real"].eq(12).all()
+    assert results.overlap == 0.5
     prints = [train.fingerprint() for train in sets]
     assert prints[0] == prints[1] != prints[2] == prints[3]
 
@@ -42,7 +42,7 @@ def test_the_positive_control_gets_the_real_images_that_were_not_drawn(tmp_path)
     arms = [Arm("real"), Arm("more_real", more_real=True)]
     results = study.run(toy_splits(), arms, out=tmp_path, **VARYING)
     counts = results.trials.set_index("arm")
-    assert counts.loc["real", "n_real"].tolist() == [16, 16]
+    assert counts.loc["real", "n_real"].tolist() == [12, 12]
     assert counts.loc["more_real", "n_real"].tolist() == [24, 24]
     with pytest.raises(ValueError, match="every seed draws all of them; remove the arm, --fixed-training-set or"):
         study.run(toy_splits(), arms, out=tmp_path / "fixed", **OPTIONS)

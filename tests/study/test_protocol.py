@@ -1,5 +1,6 @@
 """What is decided before the first trial, and what is exploratory because it was added later."""
 
+import dataclasses
 import json
 import re
 
@@ -110,3 +111,26 @@ def test_the_main_metric_is_the_one_that_was_planned(tmp_path):
     assert "The verdict is about the sensitivity." in page
     with pytest.raises(ValueError, match="metric must be one of auc, accuracy"):
         study.run(toy_splits(), ARMS, out=tmp_path / "other", metric="AUC", **OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    out = tmp_path_factory.mktemp("planned")
+    return study.run(toy_splits(), ARMS, out=out, primary="brighter", **OPTIONS | {"seeds": 3})
+
+
+def test_some_arms_of_the_protocol_alone_are_exploratory(planned):
+    assert not planned.summary()["exploratory"].any()
+    assert planned.summary(arms=["real", "shuffled"])["exploratory"].all()
+
+
+def test_lost_arms_count_in_the_correction_and_keep_the_gate_closed(planned):
+    kept = [arm for arm in planned.scores if arm != "brighter"]
+    changes = {name: {arm: getattr(planned, name)[arm] for arm in kept} for name in ("scores", "seeds")}
+    closed = dataclasses.replace(planned, **changes).summary()
+    (row,) = closed.query("arm == 'shuffled' and metric == 'auc'").itertuples()
+    assert row.p_holm == 1
+    settings = planned.settings | {"protocol": planned.protocol | {"primary": None}}
+    lost = dataclasses.replace(planned, settings=settings, **changes).summary()
+    (row,) = lost.query("arm == 'shuffled' and metric == 'auc'").itertuples()
+    assert row.p_holm == pytest.approx(min(1, 2 * row.p))

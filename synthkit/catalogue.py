@@ -94,7 +94,7 @@ BASELINE_COLOR = "#555555"
 
 CONTROLS = {
     "real": Control("real images only, the baseline", BASELINE_COLOR),
-    "oversample": Control("real images repeated, as many as the synthetic ones", "#D55E00"),
+    "oversample": Control("real images repeated, as many as the ratio says, instead of synthetic ones", "#D55E00"),
     "shuffled": Control("the images of dense_cvae with their labels permuted: the negative control", "#009E73"),
     "more_real": Control(
         "all real images of the training set, also those that the seed did not draw: the positive control", "#8C6D31"

@@ -200,5 +200,5 @@ def text(splits, comparisons, folds=5, expected=0.8, draw=None):
     for effect in (0.02, 0.05, 0.1):
         needed = patients_needed(splits.test, effect, comparisons, **design)
         patients = f"about {needed:,} test patients" if np.isfinite(needed) else "more test patients than can be had"
-        lines.append(f"To find a difference of {effect:g} with 10 seeds takes {patients}.")
+        lines.append(f"To find a difference of {effect:g} with 10 seeds and a test set takes {patients}.")
     return "\n".join(lines)

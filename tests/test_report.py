@@ -257,7 +257,7 @@ class TestWhatTheStudyKnows:
         for part in (
             "The images of my_images are of the classes malignant and ",
             "The training set has 16 images of 13 patients, the validation set 7 of 7, and the test set 40 of 40 (",
-            "Split by patient. No two sets share a patient or an image.",
+            "Split by patient. No two sets share an image; patients are not known.",
             "skin_cnn (the skin-lesion study's small network), trained for 6 gradient steps",
             "with 3 seeds",
             "Software. keras 3; commit abc123.",

@@ -72,8 +72,13 @@ def answers(summary, over, margin):
     questions = [(summary, [arm for arm in arms if over is None or arm not in augmented])]
     if over is not None and augmented:
         questions.append((over, augmented))
-    found = [(*sentences.answer(*question, margin), sentences.next_step(*question, margin)) for question in questions]
-    return [answer for answer in found if answer[0]]
+    found = []
+    for number, question in enumerate(questions):
+        words, sentence = sentences.answer(*question, margin)
+        if words:
+            words = words.replace(".", " on top of augmentation.") if number else words
+            found.append((words, sentence, sentences.next_step(*question, margin)))
+    return found
 
 
 def copies(results):

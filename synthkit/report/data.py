@@ -63,6 +63,8 @@ def split(results):
     if folds:
         return f"Cross-validation over the images of all sets: {folds} folds by patient, other ones for every seed."
     text = results.settings.get("about", {}).get("split", "")
+    if len(np.unique(results.patients)) == len(results.labels):
+        return f"{text} No two sets share an image; patients are not known.".strip()
     return f"{text} No two sets share a patient or an image.".strip()
 
 

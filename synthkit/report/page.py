@@ -44,7 +44,7 @@ def write(results, path, summary=None, margin=None):
     with plt.rc_context(figures.STYLE):
         content = {
             **_verdicts(results, summary, margin),
-            **_images(results, Path(path).parent),
+            **_images(results, summary, Path(path).parent),
             **_patients(results),
             **_settings(results),
         }
@@ -65,6 +65,7 @@ def _verdicts(results, summary, margin):
         "rows": summary.to_dict("records"),
         "baseline": baseline,
         "answers": answers.answers(summary, over, margin),
+        "augmentation": sentences.augmentation(summary),
         "words": sentences.words(summary, margin),
         "first": [_unbroken(sentence) for sentence in answers.first(summary, baseline)],
         "sentences": [_unbroken(sentences.sentence(row)) for row in sentences.main_rows(summary).to_dict("records")],
@@ -91,14 +92,14 @@ def _of_main(summary):
     return [] if summary is None else sentences.main_rows(summary).to_dict("records")
 
 
-def _images(results, folder):
+def _images(results, summary, folder):
     """Returns what the page needs for the section about the images."""
     return {
         "class_names": results.settings["class_names"],
         "flow": data.flow(results),
         "facts": data.facts(results),
         "samples": figures.samples(results),
-        "glance": _glance(results),
+        "glance": _glance(results, summary),
         "copies": [
             {"text": text, "pairs": figures.pairs(results.pairs[arm])} for arm, text in answers.copies(results).items()
         ],
@@ -108,10 +109,11 @@ def _images(results, folder):
     }
 
 
-def _glance(results):
-    """Returns the arms whose images are shown beside the answer: the real ones, and the first generator's."""
+def _glance(results, summary):
+    """Returns the arms whose images are shown beside the answer: the real ones, and the best of generators."""
     others = {*catalogue.CONTROLS, *catalogue.AUGMENTATIONS}
-    synthetic = [arm for arm in results.samples if arm.split(" ")[0] not in others]
+    rows = sentences.main_rows(summary).sort_values("difference", ascending=False)
+    synthetic = [arm for arm in rows["arm"] if arm.split(" ")[0] not in others and not arm.endswith(" augmented")]
     return [arm for arm in ("real", *synthetic[:1]) if arm in results.samples]
 
 

@@ -20,6 +20,7 @@ def text(results, summary):
     over = answers.over_augmentation(results, baseline)
     found = map(" ".join, answers.answers(summary, over, margin))
     blocks = [textwrap.fill(sentence, 100) for sentence in (*answers.first(summary, baseline), *found)]
+    blocks.append(textwrap.fill(sentences.augmentation(summary), 100))
     blocks.append(table(summary))
     if over is not None:
         blocks.append(f"On top of classical augmentation (baseline: augmentation):\n{table(over)}")

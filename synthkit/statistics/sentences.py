@@ -107,9 +107,10 @@ def answer(summary, arms, margin=MARGIN):
     if (rows["verdict"] == "hurts").all():
         return "Shown to hurt.", _signs(f"{change}.")
     highest = rows["difference_high"].max() if rows["p_equivalent"].notna().all() else np.inf  # of few patients
-    ruled_out = f"; a gain of {margin:g} or more is ruled out" if highest <= margin else ""
+    of_all = " for each of them" if len(rows) > 1 else ""
+    ruled_out = f"; a gain of {margin:g} or more is ruled out{of_all}" if highest <= margin else ""
     if not ruled_out and highest < 0.3:
-        ruled_out = f"; a gain of more than {highest:.3f} is ruled out"
+        ruled_out = f"; a gain of more than {highest:.3f} is ruled out{of_all}"
     return "Not shown to help.", _signs(f"{change}{ruled_out}.")
 
 
@@ -135,16 +136,33 @@ def next_step(summary, arms, margin=MARGIN):
     if words == "Shown to hurt.":
         return "Next: train without these images, and look at them below to see why."
     if rows["difference_high"].max() <= margin and rows["p_equivalent"].notna().all():
-        return "Next: nothing is lost by doing without these images; real images of more patients are worth more."
-    needed = rows["seeds_needed"].min()
+        return "Next: do without these images."
+    open_rows = rows[~((rows["difference_high"] <= margin) & rows["p_equivalent"].notna())]
+    arms, needed = ", ".join(open_rows["arm"]), open_rows["seeds_needed"].max()
     if np.isfinite(needed) and needed > 0:
         return (
-            f"Next: a gain of {margin:g} is not ruled out; a study of its own with {needed:.0f} seeds would have an "
-            f"80 % chance to show it (--seeds, another --out)."
+            f"Next: a gain of {margin:g} by {arms} is not ruled out; a study of its own with {needed:.0f} seeds would "
+            f"have about an 80 % chance to show it (--seeds, another --out)."
         )
     return (
-        f"Next: a gain of {margin:g} is not ruled out, and more seeds cannot show it: test on more patients (--folds, "
-        f"--test), or ask about this training set alone (--fixed-training-set)."
+        f"Next: a gain of {margin:g} by {arms} is not ruled out, and more seeds cannot show it: test on more patients "
+        f"(--folds, --test), or ask about this training set alone (--fixed-training-set)."
+    )
+
+
+def augmentation(summary):
+    """Returns what classical augmentation does without synthetic images, as a text; "" if there is no such arm."""
+    rows = _of_arms(summary, ["augmentation"])
+    if rows.empty:
+        return ""
+    (row,) = rows.to_dict("records")
+    word = {"helps": "Classical augmentation alone helps", "hurts": "Classical augmentation alone hurts"}
+    text = word.get(row["verdict"], "Classical augmentation alone is not shown to help")
+    augmented = [arm for arm in summary["arm"].unique() if arm.endswith(" augmented")]
+    note = " Arms that end in “augmented” contain it." if augmented else ""
+    return _signs(
+        f"{text}: {metric_name(main_metric(summary))} difference {row['difference']:+.3f} "
+        f"({row['difference_low']:+.3f} to {row['difference_high']:+.3f}).{note}"
     )
 
 

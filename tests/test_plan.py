@@ -85,3 +85,8 @@ def test_command(tmp_path, capsys):
     assert re.search(r"dense_cvae +\d+\.\d", text)
     assert text.count("To find a difference of") == 3
     assert list(tmp_path.iterdir()) == [tmp_path / "images"]
+
+
+def test_folds_have_other_training_sets_than_the_seeds_of_a_test_set():
+    splits = splits_of(20)
+    assert plan.sentence(splits, 2, 5, 2, overlap=0.5) == plan.sentence(splits, 2, 5, 2)

@@ -85,9 +85,7 @@ def answer(summary, arms, margin=MARGIN):
     Returns:
         `(words, sentence)`; two empty texts if there is no such arm.
     """
-    rows = summary[
-        (summary["metric"] == main_metric(summary)) & summary["arm"].isin(list(arms)) & summary["difference"].notna()
-    ]
+    rows = _of_arms(summary, arms)
     if rows.empty:
         return "", ""
     baseline = summary["arm"][summary["verdict"] == "baseline"].iloc[0]
@@ -121,9 +119,7 @@ def next_step(summary, arms, margin=MARGIN):
         summary, arms, margin: as in `answer`.
     """
     words, _ = answer(summary, arms, margin)
-    rows = summary[
-        (summary["metric"] == main_metric(summary)) & summary["arm"].isin(list(arms)) & summary["difference"].notna()
-    ]
+    rows = _of_arms(summary, arms)
     if not words:
         return ""
     if words == "No answer yet.":
@@ -135,9 +131,9 @@ def next_step(summary, arms, margin=MARGIN):
         )
     if words == "Shown to hurt.":
         return "Next: train without these images, and look at them below to see why."
-    if rows["difference_high"].max() <= margin and rows["p_equivalent"].notna().all():
-        return "Next: do without these images."
     open_rows = rows[~((rows["difference_high"] <= margin) & rows["p_equivalent"].notna())]
+    if open_rows.empty:
+        return "Next: do without these images."
     arms, needed = ", ".join(open_rows["arm"]), open_rows["seeds_needed"].max()
     if np.isfinite(needed) and needed > 0:
         return (
@@ -232,7 +228,7 @@ def controls(summary, margin=MARGIN):
     sentences, name = [], metric_name(main_metric(summary))
     best = {"oracle": "fresh images from the simulator, the best synthetic images possible,"}
     best["more_real"] = "the real images that a seed did not draw"
-    for arm in best.keys() & rows.keys():
+    for arm in filter(rows.__contains__, best):
         sentences.append(
             {
                 "helps": f"The positive control works: {best[arm]} help, so this study can detect an effect of that "

@@ -146,11 +146,9 @@ def summarize(
             continue
         others = [arm for arm in scores if arm != baseline] if baseline in scores else []
         differences = [mean_of_seeds(_differences(values, seeds, arm, baseline), classes, overlap) for arm in others]
-        lost = ["lost"] * ((planned or len(others)) - len(others))
-        gate = primary if primary in others else "lost" if primary else None
-        lost = lost or (["lost"] if gate == "lost" else [])
-        first = [*others, *lost].index(gate) if gate else None
-        comparisons = dict(zip(others, _compare(differences, metric, margin, fewest, first, len(lost)), strict=False))
+        lost = max((planned or 0) - len(others), primary is not None and primary not in others)
+        first = None if primary is None else others.index(primary) if primary in others else len(others)
+        comparisons = dict(zip(others, _compare(differences, metric, margin, fewest, first, lost), strict=True))
         for arm in scores:
             mean = mean_of_seeds(values[arm], classes, overlap)
             row = {"arm": arm, "metric": metric, "mean": mean.value}

@@ -9,7 +9,6 @@ image with noise, whose standard deviation is given as a fraction of that of the
 ten minutes with 500 studies of each.
 """
 
-import argparse
 from functools import partial
 
 import numpy as np
@@ -18,6 +17,7 @@ from tqdm import tqdm
 
 from synthkit import fidelity
 from synthkit.statistics import wilson
+from tests.benchmarks.verdicts import parse
 from tests.conftest import ROOT
 
 DIMENSIONS = 64
@@ -137,10 +137,7 @@ def named(settings):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--studies", type=int, default=1000, help="simulated studies of each design (default: 1000)")
-    parser.add_argument("--write", action="store_true", help="store the rates in data/results")
-    arguments = parser.parse_args()
+    arguments = parse(__doc__)
     table = []
     for design, counted, wanted, study in rows():
         rngs = np.random.default_rng(0).spawn(arguments.studies)

@@ -114,11 +114,16 @@ def rows(studies, progress):
         yield (name, "any false alarm", "at most 0.05", *rates.loc["any effect"], studies)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parse(description):
+    """Returns the options of a benchmark of error rates."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=1000, help="simulated studies of each design (default: 1000)")
     parser.add_argument("--write", action="store_true", help="store the rates in data/results")
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def main():
+    arguments = parse(__doc__)
     table = []
     for row in rows(arguments.studies, lambda studies: tqdm(studies, leave=False)):
         print(f"{row[0]}: {row[1]} {row[3]:.3f} ({row[4]:.3f} to {row[5]:.3f}), wanted {row[2]}", flush=True)

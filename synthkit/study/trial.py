@@ -64,8 +64,8 @@ class Trials:
             on_step: callable `()`, called after every gradient step, or None.
 
         Returns:
-            dict, the contents of the trial's file: `row` and `history` as JSON; test scores, labels and patients;
-            sample images and their labels; of an arm with synthetic images also what `look_for_copies` returns, in a
+            dict, the contents of the trial's file: `row` and `history` as JSON; test scores, labels and patients; those
+            of the validation set, except in a cross-validation; sample images and their labels; of an arm with synthetic images also what `look_for_copies` returns, in a
             cross-validation of the first fold; in a cross-validation the fold and the threshold of every image. Means
             over the folds stand in `row` and `history`. A trial that fails has no history, scores or samples, and the
             reason in `row`.
@@ -90,6 +90,9 @@ class Trials:
                 scores[rows], thresholds[rows], fold[rows] = outcome["scores"], outcome["row"]["threshold"], number
             if self.folds:
                 contents |= {"fold": fold, "thresholds": thresholds}
+            else:
+                contents |= {f"validation_{name}": getattr(self.splits.validation, name) for name in ("labels", "patients")}
+                contents["validation_scores"] = outcomes[0]["validation_scores"]
             contents |= {"scores": scores, **outcomes[0]["samples"], **outcomes[0]["copies"]}
             contents["history"] = json.dumps(_mean([outcome["history"] for outcome in outcomes]))
         except Exception as error:  # a synthesizer may be a user's own code: its trial fails, the study continues
@@ -135,7 +138,8 @@ class Trials:
         scores = trainer.predict(splits.test.images)
         history["train_accuracy"] = accuracy(train.labels, trainer.predict(train.images))
         row["train_auc"] = auc(real.labels, trainer.predict(real.images))
-        threshold = self._threshold(splits.validation)
+        validation_scores = trainer.predict(splits.validation.images)
+        threshold = self._threshold(splits.validation.labels, validation_scores)
         history["synthesis_seconds"] = synthesized - began
         history["scoring_seconds"] += time.perf_counter() - scoring
         row["threshold"] = np.nan if threshold is None else threshold
@@ -144,15 +148,21 @@ class Trials:
         if arm.augment is not None:
             samples = _augmented(samples, arm.augment, network_seed)
         samples = {"samples": samples.images, "sample_labels": samples.labels}
-        return {"row": row, "history": history, "scores": scores, "samples": samples, "copies": copies}
+        return {
+            "row": row,
+            "history": history,
+            "scores": scores,
+            "validation_scores": validation_scores,
+            "samples": samples,
+            "copies": copies,
+        }
 
-    def _threshold(self, validation):
-        """Returns the operating point, chosen on the validation set; None with more than two classes."""
-        if len(validation.class_names) > 2:
+    def _threshold(self, labels, scores):
+        """Returns the operating point of the labels and scores of a validation set; None with more than two classes."""
+        if scores.shape[1] > 2:
             return None
         positive = 1 if self.positive is None else self.positive
-        scores = self.trainer.predict(validation.images)[:, positive]
-        return operating_point(validation.labels == positive, scores, self.rule)
+        return operating_point(labels == positive, scores[:, positive], self.rule)
 
 
 def look_for_copies(train, held_out, synthetic):

@@ -116,7 +116,7 @@ def _about(arguments, argv, notes, classifier, generator_size):
 def _run_study(arguments, names, argv):
     from synthkit import plan, report, splitting, study
     from synthkit.datasets.phantom import BEST_AUC
-    from synthkit.study.results import save
+    from synthkit.study.storage import save
 
     profile = {key: value[arguments.profile] for key, value in PROFILES.items()}
     out, phantoms = Path(arguments.out), arguments.data == "phantom"

@@ -18,7 +18,7 @@ from synthkit import _files, study
 from synthkit._files import harmless
 from synthkit.datasets import cbis_ddsm, dicom, folders, medmnist, reading
 from synthkit.datasets.cbis_ddsm import files, phantom_archive, prepared
-from synthkit.study import Arm, results
+from synthkit.study import Arm, storage
 from tests.datasets.test_medmnist import write
 from tests.study.toy import OPTIONS
 from tests.tools.fuzzing import trial_files
@@ -199,7 +199,7 @@ def test_untrusted_trials_must_have_the_types_that_a_study_writes(tmp_path, chan
     np.savez(path, **members)
     (tmp_path / "study.json").write_bytes(files["study.json"])
     with pytest.raises(ValueError, match=rf"real-0.npz cannot be read as a trial .*{message}"):
-        results.load(tmp_path)
+        storage.load(tmp_path)
 
 
 def test_untrusted_settings(tmp_path):
@@ -207,7 +207,7 @@ def test_untrusted_settings(tmp_path):
     settings["arms"]["real"]["counts"] = [1]
     (tmp_path / "study.json").write_text(json.dumps(settings))
     with pytest.raises(ValueError, match=r"study.json is damaged \(counts must be objects"):
-        results.load(tmp_path)
+        storage.load(tmp_path)
 
 
 def test_untrusted_trials_put_no_formula_into_tables(splits, tmp_path):

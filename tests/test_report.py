@@ -14,7 +14,8 @@ from PIL import Image
 from synthkit import catalogue, report, statistics
 from synthkit.imageset import ImageSet
 from synthkit.statistics import sentences
-from synthkit.study.results import COLUMNS, Results
+from synthkit.study.results import Results
+from synthkit.study.storage import COLUMNS
 from tests.conftest import make_imageset
 
 HOSTILE = '<script>alert("x")</script>'

@@ -3,18 +3,28 @@
 import numpy as np
 import pandas as pd
 
-from synthkit.statistics.estimates import fewest_patients, strata
-from synthkit.statistics.scores import influence
-from synthkit.statistics.verdicts import mean_of_seeds, of_seeds
+from synthkit.statistics.estimates import estimate, fewest_patients, strata
+from synthkit.statistics.scores import OF_PREDICTIONS, influence
+from synthkit.statistics.verdicts import of_choices, of_seeds
 
 
 def describe(
-    scores, labels, patients, metrics, *, positive=None, thresholds=None, folds=None, overlap=0.0, proportion=True
+    scores,
+    labels,
+    patients,
+    metrics,
+    *,
+    positive=None,
+    thresholds=None,
+    validation=None,
+    folds=None,
+    overlap=0.0,
+    proportion=True,
 ):
     """Returns metrics of every arm: means over seeds with 95 % intervals, which cover seeds and patients.
 
     Args:
-        scores, labels, patients, positive, thresholds, folds, overlap: as in `verdicts.summarize`.
+        scores, labels, patients, positive, thresholds, validation, folds, overlap: as in `verdicts.summarize`.
         metrics: dict from the name of each metric to a name of `scores.MEASURES`, or to a function
             `(labels, scores, positive, threshold) → (value, influence)` like those of `statistics.clinical`.
         proportion: whether they lie between 0 and 1, and so do their intervals.
@@ -30,9 +40,12 @@ def describe(
         cuts = thresholds[arm] if thresholds else [None] * len(arm_scores)
         for name, metric in metrics.items():
             values = of_seeds(metric, labels, patients, arm_scores, positive, cuts, folds[arm])
-            if len(values) == 3 and np.isfinite(values[2]).sum(1).min() < 2:
-                values = values[:2]  # it is defined in too few folds to show their variance
-            mean = mean_of_seeds(values, classes, overlap)
+            if "folds" in values and np.isfinite(values["folds"]).sum(1).min() < 2:
+                del values["folds"]  # it is defined in too few folds to show their variance
+            if validation and metric in OF_PREDICTIONS:
+                values["chosen"] = of_choices(metric, labels, arm_scores, validation, arm)
+            freedom = validation.freedom if validation else np.inf
+            mean = estimate(**values, classes=classes, overlap=overlap, level=True, freedom=freedom)
             interval = (np.nan, np.nan)  # as where nothing varies, such as the net benefit of treating nobody
             if np.isfinite(mean.error) and (proportion or mean.error > 0):
                 interval = mean.proportion_interval(fewest) if proportion else mean.interval()

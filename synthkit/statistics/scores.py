@@ -6,7 +6,7 @@ Every metric takes the same arguments:
 - scores: float `(n, classes)`, one column for each class.
 - positive: label of the positive class; None takes the mean over all classes, each against the rest.
 - threshold: with two classes, images are predicted positive if their score for the positive class (1 if it is None) is
-  at least this (`operating_point`), one threshold for all images or `(n,)`; None predicts the class with the highest
+  at least this (`operating_points`), one threshold for all images or `(n,)`; None predicts the class with the highest
   score.
 
 It returns a float; NaN where it is not defined, as the sensitivity without positive images. Metrics that do not depend
@@ -70,6 +70,7 @@ MEASURES = {
     metric.__name__: metric
     for metric in (auc, accuracy, balanced_accuracy, sensitivity, specificity, ppv, npv, f1, brier)
 }
+OF_PREDICTIONS = tuple(name for name in MEASURES if name not in ("auc", "brier"))  # they depend on the threshold
 
 
 def influence(name, labels, scores, positive=None, threshold=None):
@@ -86,12 +87,16 @@ def influence(name, labels, scores, positive=None, threshold=None):
     Returns:
         `(value, influence)`: float, and float64 `(n,)`, which sums to 0.
     """
-    labels, scores = np.asarray(labels), _finite(scores)
+    labels, scores = np.asarray(labels), finite(scores)
     if name == "auc":
         columns = [1] if scores.shape[1] == 2 else range(scores.shape[1])
         parts = [_binary_auc(labels == column, scores[:, column]) for column in columns]
+    elif name == "brier":
+        squares = ((scores.astype(float) - np.eye(scores.shape[1])[labels]) ** 2).sum(1) / 2
+        parts = [_ratio(squares, np.ones(len(labels)))]
     else:
-        parts = [_ratio(*ratio) for ratio in _ratios(name, labels, scores, positive, threshold)]
+        predicted = predict(scores, positive, threshold)
+        parts = [_ratio(*ratio) for ratio in _ratios(name, labels, predicted, scores.shape[1], positive)]
     values, influences = zip(*parts, strict=True)
     return float(np.mean(values)), np.mean(influences, axis=0)
 
@@ -113,18 +118,33 @@ def _binary_auc(positive, scores):
     return area, influences
 
 
-def _ratios(name, labels, scores, positive, threshold):
+def at_thresholds(name, labels, scores, positive, thresholds):
+    """Returns one of `OF_PREDICTIONS` at many thresholds, of two classes: float `(thresholds,)`.
+
+    Args:
+        name, labels, scores, positive: as in `influence`.
+        thresholds: float `(thresholds,)`, each for all images.
+    """
+    label = 1 if positive is None else positive
+    cells = np.array([[label, label], [label, 1 - label], [1 - label, label], [1 - label, 1 - label]])
+    counts = []  # of the images of each cell: its true and its predicted class
+    for truth in (label, 1 - label):
+        ordered = np.sort(scores[labels == truth, label])
+        negative = np.searchsorted(ordered, thresholds, "left")
+        counts += [len(ordered) - negative, negative]
+    counts = np.stack(counts, axis=1)
+    with np.errstate(invalid="ignore"):  # not defined where no image is called positive
+        return np.mean([counts @ a / (counts @ b) for a, b in _ratios(name, *cells.T, 2, positive)], axis=0)
+
+
+def _ratios(name, labels, predicted, classes, positive):
     """Yields the numerator and the denominator of each image, for every ratio whose mean is the metric."""
-    if name == "brier":
-        yield ((scores.astype(float) - np.eye(scores.shape[1])[labels]) ** 2).sum(1) / 2, np.ones(len(labels))
-        return
-    predicted = predict(scores, positive, threshold)
     if name == "accuracy":
         yield predicted == labels, np.ones(len(labels))
         return
     if name == "balanced_accuracy":
         name, positive = "sensitivity", None
-    for label in range(scores.shape[1]) if positive is None else [positive]:
+    for label in range(classes) if positive is None else [positive]:
         truth, called = labels == label, predicted == label
         yield {
             "sensitivity": (truth & called, truth),
@@ -156,63 +176,18 @@ def predict(scores, positive=None, threshold=None):
     Raises:
         ValueError: if scores are NaN or infinite, or there is a threshold with more than two classes.
     """
-    scores = _finite(scores)
+    scores = finite(scores)
     if threshold is None:
         return scores.argmax(1)
     if scores.shape[1] != 2:
         raise ValueError(f"a threshold is for two classes. Received: scores of {scores.shape[1]} classes")
     positive = 1 if positive is None else positive
-    return np.where(scores[:, positive] >= threshold, positive, 1 - positive)
+    # As float64: rounded to the scores' float32, a threshold between two scores may be equal to one of them.
+    return np.where(scores[:, positive].astype(float) >= threshold, positive, 1 - positive)
 
 
-def operating_point(labels, scores, rule="youden"):
-    """Chooses the threshold above which an image is called positive, on images that the test set does not contain.
-
-    Args:
-        labels: bool or int `(n,)`, whether each image is positive.
-        scores: float `(n,)`, higher for images that look positive.
-        rule: "youden" takes the highest sensitivity + specificity (Youden, "Index for rating diagnostic tests", Cancer
-            3, 1950); "sensitivity=0.9" the highest specificity at a sensitivity of at least 0.9; "specificity=0.9" the
-            reverse. Of equally good thresholds it takes the middle one.
-
-    Returns:
-        float. Between two neighbouring scores it is half-way.
-
-    Raises:
-        ValueError: for another rule, scores that are NaN or infinite, or labels of one class.
-    """
-    positive, scores = np.asarray(labels, bool), _finite(np.asarray(scores, float))
-    name, level = _rule(rule)
-    if positive.all() or not positive.any():
-        raise ValueError("an operating point needs positive and negative images. Received: images of one class")
-    levels = np.unique(scores)
-    thresholds = np.concatenate([levels[:1], (levels[1:] + levels[:-1]) / 2, [np.nextafter(levels[-1], np.inf)]])
-    cases, others = np.sort(scores[positive]), np.sort(scores[~positive])
-    detected = 1 - np.searchsorted(cases, thresholds, "left") / len(cases)
-    rejected = np.searchsorted(others, thresholds, "left") / len(others)
-    value = {"youden": detected + rejected, "sensitivity": rejected, "specificity": detected}[name]
-    if name != "youden":
-        reached = (detected if name == "sensitivity" else rejected) >= level - 1e-12
-        value = np.where(reached, value, -np.inf)
-    best = np.flatnonzero(value > value.max() - 1e-12)
-    return float(thresholds[best[len(best) // 2]])
-
-
-def _rule(rule):
-    name, equals, level = str(rule).partition("=")
-    try:
-        level = float(level) if equals else np.nan
-    except ValueError:
-        level = -1.0
-    known = name == "youden" and not equals
-    if not known and not (name in ("sensitivity", "specificity") and 0 < level < 1):
-        raise ValueError(
-            f"an operating point is youden, sensitivity=0.9 or specificity=0.9 (or another level). Received: {rule!r}"
-        )
-    return name, level
-
-
-def _finite(scores):
+def finite(scores):
+    """Returns scores as an array, and raises ValueError if one is NaN or infinite."""
     scores = np.asarray(scores)
     if not np.isfinite(scores).all():
         raise ValueError(f"scores must be finite. Received: {np.sum(~np.isfinite(scores))} NaN or infinite ones")

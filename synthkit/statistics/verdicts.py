@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from synthkit.statistics.estimates import MARGIN, estimate, fewest_patients, over_patients, strata
-from synthkit.statistics.scores import MEASURES, influence, predict
+from synthkit.statistics.scores import MEASURES, OF_PREDICTIONS, at_thresholds, influence, predict
 
 INCONCLUSIVE = "inconclusive"  # neither a difference nor equivalence is shown
 GAP = "gap"  # the metric of overfitting
@@ -63,6 +63,7 @@ def summarize(
     margin=MARGIN,
     positive=None,
     thresholds=None,
+    validation=None,
     train_aucs=None,
     seeds=None,
     folds=None,
@@ -84,8 +85,10 @@ def summarize(
         margin: a difference smaller than this is too small to matter; to be chosen before the study is run.
         positive: label of the positive class for sensitivity, specificity, predictive values and F1; None takes the
             mean over classes.
-        thresholds: dict from arm to `(seeds,)`, above which images are predicted positive (`scores.operating_point`),
-            or `(seeds, n)` if every fold has its own; None predicts the class with the highest score.
+        thresholds: dict from arm to `(seeds,)`, from which on images are predicted positive (`operating_points`), or
+            `(seeds, n)` if every fold has its own; None predicts the class with the highest score.
+        validation: `operating_points.Validation`, the set on which the thresholds were chosen; with it intervals cover
+            its choice. None if it is not known, or there are no thresholds.
         train_aucs: dict from arm to `(seeds,)`, AUC on the real training images. With it there is one more metric,
             "gap": the AUC on the training images minus that on the test images, which shows how much a network
             overfits. Its interval covers seeds and test patients.
@@ -136,21 +139,26 @@ def summarize(
         for arm, arm_scores in scores.items():
             name = "auc" if metric == GAP else metric
             values[arm] = of_seeds(name, labels, patients, arm_scores, positive, cuts[arm], folds[arm])
+            if validation and metric in OF_PREDICTIONS:
+                values[arm]["chosen"] = of_choices(metric, labels, arm_scores, validation, arm)
             if metric == GAP:
-                values[arm] = [-part for part in values[arm]]
-                values[arm][0] += np.asarray(train_aucs[arm])
+                values[arm] = {name: -part for name, part in values[arm].items()}
+                values[arm]["values"] += np.asarray(train_aucs[arm])
             if metric == "auc":
-                areas = mean_of_seeds(values[arm], classes, overlap)
+                areas = estimate(**values[arm], classes=classes, overlap=overlap, level=True)
                 learned[arm] = _learned(areas, arm_scores, labels, positive, cuts[arm])
         if metric not in (*metrics, GAP):
             continue
         others = [arm for arm in scores if arm != baseline] if baseline in scores else []
-        differences = [mean_of_seeds(_differences(values, seeds, arm, baseline), classes, overlap) for arm in others]
+        sampling = {"overlap": overlap, "freedom": validation.freedom if validation else np.inf}
+        differences = [
+            estimate(**_differences(values, seeds, arm, baseline), classes=classes, **sampling) for arm in others
+        ]
         lost = max((planned or 0) - len(others), primary is not None and primary not in others)
         first = None if primary is None else others.index(primary) if primary in others else len(others)
         comparisons = dict(zip(others, _compare(differences, metric, margin, fewest, first, lost), strict=True))
         for arm in scores:
-            mean = mean_of_seeds(values[arm], classes, overlap)
+            mean = estimate(**values[arm], classes=classes, level=True, **sampling)
             row = {"arm": arm, "metric": metric, "mean": mean.value}
             interval = np.clip(mean.interval(), -1, 1) if metric == GAP else mean.proportion_interval(fewest)
             row["low"], row["high"] = interval
@@ -173,13 +181,14 @@ def of_seeds(metric, labels, patients, scores, positive, thresholds, folds):
     The metric is a name of `scores.MEASURES`, or a function of the arguments that `scores.influence` has besides it.
 
     Returns:
-        list of float `(seeds,)`, `(seeds, patients)` and, if there are folds, `(seeds, folds)`.
+        dict of `values`, `(seeds,)`, `influences`, `(seeds, patients)`, and, if there are folds, `folds`, `(seeds,
+        folds)`: arguments of `estimate`.
     """
     measured = metric if callable(metric) else functools.partial(influence, metric)
     if folds is None:
         pairs = zip(scores, thresholds, strict=True)
         values, influences = zip(*(measured(labels, s, positive, cut) for s, cut in pairs), strict=True)
-        return [np.array(values), over_patients(influences, patients)]
+        return {"values": np.array(values), "influences": over_patients(influences, patients)}
     values, influences, within = [], [], []
     for s, cut, fold in zip(scores, thresholds, folds, strict=True):
         of_images, of_folds = np.empty(len(labels)), []
@@ -193,7 +202,30 @@ def of_seeds(metric, labels, patients, scores, positive, thresholds, folds):
             value, of_images = measured(labels, s, positive, cut)
         values.append(value)
         influences.append(of_images)
-    return [np.array(values), over_patients(influences, patients), np.array(within)]
+    return {
+        "values": np.array(values),
+        "influences": over_patients(influences, patients),
+        "folds": np.array(within),
+    }
+
+
+def of_choices(metric, labels, scores, validation, arm):
+    """Returns a metric of every seed of an arm at the operating points of samples of the validation patients.
+
+    Args:
+        metric: one of `scores.OF_PREDICTIONS`.
+        labels: of the test images.
+        scores: float `(seeds, n, 2)`, of the test images.
+        validation: `operating_points.Validation`.
+        arm: its name.
+
+    Returns:
+        float `(seeds, samples)`.
+    """
+    cuts = validation.thresholds(arm)
+    return np.stack(
+        [at_thresholds(metric, labels, s, validation.positive, cut) for s, cut in zip(scores, cuts, strict=True)]
+    )
 
 
 def _differences(values, seeds, arm, baseline):
@@ -202,12 +234,7 @@ def _differences(values, seeds, arm, baseline):
     if not common:
         raise ValueError(f"the arms {arm} and {baseline} have no finished seed in common, so they cannot be compared")
     rows, others = ([seeds[name].index(seed) for seed in common] for name in (arm, baseline))
-    return [a[rows] - b[others] for a, b in zip(values[arm], values[baseline], strict=True)]
-
-
-def mean_of_seeds(values, classes, overlap):
-    """Returns the Estimate of what `of_seeds` returns."""
-    return estimate(*values[:2], classes, *values[2:], overlap=overlap)
+    return {name: part[rows] - values[baseline][name][others] for name, part in values[arm].items()}
 
 
 def _learned(areas, scores, labels, positive, thresholds):

@@ -5,7 +5,8 @@
 - `choice`: the classifier that is best on real images.
 - `trial`: one arm, one seed: train, then score the test set once.
 - `grid`: `run`, which runs all the trials of a study and resumes one that was stopped.
-- `results`: `load` and `Results`, the results in a study's folder.
+- `storage`: `load`, and all that is in a study's folder.
+- `results`: `Results`, and their comparison as the protocol says.
 - `sweeps`: arms for several ratios of synthetic images, on several fractions of the real images.
 """
 
@@ -13,6 +14,7 @@ from synthkit.study.arms import Arm, oversample, shuffled
 from synthkit.study.choice import choose
 from synthkit.study.folders import folder_arm, from_folder
 from synthkit.study.grid import run
-from synthkit.study.results import Results, load
+from synthkit.study.results import Results
+from synthkit.study.storage import load
 
 __all__ = ["Arm", "Results", "choose", "folder_arm", "from_folder", "load", "oversample", "run", "shuffled"]

@@ -16,7 +16,7 @@ from synthkit._files import compare, harmless, locked, make_folder, replacing, w
 from synthkit._identity import digest, network
 from synthkit.splitting import cross_validation, overlap, training_set
 from synthkit.statistics.verdicts import LOWER_IS_BETTER
-from synthkit.study import pairs, results
+from synthkit.study import pairs, storage
 from synthkit.study.about import describe, merged
 from synthkit.study.arms import requested
 from synthkit.study.trial import Trials, failure, pack, pool, run_packed, seeds_of
@@ -152,7 +152,7 @@ def run(
         about = describe(splits, folds, about)
         arm_names = _claim(out, identity, splits, seeds, protocol, {"fixed": True} if more else draw, about)
         grid = [(arm, seed) for seed in range(seeds) for arm in arms]
-        rows = {key: contents["row"] for key, contents in results.read_trials(out).items()}
+        rows = {key: contents["row"] for key, contents in storage.read_trials(out).items()}
         todo = [(arm, seed) for arm, seed in grid if rows.get((arm.name, seed), {}).get("status") != "done"]
         options = {"classifier": classifier, "recipe": recipe, "draw": draw, "folds": folds}
         options["positive"] = None if positive is None else classes.index(positive)
@@ -164,13 +164,13 @@ def run(
                 finished = _spread(splits, arms, todo, n_jobs, options)
             for contents in finished:
                 row = json.loads(contents["row"])
-                with replacing(results.trial_path(out, row["arm"], row["seed"])) as part:
+                with replacing(storage.trial_path(out, row["arm"], row["seed"])) as part:
                     np.savez_compressed(part, **contents)
                 rows[row["arm"], row["seed"]] = row
                 with replacing(out / "trials.csv") as part:
-                    harmless(results.table(rows, arm_names)).to_csv(part, index=False)
+                    harmless(storage.table(rows, arm_names)).to_csv(part, index=False)
                 bars.end(row)
-        return results.load(out)
+        return storage.load(out)
 
 
 def positive_class(class_names):
@@ -313,8 +313,8 @@ def _claim(out, identity, splits, seeds, protocol, draw, about):
         looked = _look_alikes(out, splits, seeds, draw, identity.get("folds"))
         write_json(path, {**identity, "protocol": protocol, **looked, "about": about, "versions": versions()})
         return list(identity["arms"])
-    stored = results.read_settings(out)
-    done = [key for key, trial in results.read_trials(out).items() if trial["row"]["status"] == "done"]
+    stored = storage.read_settings(out)
+    done = [key for key, trial in storage.read_trials(out).items() if trial["row"]["status"] == "done"]
     finished = {arm for arm, _ in done}
     before = {arm: settings for arm, settings in stored["arms"].items() if arm in finished}
     arms = {**stored["arms"], **identity["arms"]}

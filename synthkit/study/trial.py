@@ -15,7 +15,7 @@ from synthkit.pipeline import to_dataset
 from synthkit.splitting import cross_validation, partition, subsample, training_set
 from synthkit.statistics import accuracy, auc, operating_point, score
 from synthkit.study.arms import synthesize
-from synthkit.study.results import COLUMNS
+from synthkit.study.storage import COLUMNS
 
 SAMPLES = 8  # images of each class that every trial keeps, to look at
 PAIRS = 6  # synthetic images that every trial keeps with their nearest training images
@@ -64,11 +64,11 @@ class Trials:
             on_step: callable `()`, called after every gradient step, or None.
 
         Returns:
-            dict, the contents of the trial's file: `row` and `history` as JSON; test scores, labels and patients; those
-            of the validation set, except in a cross-validation; sample images and their labels; of an arm with synthetic images also what `look_for_copies` returns, in a
-            cross-validation of the first fold; in a cross-validation the fold and the threshold of every image. Means
-            over the folds stand in `row` and `history`. A trial that fails has no history, scores or samples, and the
-            reason in `row`.
+            dict, the contents of the trial's file: `row` and `history` as JSON; scores, labels and patients of the test
+            set and, except in a cross-validation, of the validation set; sample images and their labels; of an arm with
+            synthetic images also what `look_for_copies` returns, in a cross-validation of the first fold; in a
+            cross-validation the fold and the threshold of every image. Means over the folds stand in `row` and
+            `history`. A trial that fails has no history, scores or samples, and the reason in `row`.
         """
         began = time.perf_counter()
         on_stage = on_stage or (lambda stage: None)
@@ -91,7 +91,9 @@ class Trials:
             if self.folds:
                 contents |= {"fold": fold, "thresholds": thresholds}
             else:
-                contents |= {f"validation_{name}": getattr(self.splits.validation, name) for name in ("labels", "patients")}
+                contents |= {
+                    f"validation_{name}": getattr(self.splits.validation, name) for name in ("labels", "patients")
+                }
                 contents["validation_scores"] = outcomes[0]["validation_scores"]
             contents |= {"scores": scores, **outcomes[0]["samples"], **outcomes[0]["copies"]}
             contents["history"] = json.dumps(_mean([outcome["history"] for outcome in outcomes]))

@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 
-from synthkit.study import results
+from synthkit.study import storage
 
 
 def import_seconds(repeats=7):
@@ -27,7 +27,7 @@ def overhead_share():
         began = time.perf_counter()
         subprocess.run([sys.executable, "-m", "synthkit", "study", "--out", folder], check=True)
         wall = time.perf_counter() - began
-        histories = results.load(folder).histories
+        histories = storage.load(folder).histories
     work = sum(history["step_seconds"] + history["scoring_seconds"] for history in histories.values())
     for arm in {arm for arm, _ in histories}:
         seconds = [history["synthesis_seconds"] for (name, _), history in histories.items() if name == arm]

@@ -11,8 +11,18 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from synthkit.statistics import MARGIN, coverage, error_rates, simulate_study, wilson
-from synthkit.study.results import COLUMNS, Results
+from synthkit.statistics import (
+    MARGIN,
+    Validation,
+    coverage,
+    error_rates,
+    operating_point,
+    simulate_study,
+    summarize,
+    wilson,
+)
+from synthkit.study.results import Results
+from synthkit.study.storage import COLUMNS
 from tests.conftest import ROOT
 
 FIVE = {"arms": 5, "seeds": 5}
@@ -84,6 +94,25 @@ def winner(rng):
     return effects(results.with_later_seeds())
 
 
+def of_a_threshold(rng, rule, held_out=40):
+    """Returns (mean, low, high) of an arm's sensitivity at a threshold chosen on so many validation images."""
+    scores, labels, patients = simulate_study(156 + held_out, 1, 5, seed=rng)
+    validation = Validation(
+        labels[:held_out],
+        patients[:held_out],
+        {arm: of_arm[:, :held_out].astype("float32") for arm, of_arm in scores.items()},
+        rule,
+    )
+    cuts = {
+        arm: np.array([operating_point(validation.labels, s[:, 1], rule) for s in of_arm])
+        for arm, of_arm in validation.scores.items()
+    }
+    test = {arm: of_arm[:, held_out:] for arm, of_arm in scores.items()}
+    options = {"metrics": ("sensitivity",), "thresholds": cuts, "validation": validation, "positive": 1}
+    row = summarize(test, labels[held_out:], patients[held_out:], **options).iloc[0]
+    return row["mean"], row["low"], row["high"]
+
+
 def rows(studies, progress):
     """Yields (design, what is counted, wanted, share, low, high, number of studies)."""
     for name, design in FEW.items():
@@ -109,6 +138,18 @@ def rows(studies, progress):
         fewer = studies // 4  # these are whole studies with all their metrics, which takes longer
         count = sum(map(bool, map(study, progress(np.random.default_rng(0).spawn(fewer)))))
         yield (name, counted, "at most 0.05", count / fewer, *wilson(count, fewer), fewer)
+    for rule in ("youden", "sensitivity=0.9"):
+        draws = progress(np.random.default_rng(0).spawn(studies))
+        means, low, high = np.array([of_a_threshold(rng, rule) for rng in draws]).T
+        inside = int(np.sum((low <= means.mean()) & (means.mean() <= high)))
+        yield (
+            f"threshold from 40 validation images ({rule})",
+            "coverage of the interval of a sensitivity",
+            "at least 0.93",
+            inside / studies,
+            *wilson(inside, studies),
+            studies,
+        )
     for name, design in FOLDS.items():
         rates = error_rates(studies, progress=progress, **design)
         yield (name, "any false alarm", "at most 0.05", *rates.loc["any effect"], studies)

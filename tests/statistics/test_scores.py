@@ -3,8 +3,18 @@ import pytest
 from sklearn import metrics
 
 from synthkit import statistics
-from synthkit.statistics import operating_point, score
+from synthkit.statistics import (
+    Validation,
+    describe,
+    influence,
+    operating_point,
+    score,
+    simulate_study,
+    summarize,
+    verdicts,
+)
 from synthkit.statistics import scores as module
+from synthkit.statistics.scores import OF_PREDICTIONS, at_thresholds, predict
 
 
 def two_columns(scores):
@@ -135,3 +145,69 @@ class TestOperatingPoint:
     def test_undefined_metrics_are_nan(self):
         scores = np.stack([1 - self.SCORES, self.SCORES], axis=1)
         assert np.isnan(score(self.LABELS, scores, positive=1, threshold=2.0)["ppv"])
+
+
+class TestChoiceOfTheOperatingPoint:
+    """`Validation` holds a bootstrap against the plain way: sample patients, choose, predict, score."""
+
+    def test_thresholds_are_those_of_resampled_images(self):
+        rng = np.random.default_rng(0)
+        labels, scores = np.arange(30) % 2, rng.random((1, 30, 2)).round(1).astype("float32")
+        for rule in ("youden", "sensitivity=0.8", "specificity=0.8"):
+            validation = Validation(labels, np.arange(30), {"real": scores}, rule)
+            found = validation.thresholds("real")[0]
+            for weights, threshold in zip(validation._weights[:20].astype(int), found[:20], strict=True):
+                assert weights[labels == 1].sum() == 15
+                rows = np.repeat(np.arange(30), weights)
+                plain = operating_point(labels[rows], scores[0, rows, 1], rule)
+                # Equally good ones may differ, where an image that is not in the sample lies between them.
+                sample = labels[rows], scores[0, rows]
+                best = {"y": "balanced_accuracy", "se": "specificity", "sp": "sensitivity"}
+                name = next(name for start, name in best.items() if rule.startswith(start))
+                levels = [influence(name, *sample, 1, t)[0] for t in (threshold, plain)]
+                assert levels[0] == pytest.approx(levels[1])
+
+    def test_patients_are_drawn_whole(self):
+        patients = np.repeat(np.arange(10), 3)
+        weights = Validation(patients % 2, patients, {})._weights.reshape(-1, 10, 3)
+        assert (weights == weights[:, :, :1]).all()
+        assert weights.std(0).min() > 0.5
+
+    @pytest.mark.parametrize("positive", [0, 1, None])
+    @pytest.mark.parametrize("name", OF_PREDICTIONS)
+    def test_metrics_at_thresholds_are_those_of_each(self, name, positive):
+        rng = np.random.default_rng(1)
+        labels, scores = rng.integers(0, 2, 50), rng.random((50, 2))
+        thresholds = np.array([-0.1, 0.2, 0.5, 0.9])
+        expected = [influence(name, labels, scores, positive, threshold)[0] for threshold in thresholds]
+        assert at_thresholds(name, labels, scores, positive, thresholds) == pytest.approx(expected, nan_ok=True)
+
+    def test_intervals_cover_the_choice(self):
+        scores, labels, patients = simulate_study(156, 1, 5, seed=0)
+        cut = {"positive": 1, "metrics": ("auc", "sensitivity"), "thresholds": {arm: [0.5] * 5 for arm in scores}}
+        validation = Validation(labels[:40], patients[:40], {arm: s[:, :40] for arm, s in scores.items()})
+        with_it, without = (summarize(scores, labels, patients, **cut, validation=v) for v in (validation, None))
+        wider = with_it["high"] - with_it["low"] > without["high"] - without["low"] + 0.02
+        assert wider.tolist() == [False, False, True, True]
+        wider = with_it["difference_high"] - without["difference_high"] > 0.01
+        assert wider.tolist() == [False, False, False, True]
+        table = describe(scores, labels, patients, {"sensitivity": "sensitivity"}, positive=1, validation=validation)
+        assert table["low"].tolist() == with_it["low"][2:].tolist()
+
+    def test_the_variance_over_samples_is_that_over_validation_sets(self):
+        scores, labels, patients = simulate_study(40 * 100 + 200, 0, 3, seed=3)
+        test, chosen, estimated = slice(40 * 100, None), [], []
+        for rows in (slice(40 * i, 40 * (i + 1)) for i in range(100)):
+            validation = Validation(labels[rows], patients[rows], {"real": scores["real"][:, rows]})
+            cuts = [operating_point(labels[rows], s[rows, 1]) for s in scores["real"]]
+            pairs = zip(scores["real"][:, test], cuts, strict=True)
+            chosen.append(np.mean([influence("sensitivity", labels[test], s, 1, cut)[0] for s, cut in pairs]))
+            of_samples = verdicts.of_choices("sensitivity", labels[test], scores["real"][:, test], validation, "real")
+            estimated.append(of_samples.mean(0).std())
+        assert np.mean(estimated) == pytest.approx(np.std(chosen), rel=0.3)
+
+
+def test_a_threshold_between_two_scores_of_float32_is_none_of_them():
+    scores = np.array([0.9, 0.1], "float32")
+    above = float(np.nextafter(np.float64(scores[0]), np.inf))
+    assert predict(np.stack([1 - scores, scores], 1), 1, above).tolist() == [0, 0]

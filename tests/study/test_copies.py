@@ -8,7 +8,7 @@ import pytest
 from synthkit import study
 from synthkit.statistics import sentences
 from synthkit.study import Arm
-from synthkit.study.results import load
+from synthkit.study.storage import load
 from synthkit.study.trial import PAIRS, look_for_copies
 from tests.conftest import make_imageset
 from tests.study.toy import ARMS, OPTIONS, brighter, toy_splits

@@ -13,7 +13,7 @@ from synthkit import catalogue, study
 from synthkit.imageset import Splits
 from synthkit.splitting import subsample_rows
 from synthkit.study import Arm
-from synthkit.study.results import load
+from synthkit.study.storage import load
 from synthkit.study.trial import seeds_of
 from tests.conftest import ROOT, make_imageset
 from tests.study.toy import ARMS, OPTIONS, assert_same, brighter, toy_splits

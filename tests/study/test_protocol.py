@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from synthkit import report, study
-from synthkit.study.results import load
+from synthkit.study.storage import load
 from tests.study.toy import ARMS, OPTIONS, toy_splits
 
 

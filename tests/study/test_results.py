@@ -6,7 +6,7 @@ import pytest
 
 from synthkit import statistics, study
 from synthkit.report import answers
-from synthkit.study.results import load, save
+from synthkit.study.storage import load, save
 from synthkit.study.trial import failure
 from tests.study.toy import ARMS, OPTIONS, toy_splits
 
@@ -53,6 +53,18 @@ def test_a_failed_trial_takes_no_seed_from_other_arms(tmp_path):
     assert worst.loc["brighter", "mean"] == pytest.approx((sum(areas[0]) + 0.5) / 3)
     (text,) = answers.failures(results, 0.05)
     assert text.startswith("1 trial of brighter failed, and its results are of the other seeds. If the lost networks")
+
+
+def test_a_seed_with_which_the_baseline_failed_is_no_worst_case_of_others(tmp_path):
+    study.run(toy_splits(), ARMS, out=tmp_path, **OPTIONS | {"seeds": 4})
+    fail(tmp_path, "real", 1)
+    assert load(tmp_path).worst_case() is None
+    fail(tmp_path, "shuffled", 2)
+    worst = load(tmp_path).worst_case()
+    assert worst.seeds == {arm: [0, 2, 3] for arm in ("real", "brighter", "shuffled")}
+    assert worst.scores["shuffled"][1] == pytest.approx(0.5)
+    assert worst.validation.scores["shuffled"][1] == pytest.approx(0.5)
+    assert worst.scores["real"][1] != pytest.approx(0.5)
 
 
 def test_saved_scores_are_those_of_the_study(copied):
@@ -121,6 +133,9 @@ def test_a_file_that_is_no_trial_is_named(copied, content):
         {"labels": lambda labels: 1 - labels},
         {"patients": lambda patients: patients[::-1]},
         {"scores": lambda scores: np.hstack([scores, scores])},
+        {"validation_labels": lambda labels: 1 - labels},
+        {"validation_patients": lambda patients: patients[::-1]},
+        {"validation_scores": lambda scores: np.hstack([scores, scores])},
     ],
 )
 def test_trials_on_other_images_are_named(copied, changes):

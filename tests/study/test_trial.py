@@ -15,7 +15,7 @@ from synthkit import __main__ as command
 from synthkit import _workers, study
 from synthkit._files import locked
 from synthkit.study import Arm
-from synthkit.study.results import load
+from synthkit.study.storage import load
 from synthkit.study.trial import pack, run_packed
 from tests.conftest import ROOT
 from tests.datasets.test_medmnist import write

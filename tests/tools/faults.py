@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from synthkit.study.results import load
+from synthkit.study.storage import load
 
 STUDY = """
 import sys, time

@@ -28,7 +28,7 @@ from pydicom.encaps import encapsulate
 from synthkit import _environment
 from synthkit.datasets import cbis_ddsm, dicom, folders, medmnist, reading
 from synthkit.datasets.cbis_ddsm import files, phantom_archive, prepared
-from synthkit.study import results
+from synthkit.study import storage
 from tests.lossless_jpeg import encode
 from tests.tools import fuzzing_folders
 from tests.tools.mutation import mutate
@@ -150,7 +150,7 @@ def trial_files():
     for arm in settings["arms"]:
         for seed in range(2):
             scores = rng.random((20, 1))
-            row = dict.fromkeys(results.COLUMNS, 0.5) | {"arm": arm, "seed": seed, "status": "done"}
+            row = dict.fromkeys(storage.COLUMNS, 0.5) | {"arm": arm, "seed": seed, "status": "done"}
             buffer = io.BytesIO()
             np.savez_compressed(
                 buffer,
@@ -167,7 +167,7 @@ def trial_files():
 
 
 def load_study(path, folder):
-    study = results.load(folder)
+    study = storage.load(folder)
     if study.seeds:
         study.summary()
 

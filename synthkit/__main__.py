@@ -116,6 +116,7 @@ def _about(arguments, argv, notes, classifier, generator_size):
 def _run_study(arguments, names, argv):
     from synthkit import plan, report, splitting, study
     from synthkit.datasets.phantom import BEST_AUC
+    from synthkit.study import training_sets
     from synthkit.study.storage import save
 
     profile = {key: value[arguments.profile] for key, value in PROFILES.items()}
@@ -139,11 +140,11 @@ def _run_study(arguments, names, argv):
         arguments.seeds or profile["seeds"],
         arguments.folds,
         arguments.margin,
-        splitting.overlap(splits.train, per_class=per_class, fixed=fixed),
+        training_sets.overlap(splits.train, per_class=per_class, fixed=fixed),
     )
     if planned:
         print(f"plan: {planned}", file=sys.stderr)
-    images = len(splitting.training_rows(splits.train, per_class=per_class, fixed=fixed or bool(arguments.folds)))
+    images = len(training_sets.rows(splits.train, per_class=per_class, fixed=fixed or bool(arguments.folds)))
     candidates = {name: (catalogue.build(row), _recipe(arguments, row, profile, images)) for name, row in rows.items()}
     name, choice = next(iter(candidates)), {}
     augment = _augment(arguments, names)
@@ -206,7 +207,8 @@ def _plan(arguments, argv):
     if arguments.classifier in (None, "auto"):
         arguments.classifier = "skin_cnn" if arguments.data == "phantom" else catalogue.AUTO[0]
     _environment.import_tensorflow()
-    from synthkit import plan, splitting
+    from synthkit import plan
+    from synthkit.study import training_sets
 
     profile = {key: value[arguments.profile] for key, value in PROFILES.items()}
     phantoms = arguments.data == "phantom"
@@ -217,7 +219,7 @@ def _plan(arguments, argv):
     splits = _load(arguments, train=20 * (per_class or 0))
     draw = {"per_class": per_class, "fixed": _fixed(arguments, names, per_class)}
     print(f"{arguments.data}: {plan.text(splits, max(1, len(names) - 1), arguments.folds, arguments.auc, draw)}")
-    splits = dataclasses.replace(splits, train=splitting.training_set(splits.train, **draw))
+    splits = dataclasses.replace(splits, train=training_sets.draw(splits.train, **draw))
     _print_times(arguments, names, splits, row, profile)
     return 0
 

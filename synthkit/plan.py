@@ -9,7 +9,7 @@ import pandas as pd
 from synthkit import splitting
 from synthkit.imageset import SPLIT_NAMES, concatenate
 from synthkit.statistics import MARGIN, simulate_study, summarize
-from synthkit.study import pairs
+from synthkit.study import pairs, training_sets
 from synthkit.study.trial import make_trainer
 
 STUDIES = 7  # simulated ones, of which the median is taken
@@ -36,7 +36,7 @@ def detectable(labels, patients, comparisons=1, seeds=5, *, folds=None, copies=1
         folds: int `(n,)`, the fold of every image in a cross-validation, or None.
         copies: int, as if there were this many times as many patients.
         design: arguments of `statistics.simulate_study`, such as auc, within, between, seed_deviation and overlap (of
-            training sets, `splitting.overlap`).
+            training sets, `training_sets.overlap`).
 
     Returns:
         float, the median over the simulated studies.
@@ -158,7 +158,7 @@ def sentence(splits, comparisons, seeds, folds=None, margin=MARGIN, overlap=0.0)
         seeds: int.
         folds: int, number of folds of a cross-validation, or None.
         margin: differences smaller than this are too small to matter.
-        overlap: of the training sets of two seeds (`splitting.overlap`).
+        overlap: of the training sets of two seeds (`training_sets.overlap`).
     """
     if seeds < 3:
         return ""
@@ -184,10 +184,10 @@ def text(splits, comparisons, folds=5, expected=0.8, draw=None):
         comparisons: int, number of arms besides the baseline.
         folds: int, number of folds.
         expected: AUC with real images only.
-        draw: dict, arguments of `splitting.training_rows`, for the training sets of the seeds.
+        draw: dict, arguments of `study.training_sets.rows`, for the training sets of the seeds.
     """
     draw = draw or {}
-    design = {"auc": expected, "overlap": splitting.overlap(splits.train, **draw) % 1}
+    design = {"auc": expected, "overlap": training_sets.overlap(splits.train, **draw) % 1}
     lines = [f"images of {'×'.join(map(str, splits.train.image_shape))}", str(sizes(splits))]
     near = len(pairs.find(splits, 1, {"fixed": True})[0])
     if near:

@@ -10,10 +10,6 @@ from synthkit._alike import groups, nearest
 from synthkit.imageset import SPLIT_NAMES, Splits
 from synthkit.statistics.estimates import strata
 
-# Of the training patients, for every seed. More would leave less to tell training sets apart by: two seeds share this
-# fraction of their images, and the variance that they have in common is estimated as o / (1 - o) times what differs.
-TRAINING_SHARE = 0.5
-
 
 def deal(labels, patients, fractions, *, seed=0):
     """Assigns patients to groups, stratified by class.
@@ -184,58 +180,6 @@ def subsample_rows(imageset, per_class, *, seed=0, total=None):
     if total is not None and len(chosen) > total:
         chosen = np.sort(rng.choice(chosen, total, replace=False))
     return chosen
-
-
-def training_rows(train, *, per_class=None, fixed=False, seed=0):
-    """Draws the training set of a seed.
-
-    Args:
-        train: ImageSet, what there is to train on.
-        per_class: int, number of images of every class, as in `subsample`; None draws half of the patients of each
-            class (`TRAINING_SHARE`).
-        fixed: whether every seed gets all images; not used with `per_class`.
-        seed: int.
-
-    Returns:
-        int `(n,)`, rows of `train`, in order.
-    """
-    if per_class:
-        return subsample_rows(train, per_class, seed=seed)
-    if fixed:
-        return np.arange(len(train))
-    patients, patient = np.unique(train.patients, return_inverse=True)
-    label = strata(train.labels, train.patients)
-    rng, drawn = np.random.default_rng(seed), np.zeros(len(patients), bool)
-    for members in (np.flatnonzero(label == value) for value in np.unique(label)):
-        drawn[rng.permutation(members)[: share_of(len(members))]] = True
-    return np.flatnonzero(drawn[patient])
-
-
-def training_set(train, *, per_class=None, fixed=False, seed=0):
-    """Returns the images that `training_rows` draws: `train` itself where those are all."""
-    return train if fixed and not per_class else train[training_rows(train, per_class=per_class, seed=seed)]
-
-
-def share_of(patients):
-    """Returns how many of so many patients of a class `training_rows` draws: `TRAINING_SHARE`, but at least two."""
-    return max(round(TRAINING_SHARE * patients), min(patients, 2))
-
-
-def overlap(train, *, per_class=None, fixed=False):
-    """Returns the fraction of a seed's training images that are in another's as well, on average.
-
-    Args:
-        train, per_class, fixed: as in `training_rows`.
-    """
-    if fixed and not per_class:
-        return 1.0
-    if per_class:
-        counts = np.array(list(train.class_counts().values()))
-        drawn = np.minimum(counts, per_class)
-    else:
-        counts = np.bincount(strata(train.labels, train.patients))
-        drawn = np.array([share_of(count) for count in counts])
-    return round(float((drawn**2 / np.maximum(1, counts)).sum() / drawn.sum()), 4)
 
 
 def near_duplicates(imageset, *others, limit=None):

@@ -10,12 +10,9 @@ from synthkit.splitting import (
     fold,
     group_near_duplicates,
     near_duplicates,
-    overlap,
     partition,
     split,
     subsample,
-    training_rows,
-    training_set,
     without_near_duplicates,
 )
 from tests.conftest import make_imageset
@@ -78,37 +75,6 @@ class TestSubsample:
 
     def test_total_below_the_sum(self):
         assert len(subsample(numbered(30), 7, total=13)) == 13
-
-
-class TestTrainingSet:
-    def test_a_seed_draws_half_of_the_patients_of_each_class(self):
-        train = numbered(120, patients=np.arange(120) // 4)  # 30 patients
-        rows = training_rows(train, seed=3)
-        patients = np.unique(train.patients[rows])
-        assert len(patients) == 15
-        assert len(rows) == 60  # all images of a patient, or none
-        assert (rows == training_rows(train, seed=3)).all()
-        assert not np.array_equal(rows, training_rows(train, seed=4))
-
-    def test_two_seeds_share_the_fraction_that_is_said(self):
-        train = numbered(120, patients=np.arange(120) // 4)
-        drawn = [set(training_rows(train, seed=seed)) for seed in range(40)]
-        shared = [len(first & second) / len(first) for first in drawn for second in drawn if first is not second]
-        assert np.mean(shared) == pytest.approx(overlap(train), abs=0.02)
-        drawn = [set(training_rows(train, per_class=15, seed=seed)) for seed in range(40)]
-        shared = [len(first & second) / len(first) for first in drawn for second in drawn if first is not second]
-        assert np.mean(shared) == pytest.approx(overlap(train, per_class=15), abs=0.02)
-
-    def test_a_fixed_set_is_the_set_itself(self):
-        train = numbered(12)
-        assert training_set(train, fixed=True) is train
-        assert overlap(train, fixed=True) == 1
-        assert len(training_set(train, per_class=2, fixed=True)) == 4
-
-    def test_classes_of_few_patients_keep_two(self):
-        train = make_imageset(40)
-        rows = np.r_[np.flatnonzero(train.labels == 0), np.flatnonzero(train.labels == 1)[:2]]
-        assert training_set(train[rows]).class_counts() == {"bright": 10, "dark": 2}
 
 
 class TestFold:

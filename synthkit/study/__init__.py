@@ -3,6 +3,7 @@
 - `arms`: `Arm`, and the synthesizers of the control arms.
 - `folders`: arms of images that were made elsewhere.
 - `choice`: the classifier that is best on real images.
+- `training_sets`: the real training images of a seed.
 - `trial`: one arm, one seed: train, then score the test set once.
 - `grid`: `run`, which runs all the trials of a study and resumes one that was stopped.
 - `storage`: `load`, and all that is in a study's folder.

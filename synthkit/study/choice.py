@@ -7,8 +7,9 @@ from tqdm.auto import tqdm
 
 from synthkit._environment import versions
 from synthkit._files import read_json, write_json
-from synthkit.splitting import fold, training_set
+from synthkit.splitting import fold
 from synthkit.statistics import auc
+from synthkit.study import training_sets
 from synthkit.study.grid import check_images
 from synthkit.study.trial import make_trainer, seeds_of
 
@@ -38,7 +39,7 @@ def choose(splits, candidates, *, out, train_per_class=None, fixed_training_set=
     check_images(splits)
     path = out / "classifier.json"
     draw = {"per_class": train_per_class, "fixed": fixed_training_set}
-    real = training_set(splits.train, **draw, seed=seeds_of(0)[0])
+    real = training_sets.draw(splits.train, **draw, seed=seeds_of(0)[0])
     small = min(splits.validation.class_counts().values()) < FEW
     settings = {
         "data": real.fingerprint() if small else [real.fingerprint(), splits.validation.fingerprint()],

@@ -14,9 +14,9 @@ from synthkit import _workers, statistics
 from synthkit._environment import versions
 from synthkit._files import compare, harmless, locked, make_folder, replacing, write_json
 from synthkit._identity import digest, network
-from synthkit.splitting import cross_validation, overlap, training_set
+from synthkit.splitting import cross_validation
 from synthkit.statistics.verdicts import LOWER_IS_BETTER
-from synthkit.study import pairs, storage
+from synthkit.study import pairs, storage, training_sets
 from synthkit.study.about import describe, merged
 from synthkit.study.arms import requested
 from synthkit.study.trial import Trials, failure, pack, pool, run_packed, seeds_of
@@ -57,9 +57,9 @@ def run(
         classifier: callable `(image_shape, num_classes) → keras.Model`, or one of `pretrained`.
         seeds: int, number of seeds. Each determines the subset of the training set, the generator, its samples and the
             classifier's training, and is the same for all arms.
-        train_per_class: int, real training images of each class, newly drawn for every seed; None draws half of
-            the training patients (`splitting.TRAINING_SHARE`). The intervals are then about training sets of this size
-            and kind.
+        train_per_class: int, real training images of each class, newly drawn for every seed, patient by patient; None
+            draws half of the training patients (`training_sets`). The intervals are then about training sets of this
+            size and kind.
         fixed_training_set: whether every seed is trained on all images of the training set instead. The intervals are
             then about this training set, and say nothing about others.
         folds: int, for sets with few images: a trial trains this many networks and scores every image of all three sets
@@ -114,13 +114,13 @@ def run(
             "not trained in steps; leave out the arm, or choose another classifier (--classifier)"
         )
     more = [arm.name for arm in arms if arm.more_real]
-    if more and len(training_set(first.train, **draw)) == len(first.train):
+    if more and len(training_sets.draw(first.train, **draw)) == len(first.train):
         raise ValueError(
             f"the arm {more[0]} adds the real images that a seed does not draw, and every seed draws all of them; "
             "remove the arm, --fixed-training-set or --folds, or draw fewer (--per-class)"
         )
     statistics.operating_point([0, 1], [0, 1], operating_point)  # refuses an unknown rule
-    model = _check_networks(arms, classifier, first.train, training_set(first.train, **draw).class_counts())
+    model = _check_networks(arms, classifier, first.train, training_sets.draw(first.train, **draw).class_counts())
     if tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
     recipe = {"steps": 300, "batch_size": 32, "learning_rate": 1e-3} | recipe
@@ -134,7 +134,7 @@ def run(
         "positive": positive,
         "operating_point": operating_point,
         **({"folds": folds} if folds else {}),
-        "overlap": overlap(first.train, **draw),
+        "overlap": training_sets.overlap(first.train, **draw),
         **(settings or {}),
         "arms": {arm.name: _describe(arm) for arm in arms},
     }

@@ -5,7 +5,7 @@ import pandas as pd
 
 from synthkit._alike import nearest
 from synthkit._files import harmless, replacing
-from synthkit.splitting import training_rows
+from synthkit.study import training_sets
 from synthkit.study.trial import pool, seeds_of
 
 SHOWN = 12  # pairs in the picture, from the most to the least alike
@@ -20,7 +20,7 @@ def find(splits, seeds, draw, folds=None):
     Args:
         splits: Splits.
         seeds: int, number of seeds.
-        draw: dict, arguments of `splitting.training_rows`.
+        draw: dict, arguments of `training_sets.rows`.
         folds: as in `study.run`.
 
     Returns:
@@ -35,7 +35,7 @@ def find(splits, seeds, draw, folds=None):
         table = {"test": test, "patient": images.patients[test], "other": "training", "row": found.row[test]}
         table |= {"other_patient": images.patients[found.row[test]], "correlation": found.correlation[test]}
         return pd.DataFrame(table).sort_values("correlation", ascending=False, kind="stable"), found.limit
-    drawn = [training_rows(splits.train, **draw, seed=seeds_of(seed)[0]) for seed in range(seeds)]
+    drawn = [training_sets.rows(splits.train, **draw, seed=seeds_of(seed)[0]) for seed in range(seeds)]
     rows = np.unique(np.concatenate(drawn))
     found = nearest(splits.test, splits.train[rows], splits.validation)
     test = np.flatnonzero(found.correlation > found.limit)

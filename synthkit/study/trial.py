@@ -12,8 +12,9 @@ import numpy as np
 from synthkit import _environment
 from synthkit.imageset import ImageSet, Splits, concatenate, image_digests
 from synthkit.pipeline import to_dataset
-from synthkit.splitting import cross_validation, partition, subsample, training_set
+from synthkit.splitting import cross_validation, partition, subsample
 from synthkit.statistics import accuracy, auc, operating_point, score
+from synthkit.study import training_sets
 from synthkit.study.arms import synthesize
 from synthkit.study.storage import COLUMNS
 
@@ -29,7 +30,7 @@ class Trials:
         splits: Splits.
         classifier: callable `(image_shape, num_classes) → keras.Model`.
         recipe: dict, arguments of `training.Trainer`.
-        draw: dict, arguments of `splitting.training_rows`, for the real training images of every seed.
+        draw: dict, arguments of `training_sets.rows`, for the real training images of every seed.
         positive: label of the positive class; None for the mean over classes.
         operating_point: as in `study.run`.
         features: folder for the features of the images, if the classifier computes some; None keeps them in memory.
@@ -116,7 +117,7 @@ class Trials:
         """
         began, trainer = time.perf_counter(), self.trainer
         subset_seed, synthesis_seed, network_seed = seeds_of(seed)
-        real = training_set(splits.train, **self.draw, seed=subset_seed)
+        real = training_sets.draw(splits.train, **self.draw, seed=subset_seed)
         if arm.more_real:
             real = splits.train
         if arm.real_share < 1:

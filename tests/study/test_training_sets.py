@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from synthkit import study
-from synthkit.study import Arm
+from synthkit.splitting import subsample_rows
+from synthkit.study import Arm, training_sets
 from tests.study.toy import OPTIONS, toy_splits
+from tests.test_splitting import make_imageset, numbered
 
 VARYING = OPTIONS | {"fixed_training_set": False, "steps": 2}
 
@@ -46,3 +48,50 @@ def test_the_positive_control_gets_the_real_images_that_were_not_drawn(tmp_path)
     assert counts.loc["more_real", "n_real"].tolist() == [24, 24]
     with pytest.raises(ValueError, match="every seed draws all of them; remove the arm, --fixed-training-set or"):
         study.run(toy_splits(), arms, out=tmp_path / "fixed", **OPTIONS)
+
+
+class TestDraw:
+    def test_a_seed_draws_half_of_the_patients_of_each_class(self):
+        train = numbered(120, patients=np.arange(120) // 4)  # 30 patients
+        rows = training_sets.rows(train, seed=3)
+        patients = np.unique(train.patients[rows])
+        assert len(patients) == 15
+        assert len(rows) == 60  # all images of a patient, or none
+        assert (rows == training_sets.rows(train, seed=3)).all()
+        assert not np.array_equal(rows, training_sets.rows(train, seed=4))
+
+    def test_two_seeds_share_the_fraction_that_is_said(self):
+        train = numbered(120, patients=np.arange(120) // 4)
+        drawn = [set(training_sets.rows(train, seed=seed)) for seed in range(40)]
+        shared = [len(first & second) / len(first) for first in drawn for second in drawn if first is not second]
+        assert np.mean(shared) == pytest.approx(training_sets.overlap(train), abs=0.02)
+        drawn = [set(training_sets.rows(train, per_class=15, seed=seed)) for seed in range(40)]
+        shared = [len(first & second) / len(first) for first in drawn for second in drawn if first is not second]
+        assert np.mean(shared) == pytest.approx(training_sets.overlap(train, per_class=15), abs=0.02)
+
+    def test_a_fixed_set_is_the_set_itself(self):
+        train = numbered(12)
+        assert training_sets.draw(train, fixed=True) is train
+        assert training_sets.overlap(train, fixed=True) == 1
+        assert len(training_sets.draw(train, per_class=2, fixed=True)) == 4
+
+    def test_classes_of_few_patients_keep_two(self):
+        train = make_imageset(40)
+        rows = np.r_[np.flatnonzero(train.labels == 0), np.flatnonzero(train.labels == 1)[:2]]
+        assert training_sets.draw(train[rows]).class_counts() == {"bright": 10, "dark": 2}
+
+    def test_so_many_of_each_class_are_whole_patients(self):
+        train = numbered(240, patients=np.arange(240) // 8)  # 30 patients of one class with 8 images each
+        rows = training_sets.rows(train, per_class=20, seed=1)
+        counts = [
+            np.unique(train.patients[rows[train.labels[rows] == label]], return_counts=True)[1] for label in (0, 1)
+        ]
+        assert [sorted(of_class) for of_class in counts] == [[4, 8, 8], [4, 8, 8]]
+        drawn = [set(training_sets.rows(train, per_class=16, seed=seed)) for seed in range(60)]
+        shared = [len(first & second) / len(first) for first in drawn for second in drawn if first is not second]
+        assert np.mean(shared) == pytest.approx(training_sets.overlap(train, per_class=16), abs=0.02)
+
+    def test_images_of_unknown_patients_are_drawn_one_by_one(self):
+        train = numbered(60)
+        assert (training_sets.rows(train, per_class=9, seed=2) == subsample_rows(train, 9, seed=2)).all()
+        assert len(training_sets.rows(train, per_class=100)) == 60

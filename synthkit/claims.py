@@ -18,6 +18,8 @@ from scipy import stats
 from synthkit.datasets.labels import read_any_csv
 from synthkit.statistics import hanley_mcneil, holm, mcnemar, mcnemar_range, newcombe, wilson
 
+CHOSEN = "best trial|best epoch|best of"  # in a claim: its result was chosen on the test set
+
 
 class Claim(typing.NamedTuple):
     """A published comparison of two classifiers on the same test images.
@@ -171,16 +173,36 @@ def claim(total, before, after, *, study="", source="", claim="", figure="accura
 
 def text(published, looks=1):
     """Returns what published claims show, as text for a terminal; arguments as in `reread` and `sentence`."""
-    rows = [sentence(row, looks) for row in reread(published).to_dict("records")]
+    table = reread(published)
+    rows = [sentence(row, looks) for row in table.to_dict("records")]
     if any(claim in LITERATURE for claim in published):
         rows += [f"{study} ({source}): {claim}. Missing: {missing}." for study, source, claim, missing in UNCOUNTED]
     return "\n".join(
         [
             *(textwrap.fill(row, 100, subsequent_indent="  ") for row in rows),
+            *([f"\n{textwrap.fill(in_all(table), 100)}"] if len(table) > 1 else []),
             "\nIntervals (as if from different images) and probabilities cover the choice of test images only.",
             "Networks that are trained again with other seeds or other training images differ as well.",
         ]
     )
+
+
+def in_all(table):
+    """Returns how many of the claims in a table of `reread` show a gain, as a text."""
+    chosen = table["claim"].str.contains(CHOSEN)
+    gains = table[(table["difference"] > 0) & ~chosen]
+    whatever = gains[(gains["low"] > 0) & (gains["p_holm"] < 0.05) & (gains["p_largest"] < 0.05)]
+    possible = gains.drop(whatever.index).query("p_smallest < 0.05")
+    rest = f", {int(chosen.sum())} of which were the best of several on the test set" if chosen.any() else ""
+    text = (
+        f"Of {len(table)} comparisons{rest}, {len(gains)} others are gains. {len(whatever)} of these are significant "
+        "whichever images were right, and after correction for the number of comparisons in the study"
+    )
+    names = "; ".join(f"{row.study}, {row.claim}: {row.figure}".lstrip(", ") for row in whatever.itertuples())
+    return (
+        f"{text}{f' ({names})' if names else ''}. {len(possible)} may be, without correction, depending on which "
+        "images were right, which was not published."
+    ).replace(" others are", " are" if not chosen.any() else " others are")
 
 
 def sentence(row, looks=1):
@@ -197,6 +219,11 @@ def sentence(row, looks=1):
         f"p between {row['p_smallest']:.2g} and {row['p_largest']:.2g}, depending on which images were right; the "
         f"probability that nothing is gained is {_between(row['no_gain_smallest'], row['no_gain_largest'])}."
     )
+    if looks == 1 and re.search(CHOSEN, row["claim"]):
+        text += (
+            " It is the best of several trials, chosen on the test set, so that this probability says little; --looks "
+            "shows what such a choice alone is worth."
+        )
     if looks > 1:
         gains = selection_gain(row["total"], row["before"], looks)
         text += (

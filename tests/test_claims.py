@@ -168,3 +168,14 @@ class TestCommand:
     def test_half_a_claim(self, capsys):
         assert command.main(["claims", "--total", "156"]) == 2
         assert "give --total, --before and --after together" in capsys.readouterr().err
+
+
+def test_all_claims_in_one_sentence():
+    text = " ".join(claims.text(claims.claims()).split())
+    assert "It is the best of several trials, chosen on the test set" in text
+    assert text.count("It is the best of several trials") == 1
+    assert "Of 30 comparisons, 1 of which were the best of several on the test set, 20 others are gains." in text
+    one = [claims.claim(100, 50, 90, claim="a"), claims.claim(100, 50, 56, claim="b"), claims.claim(100, 50, 40)]
+    found = claims.in_all(claims.reread(one))
+    assert found.startswith("Of 3 comparisons, 2 are gains. 1 of these are significant whichever images were right")
+    assert "(a: accuracy). 1 may be" in found

@@ -341,7 +341,11 @@ class TestText:
             assert any(line.startswith(row["arm"]) and line.endswith(sentences.label(row)) for line in lines)
         assert "Power: after correction" in text
         assert text.count("  baseline") == 3  # of AUC, sensitivity, and AUC without near-duplicates
-        assert "Sensitivity (malignant) at a threshold chosen on the validation set by Youden's index:" in lines
+        at = "Sensitivity (malignant) at a threshold chosen on the validation set by Youden's index"
+        assert f"{at}. With so few patients these are hardly known, as s" in " ".join(lines)
+        wide = summary["metric"].isin(["sensitivity", "specificity"])
+        narrow = summary.assign(low=summary["low"].where(~wide, 0.5), high=summary["high"].where(~wide, 0.6))
+        assert f"{at}:" in report.text(results, narrow)
         assert max(map(len, lines)) <= 140
         assert "look like training" not in report.text(results, summary)
 

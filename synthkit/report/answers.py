@@ -8,6 +8,9 @@ from synthkit.statistics import sentences
 LATER = "Exploratory, with all {seeds} seeds; more of them were run after the verdicts above:"
 
 
+UNKNOWN = 0.4  # width of an interval of sensitivity or specificity from which on it says next to nothing
+
+
 def over_augmentation(results, baseline="real"):
     """Compares the arms with augmentation instead of real images only: do synthetic images add anything to it?
 
@@ -31,8 +34,21 @@ def baseline_of(summary):
     return arms.iloc[0] if len(arms) else None
 
 
-def operating_point(results):
-    """Returns what sensitivity is of, and at which threshold."""
+def operating_point(results, summary=None):
+    """Returns what sensitivity is of, and at which threshold; with a summary also whether its intervals are useless."""
+    text, rows = _operating_point(results), summary
+    if rows is not None:
+        rows = rows[rows["metric"].isin(["sensitivity", "specificity"]) & (rows["high"] - rows["low"] > UNKNOWN)]
+    if rows is None or not len(rows):
+        return text
+    row = rows.loc[(rows["high"] - rows["low"]).idxmax()]
+    return (
+        f"{text}. With so few patients these are hardly known, as {row['metric']} of {row['arm']} "
+        f"({row['low']:.2f} to {row['high']:.2f}): do not compare arms by them"
+    )
+
+
+def _operating_point(results):
     positive = results.settings.get("positive")
     if results.thresholds is None:
         return f"Sensitivity ({positive or 'mean over the classes'}); the class with the highest score is predicted"

@@ -33,6 +33,7 @@ def known(results):
         "metric": sentences.metric_name(plan["metric"]),
         "operating_point": answers.operating_point(results),
         "thresholds": results.thresholds is not None,
+        "validation": results.validation is not None,
         "images": len(labels),
         "patients": len(np.unique(results.patients)),
         "steps": results.trials["steps"].max() if len(results.trials) else None,

@@ -25,7 +25,9 @@ def text(results, summary):
     if over is not None:
         blocks.append(f"On top of classical augmentation (baseline: augmentation):\n{table(over)}")
     second = "auc" if sentences.main_metric(summary) == "sensitivity" else "sensitivity"
-    blocks.append(f"{answers.operating_point(results)}:\n{table(summary, second, 'specificity')}")
+    blocks.append(
+        f"{textwrap.fill(answers.operating_point(results, summary), 100)}:\n{table(summary, second, 'specificity')}"
+    )
     words = " ".join(sentences.words(summary, margin))
     copies = answers.copies(results).values()
     blocks.append("\n".join(textwrap.fill(sentence, 100) for sentence in (words, *notes, *copies)))

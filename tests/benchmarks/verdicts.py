@@ -17,6 +17,7 @@ from synthkit.statistics import (
     coverage,
     error_rates,
     operating_point,
+    simulate_folds,
     simulate_study,
     summarize,
     wilson,
@@ -140,19 +141,28 @@ def rows(studies, progress):
         yield (name, counted, "at most 0.05", count / fewer, *wilson(count, fewer), fewer)
     for rule in ("youden", "sensitivity=0.9"):
         draws = progress(np.random.default_rng(0).spawn(studies))
-        means, low, high = np.array([of_a_threshold(rng, rule) for rng in draws]).T
-        inside = int(np.sum((low <= means.mean()) & (means.mean() <= high)))
-        yield (
-            f"threshold from 40 validation images ({rule})",
-            "coverage of the interval of a sensitivity",
-            "at least 0.93",
-            inside / studies,
-            *wilson(inside, studies),
-            studies,
-        )
+        inside = covered([of_a_threshold(rng, rule) for rng in draws])
+        counted = "coverage of the interval of a sensitivity"
+        yield (f"threshold from 40 validation images ({rule})", counted, "at least 0.93", *inside, studies)
     for name, design in FOLDS.items():
         rates = error_rates(studies, progress=progress, **design)
         yield (name, "any false alarm", "at most 0.05", *rates.loc["any effect"], studies)
+        inside = covered([of_folds(rng, design) for rng in progress(np.random.default_rng(0).spawn(studies))])
+        yield (name, "coverage of the interval of an AUC", "at least 0.93", *inside, studies)
+
+
+def covered(intervals):
+    """Returns the fraction of (mean, low, high) that contain the mean of all means, and the interval of it."""
+    means, low, high = np.array(intervals).T
+    inside = int(np.sum((low <= means.mean()) & (means.mean() <= high)))
+    return inside / len(means), *wilson(inside, len(means))
+
+
+def of_folds(rng, design):
+    """Returns (mean, low, high) of an arm's AUC in a cross-validation."""
+    *study, fold_of = simulate_folds(**design | {"arms": 0}, seed=rng)
+    row = summarize(*study, metrics=("auc",), folds=fold_of).iloc[0]
+    return row["mean"], row["low"], row["high"]
 
 
 def parse(description):

@@ -81,7 +81,7 @@ class TestDraw:
         assert training_sets.draw(train[rows]).class_counts() == {"bright": 10, "dark": 2}
 
     def test_so_many_of_each_class_are_whole_patients(self):
-        train = numbered(240, patients=np.arange(240) // 8)  # 30 patients of one class with 8 images each
+        train = numbered(240, patients=np.arange(240) // 16)  # 15 patients with 8 images of each class
         rows = training_sets.rows(train, per_class=20, seed=1)
         counts = [
             np.unique(train.patients[rows[train.labels[rows] == label]], return_counts=True)[1] for label in (0, 1)

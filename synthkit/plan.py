@@ -203,8 +203,8 @@ def text(splits, comparisons, folds=5, expected=0.8, draw=None):
         lines.append(f"{near} of {len(splits.test)} test images look like training or validation images")
     lines += [
         f"\nDifferences in AUC that a study of {comparisons + 1} arms could find with an 80 % chance, after correction",
-        f"(simulated studies of these test images, AUC {expected:g} with real images only, differences with a deviation",
-        f"of {TRAINING_DEVIATION:g} over training sets, which is left out for --folds):",
+        f"(simulated studies of these test images, AUC {expected:g} with real images only; differences deviate",
+        f"by {TRAINING_DEVIATION:g} from training set to training set, left out for --folds):",
         table(splits, comparisons, folds=folds, **design).round(3).to_string(index=False),
     ]
     for effect in (0.02, 0.05, 0.1):

@@ -58,10 +58,14 @@ class Validation:
         """Degrees of freedom of a variance over samples of its patients."""
         return max(1, fewest_patients(self.labels, self.patients) - 1)
 
-    def thresholds(self, arm):
-        """Returns the operating points of an arm's networks on samples of the patients, float `(seeds, DRAWS)`."""
+    @functools.cached_property
+    def thresholds(self):
+        """The operating points on samples of the patients: a dict from arm to float `(seeds, DRAWS)`."""
         cases = self.labels == self.positive
-        return np.stack([_thresholds(cases, s[:, self.positive], self.rule, self._weights) for s in self.scores[arm]])
+        return {
+            arm: np.stack([_thresholds(cases, s[:, self.positive], self.rule, self._weights) for s in scores])
+            for arm, scores in self.scores.items()
+        }
 
     @functools.cached_property
     def _weights(self):

@@ -155,7 +155,7 @@ class TestChoiceOfTheOperatingPoint:
         labels, scores = np.arange(30) % 2, rng.random((1, 30, 2)).round(1).astype("float32")
         for rule in ("youden", "sensitivity=0.8", "specificity=0.8"):
             validation = Validation(labels, np.arange(30), {"real": scores}, rule)
-            found = validation.thresholds("real")[0]
+            found = validation.thresholds["real"][0]
             for weights, threshold in zip(validation._weights[:20].astype(int), found[:20], strict=True):
                 assert weights[labels == 1].sum() == 15
                 rows = np.repeat(np.arange(30), weights)

@@ -222,10 +222,8 @@ def of_choices(metric, labels, scores, validation, arm):
     Returns:
         float `(seeds, samples)`.
     """
-    cuts = validation.thresholds(arm)
-    return np.stack(
-        [at_thresholds(metric, labels, s, validation.positive, cut) for s, cut in zip(scores, cuts, strict=True)]
-    )
+    pairs = zip(scores, validation.thresholds[arm], strict=True)
+    return np.stack([at_thresholds(metric, labels, of_seed, validation.positive, cuts) for of_seed, cuts in pairs])
 
 
 def _differences(values, seeds, arm, baseline):

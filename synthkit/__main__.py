@@ -124,6 +124,7 @@ def _run_study(arguments, names, argv):
         _check_folds(arguments, names)
     per_class = arguments.per_class or (profile["per_class"] if phantoms else None)
     rows = _classifiers(arguments)
+    _check_features(arguments, names, rows)
     if Path(arguments.data).is_dir() and not (Path(arguments.data) / "prepare.json").exists():
         arguments.image_size = arguments.image_size or max(row.image_size for row in rows.values())
     # Each seed draws a tenth of the phantoms, so two seeds share a tenth of theirs. More would make them too similar.
@@ -288,6 +289,16 @@ def _classifiers(arguments):
     if row.steps is None and (arguments.recipe or arguments.steps):
         raise ValueError(f"{name} is not trained in steps; remove --steps and --recipe")
     return {name: row}
+
+
+def _check_features(arguments, names, rows):
+    """Refuses arms that make features where the classifier may be another one than frozen features."""
+    arms = [name for name in names if catalogue.makes_features(name)]
+    if arms and not all(getattr(catalogue.build(row), "has_features", False) for row in rows.values()):
+        raise ValueError(
+            f"the arm {arms[0]} makes features of a frozen network, not images: add --classifier frozen, or remove the "
+            f"arm. Received: --classifier {arguments.classifier or 'auto'}"
+        )
 
 
 def _check_folds(arguments, names):

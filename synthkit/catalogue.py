@@ -59,6 +59,19 @@ class Control(typing.NamedTuple):
     color: str | None = None
 
 
+class Rival(typing.NamedTuple):
+    """A way to make more training examples of real ones without a generator; attributes as in `Generator`.
+
+    Attributes:
+        features: whether it makes features instead of images.
+    """
+
+    builder: object
+    text: str
+    color: str | None = None
+    features: bool = False
+
+
 class Classifier(typing.NamedTuple):
     """A classifier.
 
@@ -100,6 +113,28 @@ CONTROLS = {
         "all real images of the training set, also those that the seed did not draw: the positive control", "#8C6D31"
     ),
     "oracle": Control("new images from the simulator, phantoms only: the positive control", "#E69F00"),
+}
+RIVALS = {  # functions of `rivals`
+    "blend": Rival("rivals:blend", "pairs of real images of one class, one blended into an ellipse of the other"),
+    "feature_smote": Rival(
+        "rivals:smote",
+        "features between those of a real image and of a near neighbour of its class (SMOTE); only with the classifier "
+        "frozen",
+        "#E69F00",
+        True,
+    ),
+    "feature_gaussian": Rival(
+        "rivals:gaussian",
+        "features drawn from a normal distribution of each class; only with the classifier frozen",
+        "#8C6D31",
+        True,
+    ),
+    "feature_mixup": Rival(
+        "rivals:mixup",
+        "features and labels of two real images, averaged; only with the classifier frozen",
+        "#5E3C99",
+        True,
+    ),
 }
 AUGMENTATIONS = {
     "augmentation": Augmentation(
@@ -207,13 +242,13 @@ def register(name, builder, text, *, epochs=300, batch_size=32, color=None):
 
 def texts():
     """Returns a dict from the names of arms to their descriptions, those of the default study first."""
-    rows = {**CONTROLS, **AUGMENTATIONS, **GENERATORS}
+    rows = {**CONTROLS, **RIVALS, **AUGMENTATIONS, **GENERATORS}
     return {name: rows[name].text for name in dict.fromkeys((*DEFAULT_ARMS, *rows))}
 
 
 def colors():
     """Returns a dict from the names of arms to their colours, without those that have none of their own."""
-    rows = {**CONTROLS, **AUGMENTATIONS, **GENERATORS}
+    rows = {**CONTROLS, **RIVALS, **AUGMENTATIONS, **GENERATORS}
     return {name: row.color for name, row in rows.items() if row.color}
 
 
@@ -287,6 +322,8 @@ def arms(
             return synthesizer(build(row), epochs=epochs[name], batch_size=row.batch_size, **options)
         if name == "shuffled":
             return study.shuffled(source("dense_cvae"))
+        if name in RIVALS:
+            return build(RIVALS[name])
         return study.oversample if name == "oversample" else phantom.oracle()
 
     def arm(name):
@@ -295,9 +332,10 @@ def arms(
         row = AUGMENTATIONS.get("augmentation" if augmented else name)
         options = augment if row in (AUGMENTATIONS["augmentation"], AUGMENTATIONS["elastic"]) else {}
         generator = "dense_cvae" if images == "shuffled" else images and images.split()[0]
+        kind = "features" if makes_features(name) else "synthesizer"
         return study.Arm(
             _arm_names.display_name(name),
-            images and source(images),
+            **{kind: images and source(images)},
             ratio=float(number or ratio) if images else 0.0,
             augment=row and build(row)(**options),
             pretrain=0.5 if first else 0.0,
@@ -315,6 +353,12 @@ def current(name):
         return name
     warnings.warn(f"{first} is now called {RENAMED[first]}; version 0.2 will not know the old name", stacklevel=3)
     return " ".join([RENAMED[first], *endings])
+
+
+def makes_features(name):
+    """Returns whether an arm makes features of a frozen network instead of images."""
+    first = name.split(" ")[0]
+    return first in RIVALS and RIVALS[first].features
 
 
 def check(names):

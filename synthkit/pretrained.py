@@ -45,6 +45,7 @@ class Frozen:
     """
 
     has_steps = False
+    has_features = True  # whether its trainer takes features instead of images (`rivals`)
 
     def __init__(self, backbone=None, image_size=96, copies=4):
         self.backbone, self.image_size, self.copies = backbone or efficientnet_lite0, image_size, copies
@@ -75,7 +76,7 @@ class FineTuned(Frozen):
         trained: fraction of the layers, the last ones, that are trained.
     """
 
-    has_steps = True
+    has_steps, has_features = True, False
 
     def __init__(self, backbone=None, image_size=96, copies=4, trained=0.55):
         super().__init__(backbone, image_size, copies)
@@ -154,7 +155,7 @@ class FrozenTrainer:
             self._known |= {keys[row]: vector for row, vector in zip(batch, vectors, strict=True)}
         return np.stack([self._known[key] for key in keys])
 
-    def train(self, train, validation=None, *, seed, augment=None, on_step=None, first=None, share=0.5):
+    def train(self, train, validation=None, *, seed, augment=None, on_step=None, first=None, share=0.5, more=None):
         """Fits the regression, once for each penalty.
 
         Args:
@@ -164,6 +165,9 @@ class FrozenTrainer:
             augment: callable for `pipeline.to_dataset`, or None.
             on_step: not called.
             first, share: not supported.
+            more: callable `(features (n, d), labels (n,)) → (features (m, d), labels (m, classes))`, which makes more
+                features (`rivals`) of the standardised ones of `train`, and of those of each transformed copy of it;
+                None for none.
 
         Returns:
             dict, the history, as `training.Trainer.train` returns it, with a "step" for each penalty.
@@ -186,6 +190,12 @@ class FrozenTrainer:
             groups = np.tile(groups, 1 + self.copies)[rows]
         mean, deviation = features.mean(0), features.std(0) + 1e-6
         scaled = (features - mean) / deviation
+        for part in np.split(np.arange(len(scaled)), 1 + self.copies * (augment is not None)) if more else ():
+            made, soft = more(scaled[part], labels[part])
+            rows, of_class = np.nonzero(soft)
+            scaled, labels = np.concatenate([scaled, made[rows]]), np.concatenate([labels, of_class])
+            weights = np.concatenate([weights, soft[rows, of_class]])
+            groups = np.concatenate([groups, groups.max() + 1 + rows])
         counts = np.bincount(labels, weights)
         weights = (weights * (weights.sum() / (np.count_nonzero(counts) * counts))[labels]).astype("float32")
         seconds = time.perf_counter() - began

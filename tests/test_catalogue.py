@@ -105,9 +105,9 @@ class TestArms:
         names = list(catalogue.texts())
         arms = catalogue.arms(names, ratio=3.0)
         assert [arm.name for arm in arms] == names
-        synthetic = {"oversample", "shuffled", "oracle", *catalogue.GENERATORS}
+        synthetic = {"oversample", "shuffled", "oracle", *catalogue.RIVALS, *catalogue.GENERATORS}
         assert {arm.name for arm in arms if arm.ratio == 3.0} == synthetic
-        assert all((arm.synthesizer is None) == (arm.ratio == 0) for arm in arms)
+        assert all((arm.synthesizer is arm.features is None) == (arm.ratio == 0) for arm in arms)
         assert {arm.name for arm in arms if arm.augment is not None} == set(catalogue.AUGMENTATIONS)
 
     def test_endings_filter_and_augment(self):

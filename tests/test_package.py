@@ -35,13 +35,14 @@ MAY_IMPORT = {
     "training": {"_reusable", "pipeline", "splitting", "statistics"},
     "pretrained": {"_files", "_identity", "backbones", "imageset", "statistics", "training"},
     "selection": set(),
+    "rivals": set(),
     "study": {
         *("_alike", "_environment", "_files", "_identity", "_reusable", "_workers"),
         *("datasets", "fidelity", "imageset", "pipeline", "splitting", "statistics", "training"),
     },
     "catalogue": {
         *("_arm_names", "augmentation", "classifiers", "datasets", "fidelity", "generators", "pretrained", "selection"),
-        *("study", "training"),
+        *("rivals", "study", "training"),
     },
     "_augment_option": {"augmentation"},
     "_options": {"_augment_option", "catalogue", "statistics"},

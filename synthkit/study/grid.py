@@ -113,6 +113,12 @@ def run(
             f"the arm {pretrained[0]} trains on synthetic images first, and the classifier {classifier.__name__} is "
             "not trained in steps; leave out the arm, or choose another classifier (--classifier)"
         )
+    features = [arm.name for arm in arms if arm.features is not None]
+    if features and not getattr(classifier, "has_features", False):
+        raise ValueError(
+            f"the arm {features[0]} makes features of a frozen network, not images, and the classifier is "
+            f"{getattr(classifier, '__name__', type(classifier).__name__)}; remove the arm, or use --classifier frozen"
+        )
     more = [arm.name for arm in arms if arm.more_real]
     if more and len(training_set(first.train, **draw)) == len(first.train):
         raise ValueError(
@@ -213,7 +219,8 @@ def _describe(arm):
     defaults = {"real_share": 1.0, "balance": False, "pretrain": 0.0, "counts": None, "more_real": False}
     ratio = {"ratio": arm.ratio} if arm.counts is None else {}
     changed = {name: getattr(arm, name) for name, default in defaults.items() if getattr(arm, name) != default}
-    code = {} if arm.synthesizer is None else {"code": digest(arm.synthesizer)}
+    maker = arm.synthesizer if arm.features is None else arm.features
+    code = {} if maker is None else {"code": digest(maker)}
     return {**ratio, **code, **augment, **(arm.settings or {}), **changed}
 
 

@@ -14,7 +14,7 @@ from synthkit.imageset import ImageSet, Splits, concatenate, image_digests
 from synthkit.pipeline import to_dataset
 from synthkit.splitting import cross_validation, partition, subsample, training_set
 from synthkit.statistics import accuracy, auc, operating_point, score
-from synthkit.study.arms import synthesize
+from synthkit.study.arms import requested, synthesize
 from synthkit.study.results import COLUMNS
 
 SAMPLES = 8  # images of each class that every trial keeps, to look at
@@ -65,10 +65,10 @@ class Trials:
 
         Returns:
             dict, the contents of the trial's file: `row` and `history` as JSON; test scores, labels and patients; those
-            of the validation set, except in a cross-validation; sample images and their labels; of an arm with synthetic images also what `look_for_copies` returns, in a
-            cross-validation of the first fold; in a cross-validation the fold and the threshold of every image. Means
-            over the folds stand in `row` and `history`. A trial that fails has no history, scores or samples, and the
-            reason in `row`.
+            of the validation set, except in a cross-validation; sample images and their labels; of an arm with
+            synthetic images also what `look_for_copies` returns, in a cross-validation of the first fold; in a
+            cross-validation the fold and the threshold of every image. Means over the folds stand in `row` and
+            `history`. A trial that fails has no history, scores or samples, and the reason in `row`.
         """
         began = time.perf_counter()
         on_stage = on_stage or (lambda stage: None)
@@ -91,7 +91,8 @@ class Trials:
             if self.folds:
                 contents |= {"fold": fold, "thresholds": thresholds}
             else:
-                contents |= {f"validation_{name}": getattr(self.splits.validation, name) for name in ("labels", "patients")}
+                for name in ("labels", "patients"):
+                    contents[f"validation_{name}"] = getattr(self.splits.validation, name)
                 contents["validation_scores"] = outcomes[0]["validation_scores"]
             contents |= {"scores": scores, **outcomes[0]["samples"], **outcomes[0]["copies"]}
             contents["history"] = json.dumps(_mean([outcome["history"] for outcome in outcomes]))
@@ -133,6 +134,10 @@ class Trials:
         synthesized = time.perf_counter()
         on_stage("training")
         options = {"augment": arm.augment, "on_step": on_step, **pretraining}
+        if arm.features is not None:
+            wanted = np.repeat(np.arange(len(real.class_names)), list(requested(arm, real.class_counts()).values()))
+            options["more"] = functools.partial(arm.features, requested=wanted, seed=synthesis_seed)
+            row["n_synthetic"] = len(wanted)
         history = trainer.train(train, splits.validation, seed=network_seed, **options)
         scoring = time.perf_counter()
         scores = trainer.predict(splits.test.images)

@@ -18,6 +18,7 @@ NOT_IN_THE_NAME = (
     *("out", "jobs", "scheduler", "generators"),
     *("groups", "prevalence", "threshold_probability"),
 )
+PRETRAINING_PHANTOMS = 4000
 GENERATOR_SIZE = 64  # pixels a side; in larger images a generator takes a GPU
 
 
@@ -102,6 +103,20 @@ def _noted():
         warnings.showwarning = show
 
 
+def _pretraining(arguments, splits):
+    """Returns the images of `--pretrain-on`; None without it."""
+    from synthkit import datasets
+
+    source = arguments.pretrain_on
+    if source is None:
+        return None
+    if Path(source).resolve() == Path(arguments.data).resolve():
+        return splits.train
+    size = splits.train.image_shape[0] if source == "phantom" or Path(source).is_dir() else None
+    loaded = datasets.load(source, size, train=PRETRAINING_PHANTOMS, progress=sys.stderr.isatty())
+    return dataclasses.replace(loaded.train, name=source)
+
+
 def _about(arguments, argv, notes, classifier, generator_size):
     """Returns what the report shall say besides the results (`study.about`)."""
     from synthkit import datasets
@@ -109,7 +124,11 @@ def _about(arguments, argv, notes, classifier, generator_size):
     about = {"commands": [shlex.join(["python", "-m", "synthkit", *argv])], "notes": notes, "source": arguments.data}
     about["split"] = datasets.split_of(arguments.data, arguments.labels, arguments.validation, arguments.test)
     about |= {"classifier": classifier.text, "group_column": arguments.groups, "generator_size": generator_size}
-    about |= {"prevalence": arguments.prevalence, "threshold_probability": arguments.threshold_probability}
+    about |= {
+        "pretrained_on": arguments.pretrain_on,
+        "prevalence": arguments.prevalence,
+        "threshold_probability": arguments.threshold_probability,
+    }
     return {name: value for name, value in about.items() if value is not None}
 
 
@@ -160,6 +179,11 @@ def _run_study(arguments, names, argv):
     if choice:
         settings["chosen"] = _choice(choice)
     generator_size = _generator_size(arguments, names, splits.train.image_shape[0])
+    others = _pretraining(arguments, splits)
+    if others is not None and not any(map(catalogue.is_pretrained, names)):
+        raise ValueError(
+            'no arm has the ending pretrained, as in "diffusion pretrained"; add one, or remove --pretrain-on'
+        )
     arms = catalogue.arms(
         names,
         augment=augment,
@@ -171,6 +195,7 @@ def _run_study(arguments, names, argv):
         progress=sys.stderr.isatty(),
         keep_aspect=arguments.keep_aspect,
         generator_size=generator_size,
+        pretrained_on=others,
     )
     results = study.run(
         splits,
@@ -375,7 +400,7 @@ def _default_folder(arguments):
     for name, value in vars(arguments).items():
         if value == defaults[name] or name in NOT_IN_THE_NAME:
             continue  # so that an option that is added later changes no name
-        is_path = name in ("data", "patients", "labels") and Path(value).exists()
+        is_path = name in ("data", "patients", "labels", "pretrain_on") and Path(value).exists()
         settings[name] = str(Path(value).resolve()) if is_path else value
     if arguments.arms:
         settings["arms"] = [name.strip() for name in arguments.arms.split(",")]
@@ -453,6 +478,7 @@ def _generate(arguments, argv):
     _environment.import_tensorflow()
     from synthkit.generate import generate
     from synthkit.imageset import concatenate
+    from synthkit.splitting import refuse_near_duplicates
 
     with used_folder(arguments.out, "the images") as out:
         splits = _load(arguments)
@@ -460,6 +486,9 @@ def _generate(arguments, argv):
         if arguments.all:
             train = dataclasses.replace(concatenate(list(splits), train.name), held_out=False)
             held_out = None
+        others = _pretraining(arguments, splits)
+        if others is not None and not arguments.all:
+            refuse_near_duplicates(others, splits.validation, splits.test)
         synthetic = generate(
             train,
             arguments.generator,
@@ -470,6 +499,7 @@ def _generate(arguments, argv):
             seed=arguments.seed,
             epochs=arguments.epochs,
             load=arguments.load,
+            pretrained_on=others,
             splits="all" if arguments.all else "train",
             source=arguments.data,
             commands=(shlex.join(["synthkit", *argv]), None if arguments.all else _study_command(arguments)),

@@ -4,7 +4,7 @@ import difflib
 import re
 from pathlib import Path
 
-ORDER = ("filtered", "x", "first", "augmented")
+ORDER = ("pretrained", "filtered", "x", "first", "augmented")
 
 
 def parse(name, generators):
@@ -19,7 +19,7 @@ def parse(name, generators):
     """
     number = r"(?=.*[1-9])\d+(?:\.\d+)?"
     others = "oversample|shuffled|oracle|blend|feature_(?:smote|gaussian|mixup)"
-    source = rf"(?:{'|'.join(generators)}|folder:.+?)(?: filtered)?|{others}"
+    source = rf"(?:(?:{'|'.join(generators)})(?: pretrained)?|folder:.+?)(?: filtered)?|{others}"
     return re.fullmatch(rf"({source})(?: x({number}))?( first)?( augmented)?", name)
 
 

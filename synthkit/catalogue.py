@@ -210,7 +210,9 @@ RECIPES = {
     # The MedMNIST study, its section 4.1, which has no learning-rate schedule.
     "medmnist_study": Recipe("the MedMNIST study: stochastic gradient descent, 100 epochs", "sgd", 1e-3, (), 128, 100),
 }
-ENDINGS = {  # after a generator's name, any of them in this order; after a control's name all but the first
+ENDINGS = {  # after a generator's name, any of them in this order; the first for neither folders nor controls, the
+    # second not for controls
+    "pretrained": "images of a generator that first learned those of --pretrain-on, without their labels",
     "filtered": "the half of its images that a classifier of real images is most confident of, without near-duplicates",
     "x2": "ratio of synthetic to real images, here 2 to 1",
     "first": "train on synthetic images only for the first half of the steps, then on real images only",
@@ -272,6 +274,7 @@ def arms(
     progress=False,
     keep_aspect=False,
     generator_size=None,
+    pretrained_on=None,
 ):
     """Makes arms of a study by name.
 
@@ -288,12 +291,13 @@ def arms(
         keep, progress: as in `generators.synthesizer`.
         keep_aspect: whether to pad images of folders that are not square instead of stretching them.
         generator_size: pixels a side at which generators work, as `image_size` of `generators.synthesizer`.
+        pretrained_on: ImageSet that the generators of arms with the ending pretrained learn first.
 
     Returns:
         list of study.Arm.
 
     Raises:
-        ValueError: for an unknown name, or a folder that does not exist.
+        ValueError: for an unknown name, a folder that does not exist, or the ending pretrained without `pretrained_on`.
     """
     from synthkit import augmentation, classifiers, fidelity, selection, study, training
     from synthkit.datasets import phantom
@@ -302,6 +306,9 @@ def arms(
     augment = augment or {}
     names, epochs = [current(name) for name in names], {current(name): n for name, n in (epochs or {}).items()}
     check([*names, *epochs])
+    unknown = [name for name in names if is_pretrained(name)] if pretrained_on is None else []
+    if unknown:
+        raise ValueError(f"the arm {unknown[0]} needs images to pretrain on; give them with --pretrain-on")
     epochs = {name: row.epochs for name, row in GENERATORS.items()} | epochs
     filter_classifier = training.scorer(
         classifiers.skin_cnn,
@@ -317,9 +324,12 @@ def arms(
             return selection.filtered(source(name.removesuffix(" filtered")), *rules)
         if name.startswith("folder:"):
             return study.from_folder(name.removeprefix("folder:"), keep_aspect=keep_aspect)
-        if name in GENERATORS:
-            row, options = GENERATORS[name], {"keep": keep, "progress": progress, "image_size": generator_size}
-            return synthesizer(build(row), epochs=epochs[name], batch_size=row.batch_size, **options)
+        first, *pretrained = name.split(" ")
+        if first in GENERATORS:
+            row, options = GENERATORS[first], {"keep": keep, "progress": progress, "image_size": generator_size}
+            if pretrained:
+                options["pretrained_on"] = pretrained_on
+            return synthesizer(build(row), epochs=epochs[first], batch_size=row.batch_size, **options)
         if name == "shuffled":
             return study.shuffled(source("dense_cvae"))
         if name in RIVALS:
@@ -332,6 +342,9 @@ def arms(
         row = AUGMENTATIONS.get("augmentation" if augmented else name)
         options = augment if row in (AUGMENTATIONS["augmentation"], AUGMENTATIONS["elastic"]) else {}
         generator = "dense_cvae" if images == "shuffled" else images and images.split()[0]
+        settings = {"epochs": epochs[generator]} if generator in epochs else {}
+        if is_pretrained(name):
+            settings["pretrained_on"] = f"{pretrained_on.name}, {len(pretrained_on)} images"
         kind = "features" if makes_features(name) else "synthesizer"
         return study.Arm(
             _arm_names.display_name(name),
@@ -340,7 +353,7 @@ def arms(
             augment=row and build(row)(**options),
             pretrain=0.5 if first else 0.0,
             more_real=name == "more_real",
-            settings={"epochs": epochs[generator]} if generator in epochs else None,
+            settings=settings or None,
         )
 
     return [arm(name) for name in names]
@@ -359,6 +372,12 @@ def makes_features(name):
     """Returns whether an arm makes features of a frozen network instead of images."""
     first = name.split(" ")[0]
     return first in RIVALS and RIVALS[first].features
+
+
+def is_pretrained(name):
+    """Returns whether the generator of an arm learns other images first."""
+    match = _arm_names.parse(name, GENERATORS)
+    return bool(match) and match[1].split(" ")[1:2] == ["pretrained"]
 
 
 def check(names):

@@ -56,7 +56,7 @@ def filtered(synthesizer, *rules, most=8):
             if hasattr(part, "check"):
                 part.check(train, counts)
 
-    synthesize.check = check
+    synthesize.check, synthesize.pretrained_on = check, getattr(synthesizer, "pretrained_on", None)
     return synthesize
 
 

@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "_card": {"_class_folders", "_files", "fidelity", "imageset", "plots", "splitting"},
     "generate": {
         *("_class_folders", "_environment", "_files", "_identity", "_reusable"),
-        *("_card", "catalogue", "datasets", "generators", "imageset"),
+        *("_card", "catalogue", "datasets", "generators", "imageset", "splitting"),
     },
     "plan": {"imageset", "pipeline", "splitting", "statistics", "study"},
     "calibration": set(),

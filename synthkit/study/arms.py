@@ -59,8 +59,9 @@ def shuffled(synthesizer):
         synthetic = synthesizer(train, labels, seed)
         return dataclasses.replace(synthetic, labels=np.random.default_rng(seed).permutation(synthetic.labels))
 
-    if hasattr(synthesizer, "check"):
-        synthesize.check = synthesizer.check
+    for name in ("check", "pretrained_on"):
+        if hasattr(synthesizer, name):
+            setattr(synthesize, name, getattr(synthesizer, name))
     return synthesize
 
 

@@ -14,7 +14,7 @@ from synthkit import _workers, statistics
 from synthkit._environment import versions
 from synthkit._files import compare, harmless, locked, make_folder, replacing, write_json
 from synthkit._identity import digest, network
-from synthkit.splitting import cross_validation, overlap, training_set
+from synthkit.splitting import cross_validation, overlap, refuse_near_duplicates, training_set
 from synthkit.statistics.verdicts import LOWER_IS_BETTER
 from synthkit.study import pairs, results
 from synthkit.study.about import describe, merged
@@ -119,6 +119,9 @@ def run(
             f"the arm {features[0]} makes features of a frozen network, not images, and the classifier is "
             f"{getattr(classifier, '__name__', type(classifier).__name__)}; remove the arm, or use --classifier frozen"
         )
+    learned = {id(others): others for others in (getattr(arm.synthesizer, "pretrained_on", None) for arm in arms)}
+    for others in filter(None, learned.values()):
+        refuse_near_duplicates(others, *([pool(splits)] if folds else [splits.validation, splits.test]))
     more = [arm.name for arm in arms if arm.more_real]
     if more and len(training_set(first.train, **draw)) == len(first.train):
         raise ValueError(

@@ -189,8 +189,6 @@ def _run_study(arguments, names, argv):
         augment=augment,
         epochs=arguments.epochs,
         ratio=profile["ratio"],
-        steps=arguments.steps or catalogue.CLASSIFIERS["skin_cnn"].steps[arguments.profile],
-        learning_rate=profile["learning_rate"],
         keep=arguments.generators,
         progress=sys.stderr.isatty(),
         keep_aspect=arguments.keep_aspect,

@@ -213,7 +213,8 @@ RECIPES = {
 ENDINGS = {  # after a generator's name, any of them in this order; the first for neither folders nor controls, the
     # second not for controls
     "pretrained": "images of a generator that first learned those of --pretrain-on, without their labels",
-    "filtered": "the half of its images that a classifier of real images is most confident of, without near-duplicates",
+    "filtered": "of its images, without near-duplicates, the half, the quarter or all that a classifier of real images "
+    "(frozen) is most confident of, whichever is best on the validation set",
     "x2": "ratio of synthetic to real images, here 2 to 1",
     "first": "train on synthetic images only for the first half of the steps, then on real images only",
     "augmented": "synthetic and real images, transformed as in the arm augmentation",
@@ -267,8 +268,6 @@ def arms(
     *,
     epochs=None,
     ratio=5.0,
-    steps=300,
-    learning_rate=2e-3,
     augment=None,
     keep=None,
     progress=False,
@@ -284,10 +283,8 @@ def arms(
             "dense_cvae filtered augmented".
         epochs: dict from the names of generators to epochs, where they differ from `GENERATORS`.
         ratio: ratio of synthetic to real images.
-        steps, learning_rate: of the classifier that filters images. It is trained with and without augmentation; the
-            network with the better AUC on a quarter of the real training images, held back from both, is used.
         augment: dict, arguments of `augmentation.Augmenter` for the arms augmentation and elastic, the ending augmented
-            and the classifier that filters images; None for the mammography study's.
+            and the classifier that filters images (`pretrained.scorer`); None for the mammography study's.
         keep, progress: as in `generators.synthesizer`.
         keep_aspect: whether to pad images of folders that are not square instead of stretching them.
         generator_size: pixels a side at which generators work, as `image_size` of `generators.synthesizer`.
@@ -299,7 +296,7 @@ def arms(
     Raises:
         ValueError: for an unknown name, a folder that does not exist, or the ending pretrained without `pretrained_on`.
     """
-    from synthkit import augmentation, classifiers, fidelity, selection, study, training
+    from synthkit import augmentation, fidelity, pretrained, selection, study
     from synthkit.datasets import phantom
     from synthkit.generators import synthesizer
 
@@ -310,24 +307,21 @@ def arms(
     if unknown:
         raise ValueError(f"the arm {unknown[0]} needs images to pretrain on; give them with --pretrain-on")
     epochs = {name: row.epochs for name, row in GENERATORS.items()} | epochs
-    filter_classifier = training.scorer(
-        classifiers.skin_cnn,
-        steps=steps,
-        learning_rate=learning_rate,
-        augment=(None, augmentation.Augmenter(**augment)),
-    )
-    rules = selection.confident(filter_classifier), selection.novel(lambda train: fidelity.pixels(train.images))
+    judge = pretrained.scorer(augment=augmentation.Augmenter(**augment))
+    novel = selection.novel(lambda train: fidelity.pixels(train.images))
 
     @functools.cache  # arms of the same generator share its synthesizer, and with it the fit
     def source(name):
         if name.endswith(" filtered"):
-            return selection.filtered(source(name.removesuffix(" filtered")), *rules)
+            # A folder holds a limited number of images.
+            shares = (1.0, 0.5) if name.startswith("folder:") else (1.0, 0.5, 0.25)
+            return selection.Selected(source(name.removesuffix(" filtered")), judge, novel, shares=shares)
         if name.startswith("folder:"):
             return study.from_folder(name.removeprefix("folder:"), keep_aspect=keep_aspect)
-        first, *pretrained = name.split(" ")
+        first, *endings = name.split(" ")
         if first in GENERATORS:
             row, options = GENERATORS[first], {"keep": keep, "progress": progress, "image_size": generator_size}
-            if pretrained:
+            if endings:
                 options["pretrained_on"] = pretrained_on
             return synthesizer(build(row), epochs=epochs[first], batch_size=row.batch_size, **options)
         if name == "shuffled":

@@ -17,6 +17,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from synthkit._files import replacing
 from synthkit._identity import digest
+from synthkit._reusable import ProcessCache
 from synthkit.backbones import efficientnet_lite0
 from synthkit.imageset import resize
 from synthkit.statistics import auc
@@ -25,6 +26,7 @@ from synthkit.training import Trainer
 PENALTIES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)  # scikit-learn's C, the inverse of the penalty
 FEW = 20  # validation images of a class below which the penalty is cross-validated on the training set
 FOLDS = 5
+REMEMBERED = 20_000  # features that a scorer keeps: 100 MB
 BATCH = 64  # images in the network at once
 
 
@@ -310,6 +312,35 @@ class FineTunedTrainer:
 
         unlabelled = ImageSet(images, np.zeros(len(images), int), ("",))
         return self.trainer.predict(resize(unlabelled, self.image_size).images, batch_size)
+
+
+def scorer(classifier=None, augment=None):
+    """Makes a callable that fits the regression of `Frozen` to some images, to score other images with.
+
+    The penalty is chosen in folds of these images, by patient, so that no others are needed.
+
+    Args:
+        classifier: Frozen; None for the one of this module.
+        augment: callable for `pipeline.to_dataset`, or None.
+
+    Returns:
+        callable `(images: ImageSet, seed) → callable (uint8 images) → float32 probabilities (n, num_classes)`. A second
+        fit also changes what the callable of the first one predicts.
+    """
+    trainers = ProcessCache()
+
+    def fit(images, seed=0):
+        kind = (images.image_shape, len(images.class_names))
+        if kind not in trainers:
+            trainers[kind] = (classifier or frozen).trainer(*kind)
+        trainer = trainers[kind]
+        if len(trainer._known) > REMEMBERED:
+            trainer._known.clear()
+        trainer.train(images, seed=seed, augment=augment)
+        return trainer.predict
+
+    fit.check = lambda images, counts: (classifier or frozen)(images.image_shape, len(images.class_names))
+    return fit
 
 
 def _regressions(features, labels, weights):

@@ -33,8 +33,8 @@ MAY_IMPORT = {
     "classifiers": {"_sizes"},
     "backbones": set(),
     "training": {"_reusable", "pipeline", "splitting", "statistics"},
-    "pretrained": {"_files", "_identity", "backbones", "imageset", "statistics", "training"},
-    "selection": set(),
+    "pretrained": {"_files", "_identity", "_reusable", "backbones", "imageset", "statistics", "training"},
+    "selection": {"imageset", "statistics"},
     "rivals": set(),
     "study": {
         *("_alike", "_environment", "_files", "_identity", "_reusable", "_workers"),

@@ -124,6 +124,8 @@ class Trials:
         if arm.synthesizer is not None:
             on_stage("synthesizing")
             held_out = set(image_digests(splits.validation)) | set(image_digests(splits.test))
+            if hasattr(arm.synthesizer, "validated"):  # it chooses something on the validation set
+                arm = dataclasses.replace(arm, synthesizer=arm.synthesizer.validated(splits.validation))
             synthetic = synthesize(arm, real, synthesis_seed, held_out)
             copies = look_for_copies(real, concatenate([splits.validation, splits.test]), synthetic)
             if arm.pretrain:
@@ -146,6 +148,8 @@ class Trials:
         validation_scores = trainer.predict(splits.validation.images)
         threshold = self._threshold(splits.validation.labels, validation_scores)
         history["synthesis_seconds"] = synthesized - began
+        if getattr(arm.synthesizer, "share", None) is not None:
+            history["kept_share"] = arm.synthesizer.share
         history["scoring_seconds"] += time.perf_counter() - scoring
         row["threshold"] = np.nan if threshold is None else threshold
         row |= score(splits.test.labels, scores, self.positive, threshold)

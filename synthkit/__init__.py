@@ -25,6 +25,7 @@ What there is, in the order in which data flow:
 - `training`: a network, trained as often as asked with the same budget.
 - `pretrained`: classifiers made of a network that learned ImageNet: frozen features, and fine-tuned.
 - `selection`: which synthetic images to keep.
+- `rivals`: more training examples without a generator: blends of images, SMOTE and others of features.
 - `study`: arms, trials, results.
 - `statistics`: metrics, intervals, verdicts, and studies whose truth is known.
 - `fidelity`: how real synthetic images look, and whether they are copies.
@@ -57,6 +58,7 @@ __all__ = [
     "training",
     "pretrained",
     "selection",
+    "rivals",
     "study",
     "statistics",
     "fidelity",

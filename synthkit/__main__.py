@@ -18,6 +18,7 @@ NOT_IN_THE_NAME = (
     *("out", "jobs", "scheduler", "generators"),
     *("groups", "prevalence", "threshold_probability"),
 )
+PRETRAINING_PHANTOMS = 4000
 GENERATOR_SIZE = 64  # pixels a side; in larger images a generator takes a GPU
 
 
@@ -102,6 +103,20 @@ def _noted():
         warnings.showwarning = show
 
 
+def _pretraining(arguments, splits):
+    """Returns the images of `--pretrain-on`; None without it."""
+    from synthkit import datasets
+
+    source = arguments.pretrain_on
+    if source is None:
+        return None
+    if Path(source).resolve() == Path(arguments.data).resolve():
+        return splits.train
+    size = splits.train.image_shape[0] if source == "phantom" or Path(source).is_dir() else None
+    loaded = datasets.load(source, size, train=PRETRAINING_PHANTOMS, progress=sys.stderr.isatty())
+    return dataclasses.replace(loaded.train, name=source)
+
+
 def _about(arguments, argv, notes, classifier, generator_size):
     """Returns what the report shall say besides the results (`study.about`)."""
     from synthkit import datasets
@@ -109,7 +124,11 @@ def _about(arguments, argv, notes, classifier, generator_size):
     about = {"commands": [shlex.join(["python", "-m", "synthkit", *argv])], "notes": notes, "source": arguments.data}
     about["split"] = datasets.split_of(arguments.data, arguments.labels, arguments.validation, arguments.test)
     about |= {"classifier": classifier.text, "group_column": arguments.groups, "generator_size": generator_size}
-    about |= {"prevalence": arguments.prevalence, "threshold_probability": arguments.threshold_probability}
+    about |= {
+        "pretrained_on": arguments.pretrain_on,
+        "prevalence": arguments.prevalence,
+        "threshold_probability": arguments.threshold_probability,
+    }
     return {name: value for name, value in about.items() if value is not None}
 
 
@@ -125,6 +144,7 @@ def _run_study(arguments, names, argv):
         _check_folds(arguments, names)
     per_class = arguments.per_class or (profile["per_class"] if phantoms else None)
     rows = _classifiers(arguments)
+    _check_features(arguments, names, rows)
     if Path(arguments.data).is_dir() and not (Path(arguments.data) / "prepare.json").exists():
         arguments.image_size = arguments.image_size or max(row.image_size for row in rows.values())
     # Each seed draws a tenth of the phantoms, so two seeds share a tenth of theirs. More would make them too similar.
@@ -160,17 +180,21 @@ def _run_study(arguments, names, argv):
     if choice:
         settings["chosen"] = _choice(choice)
     generator_size = _generator_size(arguments, names, splits.train.image_shape[0])
+    others = _pretraining(arguments, splits)
+    if others is not None and not any(map(catalogue.is_pretrained, names)):
+        raise ValueError(
+            'no arm has the ending pretrained, as in "diffusion pretrained"; add one, or remove --pretrain-on'
+        )
     arms = catalogue.arms(
         names,
         augment=augment,
         epochs=arguments.epochs,
         ratio=profile["ratio"],
-        steps=arguments.steps or catalogue.CLASSIFIERS["skin_cnn"].steps[arguments.profile],
-        learning_rate=profile["learning_rate"],
         keep=arguments.generators,
         progress=sys.stderr.isatty(),
         keep_aspect=arguments.keep_aspect,
         generator_size=generator_size,
+        pretrained_on=others,
     )
     results = study.run(
         splits,
@@ -292,6 +316,16 @@ def _classifiers(arguments):
     return {name: row}
 
 
+def _check_features(arguments, names, rows):
+    """Refuses arms that make features where the classifier may be another one than frozen features."""
+    arms = [name for name in names if catalogue.makes_features(name)]
+    if arms and not all(getattr(catalogue.build(row), "has_features", False) for row in rows.values()):
+        raise ValueError(
+            f"the arm {arms[0]} makes features of a frozen network, not images: add --classifier frozen, or remove the "
+            f"arm. Received: --classifier {arguments.classifier or 'auto'}"
+        )
+
+
 def _check_folds(arguments, names):
     """Refuses options and arms that make no sense in a cross-validation."""
     from synthkit.study import folders
@@ -366,7 +400,7 @@ def _default_folder(arguments):
     for name, value in vars(arguments).items():
         if value == defaults[name] or name in NOT_IN_THE_NAME:
             continue  # so that an option that is added later changes no name
-        is_path = name in ("data", "patients", "labels") and Path(value).exists()
+        is_path = name in ("data", "patients", "labels", "pretrain_on") and Path(value).exists()
         settings[name] = str(Path(value).resolve()) if is_path else value
     if arguments.arms:
         settings["arms"] = [name.strip() for name in arguments.arms.split(",")]
@@ -444,6 +478,7 @@ def _generate(arguments, argv):
     _environment.import_tensorflow()
     from synthkit.generate import generate
     from synthkit.imageset import concatenate
+    from synthkit.splitting import refuse_near_duplicates
 
     with used_folder(arguments.out, "the images") as out:
         splits = _load(arguments)
@@ -451,6 +486,9 @@ def _generate(arguments, argv):
         if arguments.all:
             train = dataclasses.replace(concatenate(list(splits), train.name), held_out=False)
             held_out = None
+        others = _pretraining(arguments, splits)
+        if others is not None and not arguments.all:
+            refuse_near_duplicates(others, splits.validation, splits.test)
         synthetic = generate(
             train,
             arguments.generator,
@@ -461,6 +499,7 @@ def _generate(arguments, argv):
             seed=arguments.seed,
             epochs=arguments.epochs,
             load=arguments.load,
+            pretrained_on=others,
             splits="all" if arguments.all else "train",
             source=arguments.data,
             commands=(shlex.join(["synthkit", *argv]), None if arguments.all else _study_command(arguments)),

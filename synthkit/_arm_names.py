@@ -4,7 +4,7 @@ import difflib
 import re
 from pathlib import Path
 
-ORDER = ("filtered", "x", "first", "augmented")
+ORDER = ("pretrained", "filtered", "x", "first", "augmented")
 
 
 def parse(name, generators):
@@ -18,7 +18,8 @@ def parse(name, generators):
         re.Match with the groups source of the images, ratio to real images, first, augmented; None for other names.
     """
     number = r"(?=.*[1-9])\d+(?:\.\d+)?"
-    source = rf"(?:{'|'.join(generators)}|folder:.+?)(?: filtered)?|oversample|shuffled|oracle"
+    others = "oversample|shuffled|oracle|blend|feature_(?:smote|gaussian|mixup)"
+    source = rf"(?:(?:{'|'.join(generators)})(?: pretrained)?|folder:.+?)(?: filtered)?|{others}"
     return re.fullmatch(rf"({source})(?: x({number}))?( first)?( augmented)?", name)
 
 

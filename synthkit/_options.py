@@ -191,6 +191,12 @@ def _add_study(commands, prog):
         "at most 64)",
     )
     add(
+        "--pretrain-on",
+        metavar="SOURCE",
+        help="images that the generators of arms with the ending pretrained learn first, without their labels: the "
+        "training set of what --data takes, also that of --data itself, of which a seed draws a part",
+    )
+    add(
         "--generators",
         metavar="DIR",
         help="keep fitted generators in this folder; studies of the same images and seeds reuse them. Empty the folder "
@@ -371,6 +377,11 @@ def _add_generate(commands, prog):
         action="store_true",
         help="also fit on the validation and test images; then the card has no metrics, and studies of the same data "
         "refuse the folder",
+    )
+    add(
+        "--pretrain-on",
+        metavar="SOURCE",
+        help="images that the generator learns first, without their labels: the training set of what --data takes",
     )
     add("--load", metavar="FILE", help="a .keras file that generate wrote: draw more images from it instead of fitting")
     add(

@@ -59,6 +59,19 @@ class Control(typing.NamedTuple):
     color: str | None = None
 
 
+class Rival(typing.NamedTuple):
+    """A way to make more training examples of real ones without a generator; attributes as in `Generator`.
+
+    Attributes:
+        features: whether it makes features instead of images.
+    """
+
+    builder: object
+    text: str
+    color: str | None = None
+    features: bool = False
+
+
 class Classifier(typing.NamedTuple):
     """A classifier.
 
@@ -100,6 +113,28 @@ CONTROLS = {
         "all real images of the training set, also those that the seed did not draw: the positive control", "#8C6D31"
     ),
     "oracle": Control("new images from the simulator, phantoms only: the positive control", "#E69F00"),
+}
+RIVALS = {  # functions of `rivals`
+    "blend": Rival("rivals:blend", "pairs of real images of one class, one blended into an ellipse of the other"),
+    "feature_smote": Rival(
+        "rivals:smote",
+        "features between those of a real image and of a near neighbour of its class (SMOTE); only with the classifier "
+        "frozen",
+        "#E69F00",
+        True,
+    ),
+    "feature_gaussian": Rival(
+        "rivals:gaussian",
+        "features drawn from a normal distribution of each class; only with the classifier frozen",
+        "#8C6D31",
+        True,
+    ),
+    "feature_mixup": Rival(
+        "rivals:mixup",
+        "features and labels of two real images, averaged; only with the classifier frozen",
+        "#5E3C99",
+        True,
+    ),
 }
 AUGMENTATIONS = {
     "augmentation": Augmentation(
@@ -175,8 +210,11 @@ RECIPES = {
     # The MedMNIST study, its section 4.1, which has no learning-rate schedule.
     "medmnist_study": Recipe("the MedMNIST study: stochastic gradient descent, 100 epochs", "sgd", 1e-3, (), 128, 100),
 }
-ENDINGS = {  # after a generator's name, any of them in this order; after a control's name all but the first
-    "filtered": "the half of its images that a classifier of real images is most confident of, without near-duplicates",
+ENDINGS = {  # after a generator's name, any of them in this order; the first for neither folders nor controls, the
+    # second not for controls
+    "pretrained": "images of a generator that first learned those of --pretrain-on, without their labels",
+    "filtered": "of its images, without near-duplicates, the half, the quarter or all that a classifier of real images "
+    "(frozen) is most confident of, whichever is best on the validation set",
     "x2": "ratio of synthetic to real images, here 2 to 1",
     "first": "train on synthetic images only for the first half of the steps, then on real images only",
     "augmented": "synthetic and real images, transformed as in the arm augmentation",
@@ -207,13 +245,13 @@ def register(name, builder, text, *, epochs=300, batch_size=32, color=None):
 
 def texts():
     """Returns a dict from the names of arms to their descriptions, those of the default study first."""
-    rows = {**CONTROLS, **AUGMENTATIONS, **GENERATORS}
+    rows = {**CONTROLS, **RIVALS, **AUGMENTATIONS, **GENERATORS}
     return {name: rows[name].text for name in dict.fromkeys((*DEFAULT_ARMS, *rows))}
 
 
 def colors():
     """Returns a dict from the names of arms to their colours, without those that have none of their own."""
-    rows = {**CONTROLS, **AUGMENTATIONS, **GENERATORS}
+    rows = {**CONTROLS, **RIVALS, **AUGMENTATIONS, **GENERATORS}
     return {name: row.color for name, row in rows.items() if row.color}
 
 
@@ -230,13 +268,12 @@ def arms(
     *,
     epochs=None,
     ratio=5.0,
-    steps=300,
-    learning_rate=2e-3,
     augment=None,
     keep=None,
     progress=False,
     keep_aspect=False,
     generator_size=None,
+    pretrained_on=None,
 ):
     """Makes arms of a study by name.
 
@@ -246,47 +283,51 @@ def arms(
             "dense_cvae filtered augmented".
         epochs: dict from the names of generators to epochs, where they differ from `GENERATORS`.
         ratio: ratio of synthetic to real images.
-        steps, learning_rate: of the classifier that filters images. It is trained with and without augmentation; the
-            network with the better AUC on a quarter of the real training images, held back from both, is used.
         augment: dict, arguments of `augmentation.Augmenter` for the arms augmentation and elastic, the ending augmented
-            and the classifier that filters images; None for the mammography study's.
+            and the classifier that filters images (`pretrained.scorer`); None for the mammography study's.
         keep, progress: as in `generators.synthesizer`.
         keep_aspect: whether to pad images of folders that are not square instead of stretching them.
         generator_size: pixels a side at which generators work, as `image_size` of `generators.synthesizer`.
+        pretrained_on: ImageSet that the generators of arms with the ending pretrained learn first.
 
     Returns:
         list of study.Arm.
 
     Raises:
-        ValueError: for an unknown name, or a folder that does not exist.
+        ValueError: for an unknown name, a folder that does not exist, or the ending pretrained without `pretrained_on`.
     """
-    from synthkit import augmentation, classifiers, fidelity, selection, study, training
+    from synthkit import augmentation, fidelity, pretrained, selection, study
     from synthkit.datasets import phantom
     from synthkit.generators import synthesizer
 
     augment = augment or {}
     names, epochs = [current(name) for name in names], {current(name): n for name, n in (epochs or {}).items()}
     check([*names, *epochs])
+    unknown = [name for name in names if is_pretrained(name)] if pretrained_on is None else []
+    if unknown:
+        raise ValueError(f"the arm {unknown[0]} needs images to pretrain on; give them with --pretrain-on")
     epochs = {name: row.epochs for name, row in GENERATORS.items()} | epochs
-    filter_classifier = training.scorer(
-        classifiers.skin_cnn,
-        steps=steps,
-        learning_rate=learning_rate,
-        augment=(None, augmentation.Augmenter(**augment)),
-    )
-    rules = selection.confident(filter_classifier), selection.novel(lambda train: fidelity.pixels(train.images))
+    judge = pretrained.scorer(augment=augmentation.Augmenter(**augment))
+    novel = selection.novel(lambda train: fidelity.pixels(train.images))
 
     @functools.cache  # arms of the same generator share its synthesizer, and with it the fit
     def source(name):
         if name.endswith(" filtered"):
-            return selection.filtered(source(name.removesuffix(" filtered")), *rules)
+            # A folder holds a limited number of images.
+            shares = (1.0, 0.5) if name.startswith("folder:") else (1.0, 0.5, 0.25)
+            return selection.Selected(source(name.removesuffix(" filtered")), judge, novel, shares=shares)
         if name.startswith("folder:"):
             return study.from_folder(name.removeprefix("folder:"), keep_aspect=keep_aspect)
-        if name in GENERATORS:
-            row, options = GENERATORS[name], {"keep": keep, "progress": progress, "image_size": generator_size}
-            return synthesizer(build(row), epochs=epochs[name], batch_size=row.batch_size, **options)
+        first, *endings = name.split(" ")
+        if first in GENERATORS:
+            row, options = GENERATORS[first], {"keep": keep, "progress": progress, "image_size": generator_size}
+            if endings:
+                options["pretrained_on"] = pretrained_on
+            return synthesizer(build(row), epochs=epochs[first], batch_size=row.batch_size, **options)
         if name == "shuffled":
             return study.shuffled(source("dense_cvae"))
+        if name in RIVALS:
+            return build(RIVALS[name])
         return study.oversample if name == "oversample" else phantom.oracle()
 
     def arm(name):
@@ -295,14 +336,18 @@ def arms(
         row = AUGMENTATIONS.get("augmentation" if augmented else name)
         options = augment if row in (AUGMENTATIONS["augmentation"], AUGMENTATIONS["elastic"]) else {}
         generator = "dense_cvae" if images == "shuffled" else images and images.split()[0]
+        settings = {"epochs": epochs[generator]} if generator in epochs else {}
+        if is_pretrained(name):
+            settings["pretrained_on"] = f"{pretrained_on.name}, {len(pretrained_on)} images"
+        kind = "features" if makes_features(name) else "synthesizer"
         return study.Arm(
             _arm_names.display_name(name),
-            images and source(images),
+            **{kind: images and source(images)},
             ratio=float(number or ratio) if images else 0.0,
             augment=row and build(row)(**options),
             pretrain=0.5 if first else 0.0,
             more_real=name == "more_real",
-            settings={"epochs": epochs[generator]} if generator in epochs else None,
+            settings=settings or None,
         )
 
     return [arm(name) for name in names]
@@ -315,6 +360,18 @@ def current(name):
         return name
     warnings.warn(f"{first} is now called {RENAMED[first]}; version 0.2 will not know the old name", stacklevel=3)
     return " ".join([RENAMED[first], *endings])
+
+
+def makes_features(name):
+    """Returns whether an arm makes features of a frozen network instead of images."""
+    first = name.split(" ")[0]
+    return first in RIVALS and RIVALS[first].features
+
+
+def is_pretrained(name):
+    """Returns whether the generator of an arm learns other images first."""
+    match = _arm_names.parse(name, GENERATORS)
+    return bool(match) and match[1].split(" ")[1:2] == ["pretrained"]
 
 
 def check(names):

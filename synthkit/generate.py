@@ -18,6 +18,7 @@ from synthkit._reusable import reusable
 from synthkit.datasets.reading import read_image
 from synthkit.generators import adapter, callbacks
 from synthkit.imageset import ImageSet
+from synthkit.splitting import refuse_near_duplicates
 
 SETTINGS, CHECKPOINT, CARD = ".generate.json", ".checkpoint.npz", "card.json"
 RECORD = "synthkit.json"  # in a generator's file: what it was fitted on
@@ -35,6 +36,7 @@ def generate(
     seed=0,
     epochs=None,
     load=None,
+    pretrained_on=None,
     splits="train",
     source=None,
     commands=(None, None),
@@ -63,6 +65,7 @@ def generate(
         seed: int, of the fit and of the images.
         epochs: passes over the training images; None for the catalogue's.
         load: path of a `.keras` file with a fitted generator of this name; None fits one.
+        pretrained_on: ImageSet that the generator learns first, without its labels; None for none.
         splits: "train", or "all" if `train` holds the validation and test images too; for the card.
         source: origin of the real images, for the card; None for the name of the set.
         commands: for the card: the command that makes the folder, and the one that uses it in a study; or None.
@@ -73,7 +76,8 @@ def generate(
 
     Raises:
         ValueError: if there is no such generator, it cannot make images of this size, the file contains another one,
-            the numbers of images are impossible, or the folder belongs to other settings or contains other files.
+            the numbers of images are impossible, images of `pretrained_on` look like held-out ones, or the folder
+            belongs to other settings or contains other files.
         OSError: if the folder cannot be written, or another process is writing to it.
         FloatingPointError: if the training diverged.
     """
@@ -88,6 +92,16 @@ def generate(
     fitted_on |= {"patients": len(np.unique(train.patients)), "fingerprint": train.fingerprint()}
     record = {"generator": generator, "class_names": list(class_names), "image_shape": list(train.image_shape)}
     record |= {"epochs": epochs or row.epochs, "batch_size": row.batch_size, "fit_seed": seed, "fitted_on": fitted_on}
+    if pretrained_on is not None:
+        adapter.check_channels(pretrained_on, train)
+        if held_out is not None:
+            refuse_near_duplicates(pretrained_on, held_out)
+        others = {
+            "source": pretrained_on.name,
+            "images": len(pretrained_on),
+            "fingerprint": pretrained_on.fingerprint(),
+        }
+        record["pretrained_on"] = others
     if load is not None:
         record = _check_loaded(Path(load), record, epochs)
     settings = {
@@ -100,6 +114,8 @@ def generate(
         "generator's code": digest(build),
         "generator's file": load and _file_digest(load),
     }
+    if pretrained_on is not None:
+        settings["pretrained on"] = record["pretrained_on"]["fingerprint"]
     try:
         model = reusable(lambda: build(train.image_shape, len(class_names)))(seed)
     except ValueError as error:
@@ -112,7 +128,7 @@ def generate(
         if (out / CARD).exists():
             warnings.warn(f"{out} is finished and was left as it is; delete it to start again", stacklevel=2)
             return _read(out, class_names)
-        _fit(model, train, seed, record, load, out, progress)
+        _fit(model, train, seed, record, load, pretrained_on, out, progress)
         synthetic = adapter.draw(model, class_names, labels, seed)
         _class_folders.write(out, synthetic.images, labels, class_names, {"seed": seed})
         about = {"images": counts, **record, "text": row.text, "seed": seed, "loaded": load and Path(load).name}
@@ -143,7 +159,7 @@ def _check_empty(out):
         raise ValueError(f"{out} holds other files, for example {min(others)}; choose a new folder for the images")
 
 
-def _fit(model, train, seed, record, load, out, progress):
+def _fit(model, train, seed, record, load, pretrained_on, out, progress):
     """Fits a generator, or resumes the fit, or reads the weights of a fitted one, and writes its file to the folder."""
     file, checkpoint = out / f"{record['generator']}.keras", out / CHECKPOINT
     if load is not None and not file.exists():
@@ -155,6 +171,8 @@ def _fit(model, train, seed, record, load, out, progress):
             return
         checkpoints = callbacks.Checkpoint(checkpoint, every=max(1, record["epochs"] // CHECKPOINTS))
         options = {"epochs": record["epochs"], "batch_size": record["batch_size"], "progress": progress}
+        if pretrained_on is not None and not checkpoint.exists():
+            adapter.pretrain(model, pretrained_on, train, seed, **options)
         adapter.fit(model, train, seed, callbacks=[checkpoints], **options)
         adapter.draw(model, train.class_names, np.arange(len(train.class_names)), seed)  # raises if it diverged
     except Exception:
@@ -184,6 +202,8 @@ def _check_loaded(path, wanted, epochs):
     """
     record = _read_record(path)
     shape, classes = record.get("image_shape"), record.get("class_names")
+    if "pretrained_on" in wanted:
+        raise ValueError("a loaded generator is not pretrained again: leave out pretrained_on (--pretrain-on)")
     if epochs is not None:
         raise ValueError("a loaded generator is not fitted again: leave out epochs (--epochs)")
     if record.get("generator", wanted["generator"]) != wanted["generator"]:
@@ -212,7 +232,7 @@ def _check_loaded(path, wanted, epochs):
             f"{', '.join(wanted['class_names'])}, in this order, and its images the training set",
             stacklevel=3,
         )
-    unknown = dict.fromkeys(("epochs", "batch_size", "fit_seed", "fitted_on"))
+    unknown = dict.fromkeys(("epochs", "batch_size", "fit_seed", "fitted_on", "pretrained_on"))
     return wanted | unknown | {key: value for key, value in record.items() if key in unknown}
 
 

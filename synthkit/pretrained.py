@@ -17,6 +17,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from synthkit._files import replacing
 from synthkit._identity import digest
+from synthkit._reusable import ProcessCache
 from synthkit.backbones import efficientnet_lite0
 from synthkit.imageset import resize
 from synthkit.statistics import auc
@@ -25,6 +26,7 @@ from synthkit.training import Trainer
 PENALTIES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)  # scikit-learn's C, the inverse of the penalty
 FEW = 20  # validation images of a class below which the penalty is cross-validated on the training set
 FOLDS = 5
+REMEMBERED = 20_000  # features that a scorer keeps: 100 MB
 BATCH = 64  # images in the network at once
 
 
@@ -45,6 +47,7 @@ class Frozen:
     """
 
     has_steps = False
+    has_features = True  # whether its trainer takes features instead of images (`rivals`)
 
     def __init__(self, backbone=None, image_size=96, copies=4):
         self.backbone, self.image_size, self.copies = backbone or efficientnet_lite0, image_size, copies
@@ -75,7 +78,7 @@ class FineTuned(Frozen):
         trained: fraction of the layers, the last ones, that are trained.
     """
 
-    has_steps = True
+    has_steps, has_features = True, False
 
     def __init__(self, backbone=None, image_size=96, copies=4, trained=0.55):
         super().__init__(backbone, image_size, copies)
@@ -154,7 +157,7 @@ class FrozenTrainer:
             self._known |= {keys[row]: vector for row, vector in zip(batch, vectors, strict=True)}
         return np.stack([self._known[key] for key in keys])
 
-    def train(self, train, validation=None, *, seed, augment=None, on_step=None, first=None, share=0.5):
+    def train(self, train, validation=None, *, seed, augment=None, on_step=None, first=None, share=0.5, more=None):
         """Fits the regression, once for each penalty.
 
         Args:
@@ -164,6 +167,9 @@ class FrozenTrainer:
             augment: callable for `pipeline.to_dataset`, or None.
             on_step: not called.
             first, share: not supported.
+            more: callable `(features (n, d), labels (n,)) → (features (m, d), labels (m, classes))`, which makes more
+                features (`rivals`) of the standardised ones of `train`, and of those of each transformed copy of it;
+                None for none.
 
         Returns:
             dict, the history, as `training.Trainer.train` returns it, with a "step" for each penalty.
@@ -186,6 +192,12 @@ class FrozenTrainer:
             groups = np.tile(groups, 1 + self.copies)[rows]
         mean, deviation = features.mean(0), features.std(0) + 1e-6
         scaled = (features - mean) / deviation
+        for part in np.split(np.arange(len(scaled)), 1 + self.copies * (augment is not None)) if more else ():
+            made, soft = more(scaled[part], labels[part])
+            rows, of_class = np.nonzero(soft)
+            scaled, labels = np.concatenate([scaled, made[rows]]), np.concatenate([labels, of_class])
+            weights = np.concatenate([weights, soft[rows, of_class]])
+            groups = np.concatenate([groups, groups.max() + 1 + rows])
         counts = np.bincount(labels, weights)
         weights = (weights * (weights.sum() / (np.count_nonzero(counts) * counts))[labels]).astype("float32")
         seconds = time.perf_counter() - began
@@ -300,6 +312,35 @@ class FineTunedTrainer:
 
         unlabelled = ImageSet(images, np.zeros(len(images), int), ("",))
         return self.trainer.predict(resize(unlabelled, self.image_size).images, batch_size)
+
+
+def scorer(classifier=None, augment=None):
+    """Makes a callable that fits the regression of `Frozen` to some images, to score other images with.
+
+    The penalty is chosen in folds of these images, by patient, so that no others are needed.
+
+    Args:
+        classifier: Frozen; None for the one of this module.
+        augment: callable for `pipeline.to_dataset`, or None.
+
+    Returns:
+        callable `(images: ImageSet, seed) → callable (uint8 images) → float32 probabilities (n, num_classes)`. A second
+        fit also changes what the callable of the first one predicts.
+    """
+    trainers = ProcessCache()
+
+    def fit(images, seed=0):
+        kind = (images.image_shape, len(images.class_names))
+        if kind not in trainers:
+            trainers[kind] = (classifier or frozen).trainer(*kind)
+        trainer = trainers[kind]
+        if len(trainer._known) > REMEMBERED:
+            trainer._known.clear()
+        trainer.train(images, seed=seed, augment=augment)
+        return trainer.predict
+
+    fit.check = lambda images, counts: (classifier or frozen)(images.image_shape, len(images.class_names))
+    return fit
 
 
 def _regressions(features, labels, weights):

@@ -1,4 +1,4 @@
-"""Selection of synthetic images: rules, and `filtered`, which applies rules to a synthesizer.
+"""Selection of synthetic images: rules, `filtered`, which applies rules to a synthesizer, and `Selected`.
 
 A rule is a callable `(train: ImageSet, seed) → judge`, and a judge is a callable `(synthetic: ImageSet) → bool (n,)`,
 True for images to keep. A rule uses only the real training images that the generator was fitted on, so that a filtered
@@ -9,9 +9,14 @@ arm is compared as fairly as any other:
 >>> arm = selection.filtered(lambda train, labels, seed: ..., new)  # a synthesizer, for study.Arm("filtered", arm)
 """
 
+import math
+
 import numpy as np
 from sklearn.metrics import pairwise_distances_argmin_min, pairwise_distances_chunked
 from sklearn.neighbors import NearestNeighbors
+
+from synthkit.imageset import concatenate
+from synthkit.statistics import auc
 
 
 def filtered(synthesizer, *rules, most=8):
@@ -56,7 +61,7 @@ def filtered(synthesizer, *rules, most=8):
             if hasattr(part, "check"):
                 part.check(train, counts)
 
-    synthesize.check = check
+    synthesize.check, synthesize.pretrained_on = check, getattr(synthesizer, "pretrained_on", None)
     return synthesize
 
 
@@ -70,6 +75,80 @@ def _shortage(drawn, counts, rules, masks):
         f"the rules keep too few of {drawn} synthetic images: {short} ({kept}); relax a rule or train the generator "
         "longer (--epochs)"
     )
+
+
+class Selected:
+    """A synthesizer that returns the images that a classifier is most confident of, as many as are worth it.
+
+    Of each class it keeps a fraction of the images that another synthesizer draws: those to which a classifier that was
+    fitted to the training set gives the highest probability of their class. The fraction is the one with which the same
+    classifier, fitted to the training set and the images kept, has the best AUC on a validation set; of equals the
+    largest. The number of images is the same with every fraction: half of twice as many, a quarter of four times.
+
+    Args:
+        synthesizer: callable `(train: ImageSet, labels, seed) → ImageSet`.
+        rules: see the module's docstring; images that one of them does not keep are left out first.
+        fit: callable `(train: ImageSet, seed) → callable (uint8 images) → float probabilities (n, classes)`, such as
+            `pretrained.scorer` returns.
+        shares: fractions to choose from, the largest first.
+        validation: ImageSet; None keeps the last fraction. A study sets it for each of its trials.
+
+    Attributes:
+        share: the fraction that the last call chose.
+    """
+
+    def __init__(self, synthesizer, fit, *rules, shares=(1.0, 0.5, 0.25), validation=None):
+        self.synthesizer, self.fit, self.rules = synthesizer, fit, rules
+        self.shares, self.validation = tuple(shares), validation
+        self.pretrained_on, self.share = getattr(synthesizer, "pretrained_on", None), None
+
+    def identity(self):
+        return ["selected", self.synthesizer, self.fit, self.rules, self.shares]
+
+    def validated(self, validation):
+        """Returns this synthesizer with a validation set."""
+        return type(self)(self.synthesizer, self.fit, *self.rules, shares=self.shares, validation=validation)
+
+    def check(self, train, counts):
+        for part in (self.synthesizer, self.fit, *self.rules):
+            if hasattr(part, "check"):
+                part.check(train, counts)
+
+    def __call__(self, train, labels, seed):
+        """Draws images; arguments and result as those of `synthesizer`.
+
+        Raises:
+            ValueError: with the fraction that each rule kept, if the rules keep fewer images than requested.
+        """
+        labels, most = np.asarray(labels), math.ceil(1 / min(self.shares))
+        drawn = self.synthesizer(train, np.tile(labels, most), seed)
+        masks = [rule(train, seed)(drawn) for rule in self.rules]
+        count, rows = len(drawn), np.flatnonzero(np.all([np.ones(len(drawn), bool), *masks], axis=0))
+        drawn = drawn[rows]
+        counts = [np.bincount(part, minlength=len(train.class_names)) for part in (labels, drawn.labels)]
+        if (counts[1] < counts[0]).any():
+            raise ValueError(_shortage(count, zip(train.class_names, *counts, strict=True), self.rules, masks))
+        confidence = self.fit(train, seed)(drawn.images)[np.arange(len(drawn)), drawn.labels]
+        kept = {share: drawn[_most_confident(confidence, drawn.labels, labels, share)] for share in self.shares}
+        self.share = self.shares[-1]
+        if self.validation is not None and len(kept) > 1:
+            aucs = {}
+            for share, images in kept.items():
+                scores = self.fit(concatenate([train, images]), seed)(self.validation.images)
+                aucs[share] = auc(self.validation.labels, scores)
+            self.share = max(aucs, key=aucs.get)
+        return kept[self.share]
+
+
+def _most_confident(confidence, drawn, requested, share):
+    """Returns, for each label requested, the row of an image of that label among the `share` most confident ones."""
+    rows = np.empty(len(requested), int)
+    for label in np.unique(requested):
+        places = np.flatnonzero(requested == label)
+        candidates = np.flatnonzero(drawn == label)[: math.ceil(len(places) / share)]
+        best = np.argsort(-confidence[candidates], kind="stable")[: len(places)]
+        rows[places] = candidates[np.sort(best)]
+    return rows
 
 
 def confident(fit, share=0.5):

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 
 from synthkit._alike import groups, nearest
-from synthkit.imageset import SPLIT_NAMES, Splits
+from synthkit.imageset import SPLIT_NAMES, Splits, resize
 from synthkit.statistics.estimates import strata
 
 
@@ -203,6 +203,30 @@ def near_duplicates(imageset, *others, limit=None):
     """
     found = nearest(imageset, *others, limit=limit)
     return found.correlation > found.limit
+
+
+def refuse_near_duplicates(others, *held_out):
+    """Refuses images to pretrain on that look like images that are tested on.
+
+    Args:
+        others: ImageSet, of any classes and size.
+        held_out: validation and test sets, or whatever is tested on.
+
+    Raises:
+        ValueError: if any of `others` is a near-duplicate of an image of these sets (`near_duplicates`).
+    """
+    held_out = [part for part in held_out if part.image_shape[-1] == others.image_shape[-1]]
+    if not held_out:
+        return
+    others = dataclasses.replace(resize(others, held_out[0].image_shape[0]))  # never one of these sets itself
+    flags = near_duplicates(others, *held_out)
+    if flags.any():
+        raise ValueError(
+            f"{flags.sum()} of {len(flags)} images of {others.name} look like validation or test images, for example "
+            f"number {np.flatnonzero(flags)[0]}, and a generator that learned them could show what is tested on: "
+            "pretrain on other images (--pretrain-on), or leave out the test images that look like training images "
+            "(--drop-near-duplicates)"
+        )
 
 
 def without_near_duplicates(splits, limit=None):

@@ -105,9 +105,9 @@ class TestArms:
         names = list(catalogue.texts())
         arms = catalogue.arms(names, ratio=3.0)
         assert [arm.name for arm in arms] == names
-        synthetic = {"oversample", "shuffled", "oracle", *catalogue.GENERATORS}
+        synthetic = {"oversample", "shuffled", "oracle", *catalogue.RIVALS, *catalogue.GENERATORS}
         assert {arm.name for arm in arms if arm.ratio == 3.0} == synthetic
-        assert all((arm.synthesizer is None) == (arm.ratio == 0) for arm in arms)
+        assert all((arm.synthesizer is arm.features is None) == (arm.ratio == 0) for arm in arms)
         assert {arm.name for arm in arms if arm.augment is not None} == set(catalogue.AUGMENTATIONS)
 
     def test_endings_filter_and_augment(self):
@@ -135,9 +135,21 @@ class TestArms:
         arms = catalogue.arms(["real", "dense_cvae x2", "shuffled", "dense_cgan filtered"], epochs={"dense_cvae": 7})
         assert [arm.settings for arm in arms] == [None, {"epochs": 7}, {"epochs": 7}, {"epochs": 1000}]
 
+    def test_pretrained_ones_have_a_fit_of_their_own(self):
+        others = make_imageset(12, 5, name="others")
+        names = ["dense_cvae x1", "dense_cvae pretrained x1", "dense_cvae pretrained filtered x2 augmented"]
+        plain, pretrained, filtered = catalogue.arms(names, pretrained_on=others)
+        assert plain.synthesizer.pretrained_on is None
+        assert pretrained.synthesizer.pretrained_on is filtered.synthesizer.pretrained_on is others
+        assert pretrained.settings == filtered.settings == {"epochs": 300, "pretrained_on": "others, 12 images"}
+        with pytest.raises(ValueError, match="dense_cvae pretrained x1 needs images to pretrain on; .* --pretrain-on"):
+            catalogue.arms(names)
+
     @pytest.mark.parametrize(
         "name",
         [
+            "oracle pretrained",
+            "dense_cvae filtered pretrained",
             "dense_cvae x0",
             "dense_cvae xx2",
             "dense_cvae x",
@@ -150,7 +162,8 @@ class TestArms:
     )
     def test_unknown_names(self, name):
         with pytest.raises(
-            ValueError, match=f"there is no arm '{name}'.*; expected one of real, .* x2, first, augmented, in"
+            ValueError,
+            match=f"there is no arm '{name}'.*; expected one of real, .* pretrained, .* x2, first, augmented, in",
         ):
             catalogue.arms([name])
 

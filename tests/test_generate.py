@@ -321,3 +321,29 @@ class TestCommand:
         assert self.command(tmp_path / "deep" / "out", "--counts", "normal=3") == 2
         assert "there is no class 'normal'; expected malignant, benign" in capsys.readouterr().err
         assert not (tmp_path / "deep").exists()
+
+
+class TestPretraining:
+    def test_it_is_recorded_and_part_of_the_settings(self, phantoms, tmp_path):
+        others = phantom.load(28, train=50).train
+        images = run(phantoms, tmp_path / "a", pretrained_on=others)
+        record = {"source": others.name, "images": 50, "fingerprint": others.fingerprint()}
+        assert json.loads((tmp_path / "a" / "card.json").read_text())["pretrained_on"] == record
+        assert "after 50 images of" in (tmp_path / "a" / "README.md").read_text()
+        assert (images.images != run(phantoms, tmp_path / "b").images).any()
+        with pytest.raises(ValueError, match="belongs to a job with other settings"):
+            run(phantoms, tmp_path / "a")
+        run(phantoms, tmp_path / "c", load=tmp_path / "a" / "dense_cvae.keras", epochs=None)
+        assert json.loads((tmp_path / "c" / "card.json").read_text())["pretrained_on"] == record
+
+    def test_held_out_images_are_refused(self, phantoms, tmp_path):
+        with pytest.raises(ValueError, match="look like validation or test images"):
+            run(phantoms, tmp_path / "a", pretrained_on=phantoms.validation)
+
+    def test_on_the_command_line(self, tmp_path, capsys):
+        options = ["--per-class", "2", "--epochs", "1", "--image-size", "20", "--out", str(tmp_path / "a")]
+        assert command.main(["generate", "--generator", "dense_cvae", "--pretrain-on", "phantom", *options]) == 0
+        assert json.loads((tmp_path / "a" / "card.json").read_text())["pretrained_on"]["source"]
+        options = ["--arms", "real,dense_cvae", "--out", str(tmp_path / "b"), "--pretrain-on", "phantom"]
+        assert command.main(["study", *options]) == 2
+        assert "no arm has the ending pretrained" in capsys.readouterr().err

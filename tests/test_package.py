@@ -33,15 +33,16 @@ MAY_IMPORT = {
     "classifiers": {"_sizes"},
     "backbones": set(),
     "training": {"_reusable", "pipeline", "splitting", "statistics"},
-    "pretrained": {"_files", "_identity", "backbones", "imageset", "statistics", "training"},
-    "selection": set(),
+    "pretrained": {"_files", "_identity", "_reusable", "backbones", "imageset", "statistics", "training"},
+    "selection": {"imageset", "statistics"},
+    "rivals": set(),
     "study": {
         *("_alike", "_environment", "_files", "_identity", "_reusable", "_workers"),
         *("datasets", "fidelity", "imageset", "pipeline", "splitting", "statistics", "training"),
     },
     "catalogue": {
         *("_arm_names", "augmentation", "classifiers", "datasets", "fidelity", "generators", "pretrained", "selection"),
-        *("study", "training"),
+        *("rivals", "study", "training"),
     },
     "_augment_option": {"augmentation"},
     "_options": {"_augment_option", "catalogue", "statistics"},
@@ -49,7 +50,7 @@ MAY_IMPORT = {
     "_card": {"_class_folders", "_files", "fidelity", "imageset", "plots", "splitting"},
     "generate": {
         *("_class_folders", "_environment", "_files", "_identity", "_reusable"),
-        *("_card", "catalogue", "datasets", "generators", "imageset"),
+        *("_card", "catalogue", "datasets", "generators", "imageset", "splitting"),
     },
     "plan": {"imageset", "pipeline", "splitting", "statistics", "study"},
     "calibration": set(),

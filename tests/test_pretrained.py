@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from synthkit import augmentation, backbones, catalogue, pretrained, study
+from synthkit import augmentation, backbones, catalogue, pretrained, selection, study
 from synthkit.augmentation import mixing
 from synthkit.datasets import phantom
 from synthkit.imageset import ImageSet, Splits, concatenate, resize
@@ -215,3 +215,19 @@ def test_a_set_that_is_too_small_is_refused_before_the_choice(splits, tmp_path, 
     one = Splits(splits.train, splits.validation[rows], splits.test)
     with pytest.raises(ValueError, match="has too few images, 1 of benign; a study needs at least 2"):
         study.choose(one, {"frozen": (frozen, {})}, out=tmp_path, progress=False)
+
+
+def test_scorer_tells_classes_apart_and_knows_its_images_only(splits):
+    fit = pretrained.scorer(pretrained.Frozen(image_size=32, copies=1), augmentation.Augmenter())
+    assert auc(splits.test.labels, fit(splits.train, 0)(splits.test.images)) > 0.6
+    swapped = ImageSet(splits.train.images, 1 - splits.train.labels, splits.train.class_names, splits.train.patients)
+    assert auc(splits.test.labels, fit(swapped, 0)(splits.test.images)) < 0.4
+
+
+def test_filtered_arms_choose_their_fraction_on_the_validation_set(splits, tmp_path):
+    fit = pretrained.scorer(pretrained.Frozen(image_size=32))
+    arms = [study.Arm("real"), study.Arm("chosen", selection.Selected(study.oversample, fit))]
+    options = {"seeds": 1, "fixed_training_set": True, "progress": False}
+    results = study.run(splits, arms, out=tmp_path, classifier=pretrained.Frozen(image_size=32), **options)
+    assert results.trials["status"].tolist() == ["done", "done"]
+    assert results.histories["chosen", 0]["kept_share"] in (1.0, 0.5, 0.25)

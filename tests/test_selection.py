@@ -92,3 +92,59 @@ class TestFiltered:
         synthetic = selection.filtered(synthesizer, *rules, most=8)(TRAIN, np.zeros(4, int), 0)
         # 55 is 5 from the closest real image, 57 is 3 from it, 66 is a real image, and 120 is far from its class.
         assert grey_levels(synthetic) == [55] * 4
+
+
+class TestSelected:
+    """A generator of grey levels 0 to 255 in turn, and a judge whose probability of bright is the grey level."""
+
+    @staticmethod
+    def synthesizer(train, labels, seed):
+        return imageset((np.arange(len(labels)) * 7) % 256, labels)
+
+    def fit(self, aucs):
+        fits = []
+
+        def fit(train, seed):
+            fits.append(train)
+            if len(fits) == 1:
+                return lambda images: np.stack([1 - images[:, 0, 0, 0] / 255, images[:, 0, 0, 0] / 255], axis=1)
+            # Scores that give the AUC which the test wants for the fraction that this is.
+            right = aucs[len(fits) - 2]
+            return lambda images: np.eye(2)[
+                np.where(np.arange(len(images)) % 10 < 10 * right, images[:, 0, 0, 0] > 100, 0)
+            ]
+
+        fit.fits = fits
+        return fit
+
+    def test_keeps_the_most_confident_of_as_many_as_the_fraction_says(self):
+        labels = np.repeat([0, 1], 5)
+        for best, share in enumerate((1.0, 0.5, 0.25)):
+            aucs = [0.5, 0.5, 0.5]
+            aucs[best] = 1.0
+            fit = self.fit(aucs)
+            selected = selection.Selected(self.synthesizer, fit).validated(TRAIN)
+            images = selected(TRAIN, labels, 3)
+            assert selected.share == share
+            assert images.labels.tolist() == labels.tolist()
+            assert [len(part) for part in fit.fits] == [12, 22, 22, 22]  # the training set, then with what is kept
+            drawn = self.synthesizer(TRAIN, np.tile(labels, 4), 3)
+            for label, sign in ((0, 1), (1, -1)):
+                grey = drawn.images[drawn.labels == label][: int(5 / share), 0, 0, 0].astype(int)
+                assert (
+                    sorted(sign * images.images[images.labels == label][:, 0, 0, 0].astype(int))
+                    == (sorted(sign * grey)[:5])
+                )
+
+    def test_of_equals_the_largest_fraction_is_kept(self):
+        selected = selection.Selected(self.synthesizer, self.fit([0.7, 0.7, 0.7])).validated(TRAIN)
+        selected(TRAIN, np.array([0, 1]), 0)
+        assert selected.share == 1.0
+
+    def test_rules_come_first(self):
+        dark = lambda train, seed: lambda synthetic: synthetic.images[:, 0, 0, 0] < 100  # noqa: E731
+        selected = selection.Selected(self.synthesizer, self.fit([0.5] * 3), dark).validated(TRAIN)
+        assert max(grey_levels(selected(TRAIN, np.tile([0, 1], 10), 0))) < 100
+        none = lambda train, seed: lambda synthetic: np.zeros(len(synthetic), bool)  # noqa: E731
+        with pytest.raises(ValueError, match=r"too few of 16 .* 0 of 2 dark, 0 of 2 bright \(<lambda> keeps 0%\)"):
+            selection.Selected(self.synthesizer, self.fit([]), none)(TRAIN, np.array([0, 0, 1, 1]), 0)

@@ -1,3 +1,4 @@
+import dataclasses
 import warnings
 
 import cv2
@@ -11,6 +12,7 @@ from synthkit.splitting import (
     group_near_duplicates,
     near_duplicates,
     partition,
+    refuse_near_duplicates,
     split,
     subsample,
     without_near_duplicates,
@@ -225,3 +227,14 @@ def test_near_duplicates_in_breastmnist(real_data):
 def test_phantoms_have_no_near_duplicates():
     splits = phantom.load(28, train=600, test=400)
     assert not near_duplicates(splits.test, splits.train, splits.validation).any()
+
+
+def test_images_to_pretrain_on_must_not_look_like_what_is_tested_on():
+    held_out, others = make_imageset(12, 1, name="test"), make_imageset(30, 2, name="others")
+    refuse_near_duplicates(others, held_out)
+    brighter = np.clip(held_out.images[:2] * 1.1, 0, 255).astype("uint8")
+    mixed = dataclasses.replace(others, images=np.concatenate([others.images[:28], brighter]))
+    with pytest.raises(ValueError, match=r"2 of 30 images of others look like .* test images, for example number 28"):
+        refuse_near_duplicates(mixed, held_out)
+    with pytest.raises(ValueError, match="12 of 12 images of test look like"):
+        refuse_near_duplicates(held_out, held_out)

@@ -17,7 +17,17 @@ from synthkit.imageset import ImageSet, resize
 from synthkit.pipeline import to_dataset
 
 
-def synthesizer(build, *, epochs=300, batch_size=128, augment=None, image_size=None, keep=None, progress=False):
+def synthesizer(
+    build,
+    *,
+    epochs=300,
+    batch_size=128,
+    augment=None,
+    image_size=None,
+    pretrained_on=None,
+    keep=None,
+    progress=False,
+):
     """Makes a synthesizer of a generator: fitted on the training set, then sampled.
 
     The network is built and traced once. The last fit is kept, so that arms that use the same generator, training set
@@ -30,6 +40,8 @@ def synthesizer(build, *, epochs=300, batch_size=128, augment=None, image_size=N
         augment: callable for `pipeline.to_dataset`, applied to the training images; None for none.
         image_size: pixels a side at which the generator works. Its training images are resized to this, and its images
             are resized to the size of the training images. None is the size of the training images.
+        pretrained_on: ImageSet that the generator learns first, without its labels (`pretrain`); None for none. A study
+            refuses it if it has near-duplicates of validation or test images.
         keep: folder for fitted generators, made if missing. A generator that was fitted before on the same images, with
             the same seed, epochs and network, is read from there. Empty it after changing a generator's code. The file
             of an autoencoder contains the training images. None keeps the last fit in memory only.
@@ -41,6 +53,7 @@ def synthesizer(build, *, epochs=300, batch_size=128, augment=None, image_size=N
         before the first trial, which raises what `build` does for images of a size that it cannot make.
     """
     starts, fitted, checked = ProcessCache(), ProcessCache(), ProcessCache()
+    others = [] if pretrained_on is None else [pretrained_on.fingerprint()]
 
     def resized(train):
         return train if image_size is None else resize(train, image_size)
@@ -54,13 +67,15 @@ def synthesizer(build, *, epochs=300, batch_size=128, augment=None, image_size=N
         if key not in fitted:
             fitted.clear()
             model = starts[kind](seed)
-            settings = [epochs, batch_size, getattr(augment, "__name__", augment and type(augment).__name__)]
+            settings = [epochs, batch_size, getattr(augment, "__name__", augment and type(augment).__name__), *others]
             path = keep and Path(keep) / f"{model.name}-{_digest(model, *key, *settings)}.keras"
             if path and path.exists():
                 load_weights(model, path)
             else:
-                options = {"batch_size": batch_size, "augment": augment, "progress": progress}
-                fit(model, train, seed, epochs=epochs, bar_position=2, **options)
+                options = {"epochs": epochs, "batch_size": batch_size, "progress": progress, "bar_position": 2}
+                if pretrained_on is not None:
+                    pretrain(model, pretrained_on, train, seed, **options)
+                fit(model, train, seed, augment=augment, **options)
             fitted[key] = model
             if path and not path.exists():
                 with replacing(path) as temporary:
@@ -72,17 +87,67 @@ def synthesizer(build, *, epochs=300, batch_size=128, augment=None, image_size=N
         kind = (resized(train[:1]).image_shape, len(train.class_names))
         if kind not in checked:
             build(*kind)  # raises for images of a size that it cannot make
+            if pretrained_on is not None:
+                check_channels(pretrained_on, train)
             checked[kind] = True
 
     augmentation = augment and getattr(augment, "__name__", type(augment).__name__)
-    synthesize.check = check
+    synthesize.check, synthesize.pretrained_on = check, pretrained_on
     size = [] if image_size is None else [image_size]
-    synthesize.identity = lambda: [describe(build), epochs, batch_size, augmentation, *size]
+    synthesize.identity = lambda: [describe(build), epochs, batch_size, augmentation, *size, *others]
     return synthesize
 
 
+def pretrain(model, others, train, seed, *, epochs, batch_size, progress=False, bar_position=None):
+    """Fits a generator to other images, before it is fitted to those of a training set.
+
+    It takes as many gradient steps as the fit on the training set will. Their labels are not used: each image gets a
+    random class, so that the generator learns what images look like, and nothing about classes.
+
+    Args:
+        model: compiled generator.
+        others: ImageSet, of any classes and size, with the channels of the training set.
+        train: ImageSet, the training set, at the generator's size.
+        seed: int, of the labels and of the order of the images.
+        epochs, batch_size, progress, bar_position: of the fit on the training set, as in `fit`.
+
+    Raises:
+        ValueError: for another number of channels.
+    """
+    check_channels(others, train)
+    images = resize(others, train.image_shape[0]).images
+    labels = np.random.default_rng(seed).permutation(np.arange(len(images)) % len(train.class_names))
+    unlabelled = ImageSet(images, labels, train.class_names, name=others.name)
+    steps = _steps(train, batch_size)
+    options = {"batch_size": batch_size, "progress": progress, "bar_position": bar_position}
+    fit(model, unlabelled, seed, epochs=epochs, steps_per_epoch=steps, **options)
+
+
+def check_channels(others, train):
+    """Raises ValueError if other images do not have as many channels as those of the training set."""
+    if others.image_shape[-1] != train.image_shape[-1]:
+        raise ValueError(
+            f"a generator can only be pretrained on images of {train.image_shape[-1]} channels, as those of "
+            f"{train.name} have (--pretrain-on). Received: {others.name}, {others.image_shape[-1]} channels"
+        )
+
+
+def _steps(train, batch_size):
+    return max(1, round(len(train) / batch_size))
+
+
 def fit(
-    model, train, seed, *, epochs=300, batch_size=128, augment=None, callbacks=(), progress=False, bar_position=None
+    model,
+    train,
+    seed,
+    *,
+    epochs=300,
+    batch_size=128,
+    steps_per_epoch=None,
+    augment=None,
+    callbacks=(),
+    progress=False,
+    bar_position=None,
 ):
     """Fits a generator to the images of a training set.
 
@@ -91,6 +156,7 @@ def fit(
         train: ImageSet.
         seed: int, of the order of the images.
         epochs, batch_size, augment, progress: as in `synthesizer`.
+        steps_per_epoch: gradient steps; None for one pass over the images.
         callbacks: list of keras.callbacks.Callback; with a `Checkpoint` a fit that was killed resumes.
         bar_position: row of the bar on the terminal, counted from 0; None for the next free one.
 
@@ -98,7 +164,7 @@ def fit(
         ValueError: for images that do not fit the generator.
     """
     data = to_dataset(train, batch_size, shuffle_seed=seed, repeat=True, augment=augment)
-    steps = max(1, round(len(train) / batch_size))
+    steps = steps_per_epoch or _steps(train, batch_size)
     bars = [_EpochBar(bar_position)] if progress else []
     model.fit(data, epochs=epochs, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=[*callbacks, *bars])
 

@@ -82,7 +82,7 @@ def answers(summary, over, margin):
     Returns:
         list of (a few words, a sentence, what to do next).
     """
-    no_question = {*catalogue.CONTROLS, *catalogue.AUGMENTATIONS}
+    no_question = {*catalogue.CONTROLS, *catalogue.RIVALS, *catalogue.AUGMENTATIONS}
     arms = [arm for arm in summary["arm"].unique() if arm.split(" ")[0] not in no_question]
     augmented = [arm for arm in arms if arm.endswith(" augmented")]
     questions = [(summary, [arm for arm in arms if over is None or arm not in augmented])]
@@ -100,12 +100,12 @@ def answers(summary, over, margin):
 def copies(results):
     """Returns what the search for copies of training images found, as a dict from an arm to a sentence.
 
-    Arms that differ in augmentation only have the same synthetic images, of which the first arm is named; controls are
-    left out.
+    Arms that differ in augmentation only have the same synthetic images, of which the first arm is named; controls and
+    the rivals of generators are left out.
     """
-    found = {}
+    found, left_out = {}, {*catalogue.CONTROLS, *catalogue.RIVALS}
     for arm, of_arm in results.copies.items():
-        if arm.split(" ")[0] not in catalogue.CONTROLS and of_arm not in [results.copies[name] for name in found]:
+        if arm.split(" ")[0] not in left_out and of_arm not in [results.copies[name] for name in found]:
             found[arm] = sentences.copies(arm, of_arm)
     return found
 

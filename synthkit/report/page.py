@@ -112,7 +112,7 @@ def _images(results, summary, folder):
 
 def _glance(results, summary):
     """Returns the arms whose images are shown beside the answer: the real ones, and the best of generators."""
-    others = {*catalogue.CONTROLS, *catalogue.AUGMENTATIONS}
+    others = {*catalogue.CONTROLS, *catalogue.RIVALS, *catalogue.AUGMENTATIONS}
     rows = sentences.main_rows(summary).sort_values("difference", ascending=False)
     synthetic = [arm for arm in rows["arm"] if arm.split(" ")[0] not in others and not arm.endswith(" augmented")]
     return [arm for arm in ("real", *synthetic[:1]) if arm in results.samples]

@@ -24,6 +24,8 @@ class Arm:
         counts: dict from a class name to its number of synthetic images, instead of `ratio`; None uses `ratio`.
         more_real: whether the real images of the training set that the seed did not draw are added: the positive
             control of a study of real images.
+        features: callable of `rivals` that makes features instead of images, for a classifier of frozen features
+            (`pretrained.Frozen`); with `synthesizer` None. None for none.
         settings: dict of whatever else determines the results of this arm, such as the epochs of its generator. It is
             stored with the study and compared when the study is resumed. None for nothing else.
     """
@@ -37,6 +39,7 @@ class Arm:
     pretrain: float = 0.0
     counts: dict | None = None
     more_real: bool = False
+    features: object = None
     settings: dict | None = None
 
 
@@ -56,8 +59,9 @@ def shuffled(synthesizer):
         synthetic = synthesizer(train, labels, seed)
         return dataclasses.replace(synthetic, labels=np.random.default_rng(seed).permutation(synthetic.labels))
 
-    if hasattr(synthesizer, "check"):
-        synthesize.check = synthesizer.check
+    for name in ("check", "pretrained_on"):
+        if hasattr(synthesizer, name):
+            setattr(synthesize, name, getattr(synthesizer, name))
     return synthesize
 
 

@@ -14,7 +14,7 @@ from synthkit import _workers, statistics
 from synthkit._environment import versions
 from synthkit._files import compare, harmless, locked, make_folder, replacing, write_json
 from synthkit._identity import digest, network
-from synthkit.splitting import cross_validation
+from synthkit.splitting import cross_validation, refuse_near_duplicates
 from synthkit.statistics.verdicts import LOWER_IS_BETTER
 from synthkit.study import pairs, storage, training_sets
 from synthkit.study.about import describe, merged
@@ -113,6 +113,15 @@ def run(
             f"the arm {pretrained[0]} trains on synthetic images first, and the classifier {classifier.__name__} is "
             "not trained in steps; leave out the arm, or choose another classifier (--classifier)"
         )
+    features = [arm.name for arm in arms if arm.features is not None]
+    if features and not getattr(classifier, "has_features", False):
+        raise ValueError(
+            f"the arm {features[0]} makes features of a frozen network, not images, and the classifier is "
+            f"{getattr(classifier, '__name__', type(classifier).__name__)}; remove the arm, or use --classifier frozen"
+        )
+    learned = {id(others): others for others in (getattr(arm.synthesizer, "pretrained_on", None) for arm in arms)}
+    for others in filter(None, learned.values()):
+        refuse_near_duplicates(others, *([pool(splits)] if folds else [splits.validation, splits.test]))
     more = [arm.name for arm in arms if arm.more_real]
     if more and len(training_sets.draw(first.train, **draw)) == len(first.train):
         raise ValueError(
@@ -213,7 +222,8 @@ def _describe(arm):
     defaults = {"real_share": 1.0, "balance": False, "pretrain": 0.0, "counts": None, "more_real": False}
     ratio = {"ratio": arm.ratio} if arm.counts is None else {}
     changed = {name: getattr(arm, name) for name, default in defaults.items() if getattr(arm, name) != default}
-    code = {} if arm.synthesizer is None else {"code": digest(arm.synthesizer)}
+    maker = arm.synthesizer if arm.features is None else arm.features
+    code = {} if maker is None else {"code": digest(maker)}
     return {**ratio, **code, **augment, **(arm.settings or {}), **changed}
 
 

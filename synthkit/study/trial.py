@@ -15,7 +15,7 @@ from synthkit.pipeline import to_dataset
 from synthkit.splitting import cross_validation, partition, subsample
 from synthkit.statistics import accuracy, auc, operating_point, score
 from synthkit.study import training_sets
-from synthkit.study.arms import synthesize
+from synthkit.study.arms import requested, synthesize
 from synthkit.study.storage import COLUMNS
 
 SAMPLES = 8  # images of each class that every trial keeps, to look at
@@ -92,9 +92,8 @@ class Trials:
             if self.folds:
                 contents |= {"fold": fold, "thresholds": thresholds}
             else:
-                contents |= {
-                    f"validation_{name}": getattr(self.splits.validation, name) for name in ("labels", "patients")
-                }
+                for name in ("labels", "patients"):
+                    contents[f"validation_{name}"] = getattr(self.splits.validation, name)
                 contents["validation_scores"] = outcomes[0]["validation_scores"]
             contents |= {"scores": scores, **outcomes[0]["samples"], **outcomes[0]["copies"]}
             contents["history"] = json.dumps(_mean([outcome["history"] for outcome in outcomes]))
@@ -126,6 +125,8 @@ class Trials:
         if arm.synthesizer is not None:
             on_stage("synthesizing")
             held_out = set(image_digests(splits.validation)) | set(image_digests(splits.test))
+            if hasattr(arm.synthesizer, "validated"):  # it chooses something on the validation set
+                arm = dataclasses.replace(arm, synthesizer=arm.synthesizer.validated(splits.validation))
             synthetic = synthesize(arm, real, synthesis_seed, held_out)
             copies = look_for_copies(real, concatenate([splits.validation, splits.test]), synthetic)
             if arm.pretrain:
@@ -136,6 +137,10 @@ class Trials:
         synthesized = time.perf_counter()
         on_stage("training")
         options = {"augment": arm.augment, "on_step": on_step, **pretraining}
+        if arm.features is not None:
+            wanted = np.repeat(np.arange(len(real.class_names)), list(requested(arm, real.class_counts()).values()))
+            options["more"] = functools.partial(arm.features, requested=wanted, seed=synthesis_seed)
+            row["n_synthetic"] = len(wanted)
         history = trainer.train(train, splits.validation, seed=network_seed, **options)
         scoring = time.perf_counter()
         scores = trainer.predict(splits.test.images)
@@ -144,6 +149,8 @@ class Trials:
         validation_scores = trainer.predict(splits.validation.images)
         threshold = self._threshold(splits.validation.labels, validation_scores)
         history["synthesis_seconds"] = synthesized - began
+        if getattr(arm.synthesizer, "share", None) is not None:
+            history["kept_share"] = arm.synthesizer.share
         history["scoring_seconds"] += time.perf_counter() - scoring
         row["threshold"] = np.nan if threshold is None else threshold
         row |= score(splits.test.labels, scores, self.positive, threshold)

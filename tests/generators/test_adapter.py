@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import keras
@@ -129,3 +130,52 @@ def test_generator_works_at_another_size():
     small = generators.synthesizer(toy, epochs=1)(resize(train, 16), LABELS, 0)
     np.testing.assert_array_equal(synthetic.images, resize(small, 24).images)
     assert synthesize.identity() != generators.synthesizer(toy, epochs=1).identity()
+
+
+class TestPretraining:
+    def test_other_images_come_first_without_their_labels(self, monkeypatch):
+        fits, others = [], make_imageset(40, 5, size=32)
+        real_fit = adapter.fit
+
+        def fit(model, train, seed, **options):
+            fits.append((train, int(model.steps.numpy())))
+            real_fit(model, train, seed, **options)
+
+        monkeypatch.setattr(adapter, "fit", fit)
+        options, slow = {"epochs": 3, "batch_size": 4}, functools.partial(toy, learning_rate=0.01)
+        pretrained = generators.synthesizer(slow, pretrained_on=others, **options)(TRAIN, LABELS, 1)
+        (first, before), (second, between) = fits
+        assert second is TRAIN
+        assert (before, between) == (0, 9)  # as many steps as on the training set: 3 epochs of 12 images
+        np.testing.assert_array_equal(first.images, resize(others, 20).images)
+        assert first.class_counts() == {"bright": 20, "dark": 20}
+        assert 10 < (first.labels != others.labels).sum() < 30
+        plain = generators.synthesizer(slow, **options)(TRAIN, LABELS, 1)
+        assert (pretrained.images != plain.images).any()
+
+    def test_it_helps_with_few_steps(self):
+        """Of 60 images from elsewhere a VAE learns what the images of a short fit lack."""
+        others, train = make_imageset(60, 5), make_imageset(8, 1)
+        distances = []
+        for pretrained_on in (None, others):
+            synthesize = generators.synthesizer(dense_cvae, epochs=25, batch_size=8, pretrained_on=pretrained_on)
+            images = synthesize(train, np.arange(40) % 2, 0).images.astype(float)
+            means = [images[label::2].mean() - train.images[train.labels == label].mean() for label in (0, 1)]
+            distances.append(np.abs(means).sum())
+        assert distances[1] < distances[0]
+
+    def test_fits_are_told_apart_by_it(self, tmp_path):
+        identities = []
+        for others in (None, make_imageset(40, 5), make_imageset(40, 6)):
+            synthesize = generators.synthesizer(toy, epochs=1, pretrained_on=others, keep=tmp_path)
+            synthesize(TRAIN, LABELS, 1)
+            identities.append(str(synthesize.identity()))
+        assert len(list(tmp_path.iterdir())) == len(set(identities)) == 3
+
+    def test_other_channels_are_refused_before_the_study(self):
+        colour = dataclasses.replace(TRAIN, images=np.repeat(TRAIN.images, 3, -1), name="skin")
+        synthesize = generators.synthesizer(toy, pretrained_on=colour)
+        with pytest.raises(
+            ValueError, match="images of 1 channels, as those of toy have .* Received: skin, 3 channels"
+        ):
+            synthesize.check(TRAIN, {})

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from synthkit import study
+from synthkit.generators import synthesizer
 from synthkit.splitting import subsample
 from synthkit.study import Arm
 from synthkit.study.arms import synthesize
 from tests.conftest import make_imageset
-from tests.study.toy import OPTIONS, brighter
+from tests.generators.toy import toy
+from tests.study.toy import OPTIONS, brighter, toy_splits
 
 
 def test_oversample_draws_training_images_of_the_requested_classes():
@@ -63,3 +65,11 @@ class TestSynthesize:
 
         results = study.run(splits, [Arm("thief", thief)], out=tmp_path, **(OPTIONS | {"seeds": 1}))
         assert "images of thief are validation or test images" in results.trials["status"][0]
+
+
+def test_a_generator_that_learned_test_images_is_refused(tmp_path):
+    splits = toy_splits()
+    synthesize = synthesizer(toy, epochs=1, pretrained_on=splits.test)
+    for arm in (Arm("plain", synthesize), Arm("shuffled", study.shuffled(synthesize))):
+        with pytest.raises(ValueError, match="30 of 30 images of toy 2 look like validation or test images"):
+            study.run(splits, [arm], out=tmp_path, **OPTIONS)

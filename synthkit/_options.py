@@ -85,7 +85,7 @@ def _add_study(commands, prog):
         f"profiles:           fast    full\n"
         + "\n".join(f"  {key:18}{value['fast']:<8g}{value['full']:g}" for key, value in profiles.items())
         + "\n  (per_class: real training images of each class, of phantoms only; of other data all are used;\n"
-        "  ratio: of synthetic to real images)\n\n"
+        "  ratio: of synthetic to real images; controls have that of the generators if it is the same for all)\n\n"
         f"settings of --augment, and their defaults:\n{_augment_option.defaults()}\n"
         "  (phantoms are turned upside down, other images only with vertical_flip=yes; no switches a setting off)\n\n"
         f"epochs of the generators, unless --epochs is given:\n{epochs}\n\n"

@@ -282,7 +282,8 @@ def arms(
             folder's own name; generators, folders and controls may be followed by `ENDINGS`, as in
             "dense_cvae filtered augmented".
         epochs: dict from the names of generators to epochs, where they differ from `GENERATORS`.
-        ratio: ratio of synthetic to real images.
+        ratio: ratio of synthetic to real images, of arms that do not name one. Where all generators' arms have the same
+            ratio, controls that name none have it too, so that they have as many images.
         augment: dict, arguments of `augmentation.Augmenter` for the arms augmentation and elastic, the ending augmented
             and the classifier that filters images (`pretrained.scorer`); None for the mammography study's.
         keep, progress: as in `generators.synthesizer`.
@@ -330,6 +331,10 @@ def arms(
             return build(RIVALS[name])
         return study.oversample if name == "oversample" else phantom.oracle()
 
+    parsed = [match.groups() for match in (_arm_names.parse(name, GENERATORS) for name in names) if match]
+    ratios = {float(number or ratio) for images, number, *_ in parsed if images and images not in CONTROLS}
+    common = ratios.pop() if len(ratios) == 1 else ratio
+
     def arm(name):
         match = _arm_names.parse(name, GENERATORS)
         images, number, first, augmented = match.groups() if match else (None, None, None, None)
@@ -343,7 +348,7 @@ def arms(
         return study.Arm(
             _arm_names.display_name(name),
             **{kind: images and source(images)},
-            ratio=float(number or ratio) if images else 0.0,
+            ratio=float(number or (common if images in CONTROLS else ratio)) if images else 0.0,
             augment=row and build(row)(**options),
             pretrain=0.5 if first else 0.0,
             more_real=name == "more_real",

@@ -120,6 +120,13 @@ class TestArms:
         assert augmented.augment.__name__ == both.augment.__name__ == repr(Augmenter())
         assert augmented.ratio == both.ratio == plain.ratio
 
+    def test_controls_have_as_many_images_as_generators(self):
+        names = ["real", "oversample", "shuffled", "dense_cvae x0.5", "conv_cgan x0.5 augmented"]
+        assert [arm.ratio for arm in catalogue.arms(names, ratio=3.0)] == [0.0, 0.5, 0.5, 0.5, 0.5]
+        assert catalogue.arms(["oversample x2", "dense_cvae x0.5"])[0].ratio == 2.0
+        assert catalogue.arms(["oversample", "dense_cvae x0.5", "conv_cgan x1"], ratio=3.0)[0].ratio == 3.0
+        assert catalogue.arms(["oversample"], ratio=3.0)[0].ratio == 3.0
+
     def test_endings_set_ratio_and_order(self):
         arms = catalogue.arms(["dense_cvae x0.5", "conv_cgan filtered x10 augmented", "dense_cvae"], ratio=3.0)
         assert [arm.ratio for arm in arms] == [0.5, 10.0, 3.0]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from synthkit import catalogue
-from synthkit.statistics import sentences
+from synthkit.statistics import notes, sentences
 
 LATER = "Exploratory, with all {seeds} seeds; more of them were run after the verdicts above:"
 
@@ -59,7 +59,7 @@ def _operating_point(results):
 
 def first(summary, baseline):
     """Returns the sentences that must be read before the verdicts."""
-    return [*sentences.too_small(summary), *sentences.unlearned(summary, baseline)]
+    return [*notes.too_small(summary), *notes.unlearned(summary, baseline)]
 
 
 def protocol(results):
@@ -106,20 +106,20 @@ def copies(results):
     found, left_out = {}, {*catalogue.CONTROLS, *catalogue.RIVALS}
     for arm, of_arm in results.copies.items():
         if arm.split(" ")[0] not in left_out and of_arm not in [results.copies[name] for name in found]:
-            found[arm] = sentences.copies(arm, of_arm)
+            found[arm] = notes.copies(arm, of_arm)
     return found
 
 
-def notes(results, summary, margin):
+def remarks(results, summary, margin):
     """Returns what the verdicts mean, as a list of sentences."""
     settings = results.settings
     return [
-        *sentences.controls(summary, margin),
-        *sentences.power(summary, margin),
+        *notes.controls(summary, margin),
+        *notes.power(summary, margin),
         *undertrained(results),
         *failures(results, margin),
-        *sentences.variance(summary),
-        sentences.population(settings.get("overlap", 1), settings.get("folds")),
+        *notes.variance(summary),
+        notes.population(settings.get("overlap", 1), settings.get("folds")),
     ]
 
 
@@ -155,10 +155,10 @@ def failures(results, margin):
         .set_index("arm")
     )
     lost = {arm: len(results.all_seeds) - len(seeds) for arm, seeds in results.seeds.items()}
-    return [sentences.failure(arm, count, table.loc[arm]) for arm, count in lost.items() if count]
+    return [notes.failure(arm, count, table.loc[arm]) for arm, count in lost.items() if count]
 
 
 def near_duplicates(results, rescored):
     """Returns what near-duplicates in the test set may do to the results, as a text; "" if there are none."""
     number, limit = (results.settings.get(key) for key in ("near_duplicates", "near_duplicates_above"))
-    return sentences.near_duplicates(len(number or ()), len(results.labels), limit or 0.97, rescored is not None)
+    return notes.near_duplicates(len(number or ()), len(results.labels), limit or 0.97, rescored is not None)

@@ -69,7 +69,7 @@ def _verdicts(results, summary, margin):
         "words": sentences.words(summary, margin),
         "first": [_unbroken(sentence) for sentence in answers.first(summary, baseline)],
         "sentences": [_unbroken(sentences.sentence(row)) for row in sentences.main_rows(summary).to_dict("records")],
-        "notes": [_unbroken(sentence) for sentence in answers.notes(results, summary, margin)],
+        "notes": [_unbroken(sentence) for sentence in answers.remarks(results, summary, margin)],
         "protocol": answers.protocol(results),
         "over": _of_main(over),
         "included": [] if over is None else [arm for arm in results.scores if arm.endswith(" augmented")],

@@ -14,7 +14,7 @@ def text(results, summary):
         summary: DataFrame of `results.summary()`.
     """
     margin = results.protocol["margin"]
-    notes = answers.notes(results, summary, margin)
+    notes = answers.remarks(results, summary, margin)
     rescored = results.without_near_duplicates()
     baseline = answers.baseline_of(summary)
     over = answers.over_augmentation(results, baseline)

@@ -7,10 +7,11 @@
 - `verdicts`: `summarize`, which compares the arms of a study.
 - `clinical`: calibration and net benefit, for two classes.
 - `descriptions`: tables of metrics without verdicts.
-- `sentences`: every sentence that is said about a verdict.
+- `sentences`: what is said about a verdict; `notes`: what is said about the study besides.
 - `simulation`: simulated studies with known effects, to measure how often the verdict is wrong.
 """
 
+from synthkit.statistics import notes, sentences
 from synthkit.statistics.clinical import (
     calibration_intercept,
     calibration_slope,
@@ -52,12 +53,14 @@ __all__ = [
     "mcnemar_range",
     "net_benefit",
     "newcombe",
+    "notes",
     "operating_point",
     "over_patients",
     "power_curve",
     "recall",
     "score",
     "sentence",
+    "sentences",
     "simulate_folds",
     "simulate_study",
     "strata",

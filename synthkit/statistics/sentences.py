@@ -1,4 +1,4 @@
-"""Every sentence that is said about a verdict, on the terminal, on the report page and in the notebooks.
+"""What is said about a verdict, on the terminal, on the report page and in the notebooks.
 
 "Inconclusive" does not mean that there is no effect, so every text of this module that says it also says the smallest
 difference that the study could have detected.
@@ -9,7 +9,7 @@ import re
 import numpy as np
 
 from synthkit.statistics.estimates import MARGIN
-from synthkit.statistics.verdicts import FEW_PATIENTS, GAP, INCONCLUSIVE
+from synthkit.statistics.verdicts import GAP, INCONCLUSIVE
 
 
 def label(row):
@@ -55,7 +55,7 @@ def sentence(row):
             text += "; this interval covers the choice of test patients, but not the variation between seeds"
         text += ". Resume the study" if " of " in word else ". Run at least three seeds"
     text += ". Exploratory: not in the protocol" if row.get("exploratory") else ""
-    return _signs(text)
+    return signs(text)
 
 
 def main_metric(summary):
@@ -98,18 +98,18 @@ def answer(summary, arms, margin=MARGIN):
         f"({best['difference_low']:+.3f} to {best['difference_high']:+.3f}) compared with {baseline}"
     )
     if not rows["verdict"].isin(["helps", "hurts", "equivalent", INCONCLUSIVE]).all():
-        return "No answer yet.", _signs(f"{change}, and there is {rows['verdict'].iloc[0].split(': ')[-1]}.")
+        return "No answer yet.", signs(f"{change}, and there is {rows['verdict'].iloc[0].split(': ')[-1]}.")
     if len(helping):
         others = f"{', '.join(helping['arm'])} help. " if len(helping) > 1 else ""
-        return "Shown to help.", _signs(f"{others}{change}.")
+        return "Shown to help.", signs(f"{others}{change}.")
     if (rows["verdict"] == "hurts").all():
-        return "Shown to hurt.", _signs(f"{change}.")
+        return "Shown to hurt.", signs(f"{change}.")
     highest = rows["difference_high"].max() if rows["p_equivalent"].notna().all() else np.inf  # of few patients
     of_all = " for each of them" if len(rows) > 1 else ""
     ruled_out = f"; a gain of {margin:g} or more is ruled out{of_all}" if highest <= margin else ""
     if not ruled_out and highest < 0.3:
         ruled_out = f"; a gain of more than {highest:.3f} is ruled out{of_all}"
-    return "Not shown to help.", _signs(f"{change}{ruled_out}.")
+    return "Not shown to help.", signs(f"{change}{ruled_out}.")
 
 
 def next_step(summary, arms, margin=MARGIN):
@@ -156,13 +156,13 @@ def augmentation(summary):
     text = word.get(row["verdict"], "Classical augmentation alone is not shown to help")
     augmented = [arm for arm in summary["arm"].unique() if arm.endswith(" augmented")]
     note = " Arms that end in “augmented” contain it." if augmented else ""
-    return _signs(
+    return signs(
         f"{text}: {metric_name(main_metric(summary))} difference {row['difference']:+.3f} "
         f"({row['difference_low']:+.3f} to {row['difference_high']:+.3f}).{note}"
     )
 
 
-def _signs(text):
+def signs(text):
     return re.sub(r"-(?=\d+\.\d{3})", "−", text)
 
 
@@ -193,224 +193,3 @@ def words(summary, margin=MARGIN):
         "by chance.",
         *(text for verdict, text in explained.items() if verdict in verdicts),
     ]
-
-
-def unlearned(summary, baseline="real"):
-    """Returns which arms have learned nothing, as a list of sentences.
-
-    Args:
-        summary: DataFrame of `summarize`.
-        baseline: the arm that the others are compared with.
-    """
-    sentences = []
-    for row in summary[(summary["metric"] == "auc") & (summary["learned"] == False)].to_dict("records"):  # noqa: E712
-        if row["arm"] == "shuffled":
-            continue  # as it should
-        reason = f"its AUC of {row['mean']:.3f} ({row['low']:.3f} to {row['high']:.3f}) could be 0.5"
-        if row["low"] > 0.5:
-            reason = f"it predicts the same class for {row['one_class']:.0%} of the test images"
-        end = ", so this study does not show what other arms add" if row["arm"] == baseline else ""
-        sentences.append(
-            f"The classifier is not shown to have learned anything in the arm {row['arm']}: {reason}{end}. Use more "
-            f"real images, larger ones (--image-size), more steps or another classifier (--classifier)."
-        )
-    return sentences
-
-
-def controls(summary, margin=MARGIN):
-    """Returns what the control arms say about the study itself, as a list of sentences.
-
-    Args:
-        summary: DataFrame of `summarize`.
-        margin: the margin of that summary.
-    """
-    rows = {row["arm"]: row for row in main_rows(summary).to_dict("records")}
-    sentences, name = [], metric_name(main_metric(summary))
-    best = {"oracle": "fresh images from the simulator, the best synthetic images possible,"}
-    best["more_real"] = "the real images that a seed did not draw"
-    for arm in filter(rows.__contains__, best):
-        sentences.append(
-            {
-                "helps": f"The positive control works: {best[arm]} help, so this study can detect an effect of that "
-                f"size.",
-                "equivalent": f"The positive control leaves nothing to gain: even {best[arm]} change the {name} by "
-                f"less than {margin:g}. The study is precise enough to show that; with fewer real images there may be "
-                f"more to gain.",
-            }.get(
-                rows[arm]["verdict"],
-                f"The positive control fails: even {best[arm]} are not shown to help, so this study is too small or "
-                f"too short to judge the other arms. Run more seeds or more steps, or use fewer real images "
-                f"(--per-class).",
-            )
-        )
-    if "shuffled" in rows:
-        row = rows["shuffled"]
-        outcome = {
-            "helps": "The negative control fails: synthetic images with permuted labels help, so an improvement in "
-            "another arm need not come from what its images show.",
-            "hurts": "The negative control works: synthetic images with permuted labels hurt.",
-            "equivalent": f"The negative control works: synthetic images with permuted labels change the {name} by "
-            f"less than {margin:g}.",
-        }
-        unclear = "The negative control shows nothing: synthetic images with permuted labels may help or not."
-        if row["verdict"] == INCONCLUSIVE and not np.isnan(row["detectable"]):
-            unclear = (
-                f"The negative control is inconclusive: synthetic images with permuted labels are not shown to hurt, "
-                f"nor to make no difference (this study had an 80 % chance to detect a true difference of "
-                f"{row['detectable']:.3f})."
-            )
-        sentences.append(outcome.get(row["verdict"], unclear))
-    return sentences
-
-
-def too_small(summary):
-    """Returns that the study could not have found any difference, as a list of one sentence or none.
-
-    Args:
-        summary: DataFrame of `summarize`.
-    """
-    rows, name = main_rows(summary).dropna(subset="detectable"), metric_name(main_metric(summary))
-    room = 1 - summary.loc[summary["verdict"] == "baseline", "mean"].head(1).sum()
-    if rows.empty or rows["detectable"].min() < room:
-        return []
-    return [
-        f"This study could not have found any improvement: the smallest difference in {name} that it could detect, "
-        f"{rows['detectable'].min():.3f}, is as large as what separates the baseline from perfect scores, {room:.3f}. "
-        f"Use more test images (--test, --folds) or more seeds."
-    ]
-
-
-def _range(values):
-    """Returns the smallest and the largest of numbers as a text."""
-    low, high = f"{values.min():.3f}", f"{values.max():.3f}"
-    return low if low == high else f"{low} to {high}"
-
-
-def power(summary, margin=MARGIN):
-    """Returns which differences the study could have detected, as a list of sentences.
-
-    Args:
-        summary: DataFrame of `summarize`.
-        margin: the margin of that summary.
-    """
-    table, name = main_rows(summary).dropna(subset="detectable"), metric_name(main_metric(summary))
-    if table.empty or table["seeds_needed"].isna().all():
-        return []
-    detectable = _range(table["detectable"]) + (", depending on the arm" if len(table) > 1 else "")
-    alone = "" if len(table) == 1 else f" With one arm alone it would have been {_range(table['detectable_alone'])}."
-    sentences = [
-        f"Power: after correction for the number of arms, this study had about an 80 % chance to detect a true "
-        f"difference in {name} of {detectable}.{alone} Inconclusive does not mean no effect: such an arm may still "
-        f"help or hurt by less."
-    ]
-    if table["p_equivalent"].isna().all():
-        sentences.append(
-            f"No arm can be called equivalent: the test set has fewer than {FEW_PATIENTS} patients of a class, too few "
-            f"to know how much others would vary."
-        )
-    undecided = table[(table["detectable"] > margin) & (table["verdict"] == INCONCLUSIVE)]
-    needed = [f"{row.arm} {row.seeds_needed:.0f}" for row in undecided.itertuples() if np.isfinite(row.seeds_needed)]
-    if needed:
-        sentences.append(f"Seeds needed for an 80 % chance to detect a difference of {margin:g}: {', '.join(needed)}.")
-    limited = [row.arm for row in undecided.itertuples() if np.isinf(row.seeds_needed)]
-    if limited:
-        sentences.append(
-            f"For {', '.join(limited)} no number of seeds is enough to detect a difference of {margin:g}, because all "
-            f"seeds have the same test patients, or training images in common (what is random in training counts as "
-            f"the training set's)."
-        )
-    return sentences
-
-
-def variance(summary):
-    """Returns how much of the uncertainty more seeds could remove, as a list of one sentence or none.
-
-    Args:
-        summary: DataFrame of `summarize`.
-    """
-    rows, name = main_rows(summary).dropna(subset="detectable"), metric_name(main_metric(summary))
-    shares = rows["patient_share"]
-    if shares.isna().all():
-        return []
-    low, high = f"{100 * shares.min():.0f}", f"{100 * shares.max():.0f}"
-    part = f"{low} %" if low == high else f"{low} to {high} %"
-    return [
-        f"Of the variance of the differences in {name}, {part} is due to the sampling of test patients, which only "
-        f"more test patients reduce; the rest is due to training sets and seeds."
-    ]
-
-
-def failure(arm, count, row):
-    """Returns that trials of an arm failed, and its worst case, as a sentence.
-
-    Args:
-        arm: str.
-        count: int, number of failed trials.
-        row: of `summarize`, with an AUC of 0.5 in place of each of them.
-    """
-    text = f"{count} trial{'s' if count > 1 else ''} of {arm} failed, and its results are of the other seeds."
-    if not np.isfinite(row["difference"]):
-        return text
-    return _signs(
-        f"{text} If the lost networks had learned nothing (an AUC of 0.5), its difference would be "
-        f"{row['difference']:+.3f} ({row['difference_low']:+.3f} to {row['difference_high']:+.3f})."
-    )
-
-
-def copies(arm, found):
-    """Returns what the search for copies of training images found in an arm, as a sentence.
-
-    Args:
-        arm: str.
-        found: dict from seed to a dict of copies, p and images (`study.trial.look_for_copies`).
-    """
-    number = sum(of_seed["copies"] for of_seed in found.values())
-    images = sum(of_seed["images"] for of_seed in found.values())
-    p = min(1.0, len(found) * min(of_seed["p"] for of_seed in found.values()))  # Bonferroni's correction over the seeds
-    text = f"{arm}: {number} of {images} synthetic images are near copies of training images"
-    if p < 0.05:
-        return f"{text}, more than of held-out images (p = {p:.2g}). Look at them before you share these images."
-    return f"{text}; that they are copied more often than held-out images is not shown (p = {p:.2g})."
-
-
-def population(overlap, folds=None):
-    """Returns which training sets the intervals of a study are about, as a sentence.
-
-    Args:
-        overlap: fraction of a seed's training images that are in another's as well; 1 if all seeds have the same.
-        folds: number of folds of a cross-validation, or None.
-    """
-    if overlap < 1:
-        return (
-            f"Every seed drew its own training set, and two of these sets share {100 * overlap:.0f} % of their images, "
-            f"which the intervals allow for: they are about training sets of this size, and this validation set."
-        )
-    if folds:
-        return (
-            f"Every image was scored once for each seed, by a network trained on {folds - 1} of {folds} folds; the "
-            f"intervals are about training sets of that size."
-        )
-    return (
-        "All seeds were trained on the same real images: the intervals cover seeds and test patients, and say nothing "
-        "about other training and validation sets."
-    )
-
-
-def near_duplicates(number, images, correlation, rescored):
-    """Returns what near-duplicates in the test set may do to the results, as a text; "" if there are none.
-
-    Args:
-        number: test images that look like training or validation images.
-        images: test images.
-        correlation: the correlation above which two images look alike.
-        rescored: whether results without them follow.
-    """
-    if not number:
-        return ""
-    return (
-        f"{number} of {images} test images look like training or validation images (correlation above "
-        f"{correlation:.3g}), and are called near-duplicates: see near_duplicates.png. If they show the same patients, "
-        f"a network that memorises its training images scores well on them, and whatever keeps it from memorising, "
-        f"such as augmentation or synthetic images, seems to hurt. "
-        f"{'Results without these test images:' if rescored else 'Too few other test images are left to score.'}"
-    )

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from synthkit import statistics
-from synthkit.statistics import sentences
+from synthkit.statistics import notes, sentences
 
 
 class TestSentences:
@@ -20,13 +20,13 @@ class TestSentences:
         assert "inconclusive" in statistics.sentence(self.row())
         assert "80 % chance to detect a true difference of 0.046" in statistics.sentence(self.row())
         assert sentences.label(self.row()) == "inconclusive (detectable: 0.046)"
-        (power,) = sentences.power(pd.DataFrame([self.row()]), margin=0.05)
+        (power,) = notes.power(pd.DataFrame([self.row()]), margin=0.05)
         assert "a true difference in AUC of 0.046. Inconclusive does not mean no effect" in power
-        (control,) = sentences.controls(pd.DataFrame([self.row(arm="shuffled")]))
+        (control,) = notes.controls(pd.DataFrame([self.row(arm="shuffled")]))
         assert control.startswith("The negative control is inconclusive")
         assert "an 80 % chance to detect a true difference of 0.046" in control
         for word, start in {"hurts": "works", "equivalent": "works", "helps": "fails"}.items():
-            (control,) = sentences.controls(pd.DataFrame([self.row(arm="shuffled", verdict=word)]))
+            (control,) = notes.controls(pd.DataFrame([self.row(arm="shuffled", verdict=word)]))
             assert control.startswith(f"The negative control {start}")
 
     def test_the_answer_has_its_number(self):
@@ -69,43 +69,43 @@ class TestSentences:
     )
     def test_controls(self, verdict, sentence):
         rows = [self.row(arm=arm, verdict=word) for arm, word in verdict.items()]
-        (text,) = sentences.controls(pd.DataFrame(rows), margin=0.02)
+        (text,) = notes.controls(pd.DataFrame(rows), margin=0.02)
         assert sentence in text
 
     def test_other_arms_are_no_controls(self):
-        assert sentences.controls(pd.DataFrame([self.row()])) == []
+        assert notes.controls(pd.DataFrame([self.row()])) == []
 
     def test_power_names_the_seeds_that_would_be_needed(self):
         rows = [self.row(arm="dense_cvae", detectable=0.06), self.row(detectable=0.12, seeds_needed=np.inf)]
-        text = " ".join(sentences.power(pd.DataFrame(rows), margin=0.05))
+        text = " ".join(notes.power(pd.DataFrame(rows), margin=0.05))
         assert "80 % chance to detect a true difference in AUC of 0.060 to 0.120, depending on the arm" in text
         assert "With one arm alone it would have been 0.030." in text
         assert "Seeds needed for an 80 % chance to detect a difference of 0.05: dense_cvae 12." in text
         assert "For gan no number of seeds is enough to detect a difference of 0.05" in text
         precise = [self.row(detectable=0.04)]
-        assert "eeds" not in " ".join(sentences.power(pd.DataFrame(precise), margin=0.05))
+        assert "eeds" not in " ".join(notes.power(pd.DataFrame(precise), margin=0.05))
         one_seed = [self.row(seeds_needed=np.nan)]
-        assert sentences.power(pd.DataFrame(one_seed)) == []
+        assert notes.power(pd.DataFrame(one_seed)) == []
 
     def test_near_duplicates(self):
-        assert sentences.near_duplicates(0, 40, 0.9, True) == ""
-        text = sentences.near_duplicates(10, 40, 0.9, True)
+        assert notes.near_duplicates(0, 40, 0.9, True) == ""
+        text = notes.near_duplicates(10, 40, 0.9, True)
         assert text.startswith("10 of 40 test images look like training or validation images")
         assert text.endswith("Results without these test images:")
-        assert sentences.near_duplicates(37, 40, 0.9, False).endswith("Too few other test images are left to score.")
+        assert notes.near_duplicates(37, 40, 0.9, False).endswith("Too few other test images are left to score.")
 
 
 def test_a_study_that_could_not_find_anything_says_so_first():
     study = statistics.simulate_study(12, 2, 3, auc=0.9, images_per_patient=1, seed=3)
     summary = statistics.summarize(*study, metrics=("auc",))
-    assert "could not have found any improvement" in sentences.too_small(summary)[0]
-    assert any("fewer than 20 patients of a class" in text for text in sentences.power(summary))
+    assert "could not have found any improvement" in notes.too_small(summary)[0]
+    assert any("fewer than 20 patients of a class" in text for text in notes.power(summary))
     assert summary["p_equivalent"].isna().all()
     large = statistics.summarize(*statistics.simulate_study(400, 2, 5, auc=0.7, seed=3), metrics=("auc",))
-    assert sentences.too_small(large) == []
+    assert notes.too_small(large) == []
 
 
 def test_which_training_sets_the_intervals_are_about():
-    assert "share 10 % of their images" in sentences.population(0.1)
-    assert "same real images" in sentences.population(1)
-    assert "4 of 5 folds" in sentences.population(1, 5)
+    assert "share 10 % of their images" in notes.population(0.1)
+    assert "same real images" in notes.population(1)
+    assert "4 of 5 folds" in notes.population(1, 5)

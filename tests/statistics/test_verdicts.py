@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from synthkit import statistics
-from synthkit.statistics import sentences, summarize, verdicts
+from synthkit.statistics import notes, summarize, verdicts
 
 
 def two_columns(scores):
@@ -114,12 +114,12 @@ class TestLearned:
         summary = self.summary(1.0, metrics=("auc",))
         assert self.verdicts_of(summary)["same"] == "equivalent"
         assert summary["learned"].all()
-        assert sentences.unlearned(summary) == []
+        assert notes.unlearned(summary) == []
 
     def test_chance_is_not_equivalent_to_chance(self):
         summary = self.summary(0.0, metrics=("auc",))
         assert self.verdicts_of(summary)["same"] == verdicts.INCONCLUSIVE
-        texts = sentences.unlearned(summary)
+        texts = notes.unlearned(summary)
         assert len(texts) == 2
         assert "not shown to have learned anything in the arm real: its AUC of" in texts[0]
         assert "so this study does not show what other arms add" in texts[0]
@@ -128,7 +128,7 @@ class TestLearned:
         always = {"real": np.zeros(5), "same": np.zeros(5)}
         summary = self.summary(1.0, always, metrics=("auc", "sensitivity"))
         assert (summary.query("arm == 'same'")["verdict"] == verdicts.INCONCLUSIVE).all()
-        assert "it predicts the same class for 100% of the test images" in sentences.unlearned(summary)[0]
+        assert "it predicts the same class for 100% of the test images" in notes.unlearned(summary)[0]
 
     def test_gap_between_training_and_test_images(self):
         trained = {"real": np.full(5, 1.0), "same": np.full(5, 0.9)}

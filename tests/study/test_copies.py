@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from synthkit import study
-from synthkit.statistics import sentences
+from synthkit.statistics import notes
 from synthkit.study import Arm
 from synthkit.study.storage import load
 from synthkit.study.trial import PAIRS, look_for_copies
@@ -33,11 +33,11 @@ def test_a_study_keeps_what_was_found(tmp_path):
     results = study.run(toy_splits(), arms, out=tmp_path, **OPTIONS)
     assert results.copies.keys() == results.pairs.keys() == {"brighter", "oversample"}
     assert [found["copies"] for found in results.copies["oversample"].values()] == [24, 24]
-    text = sentences.copies("oversample", results.copies["oversample"])
+    text = notes.copies("oversample", results.copies["oversample"])
     assert text.startswith(
         "oversample: 48 of 48 synthetic images are near copies of training images, more than of held"
     )
-    assert "is not shown" in sentences.copies("brighter", results.copies["brighter"])
+    assert "is not shown" in notes.copies("brighter", results.copies["brighter"])
     assert load(tmp_path).copies == results.copies
 
 

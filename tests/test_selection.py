@@ -95,7 +95,7 @@ class TestFiltered:
 
 
 class TestSelected:
-    """A generator of grey levels 0 to 255 in turn, and a judge whose probability of bright is the grey level."""
+    """A generator of grey levels in turn; the probability of bright that the judge gives is the grey level."""
 
     @staticmethod
     def synthesizer(train, labels, seed):

@@ -303,8 +303,9 @@ def _add_data(command):
         "--data",
         default="phantom",
         metavar="SOURCE",
-        help="phantom: simulated images (default); the name of a MedMNIST data set, which is downloaded; an npz file "
-        "in MedMNIST's format; a folder with a folder of images for each class; or a folder that prepare wrote",
+        help="phantom: simulated images (default); cbis_ddsm_crops: 480 real mammogram masses that come with the "
+        "repository; the name of a MedMNIST data set, which is downloaded; an npz file in MedMNIST's format; a folder "
+        "with a folder of images for each class; or a folder that prepare wrote",
     )
     add(
         "--image-size",

@@ -65,8 +65,8 @@ class Trials:
 
         Returns:
             dict, the contents of the trial's file: `row` and `history` as JSON; test scores, labels and patients; those
-            of the validation set, except in a cross-validation; sample images and their labels; of an arm with synthetic images also what `look_for_copies` returns, in a
-            cross-validation of the first fold; in a cross-validation the fold and the threshold of every image. Means
+            of the validation set, except in a cross-validation; sample images and their labels; of an arm with
+            synthetic images also what `look_for_copies` returns, in a cross-validation of the first fold; in a cross-validation the fold and the threshold of every image. Means
             over the folds stand in `row` and `history`. A trial that fails has no history, scores or samples, and the
             reason in `row`.
         """
@@ -91,7 +91,9 @@ class Trials:
             if self.folds:
                 contents |= {"fold": fold, "thresholds": thresholds}
             else:
-                contents |= {f"validation_{name}": getattr(self.splits.validation, name) for name in ("labels", "patients")}
+                contents |= {
+                    f"validation_{name}": getattr(self.splits.validation, name) for name in ("labels", "patients")
+                }
                 contents["validation_scores"] = outcomes[0]["validation_scores"]
             contents |= {"scores": scores, **outcomes[0]["samples"], **outcomes[0]["copies"]}
             contents["history"] = json.dumps(_mean([outcome["history"] for outcome in outcomes]))

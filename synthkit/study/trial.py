@@ -66,9 +66,9 @@ class Trials:
         Returns:
             dict, the contents of the trial's file: `row` and `history` as JSON; test scores, labels and patients; those
             of the validation set, except in a cross-validation; sample images and their labels; of an arm with
-            synthetic images also what `look_for_copies` returns, in a cross-validation of the first fold; in a cross-validation the fold and the threshold of every image. Means
-            over the folds stand in `row` and `history`. A trial that fails has no history, scores or samples, and the
-            reason in `row`.
+            synthetic images also what `look_for_copies` returns, in a cross-validation of the first fold; in a
+            cross-validation the fold and the threshold of every image. Means over the folds stand in `row` and
+            `history`. A trial that fails has no history, scores or samples, and the reason in `row`.
         """
         began = time.perf_counter()
         on_stage = on_stage or (lambda stage: None)

@@ -187,6 +187,7 @@ def _run_study(arguments, names, argv):
         margin=arguments.margin,
         metric=arguments.metric,
         n_jobs=arguments.jobs,
+        deterministic=not arguments.nondeterministic,
         settings=settings,
         about=_about(arguments, argv, notes, rows[name], generator_size),
         **recipe,

@@ -220,6 +220,11 @@ def _add_study(commands, prog):
         help="train the classifier in float16 on a GPU and in bfloat16 elsewhere: large networks take about half the "
         "time on GPUs with tensor cores and on processors with AMX",
     )
+    add(
+        "--nondeterministic",
+        action="store_true",
+        help="on a GPU: let TensorFlow use faster operations, with which the same seeds give slightly different scores",
+    )
     running = study.add_argument_group("running")
     running.add_argument(
         "--out",

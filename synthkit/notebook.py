@@ -3,6 +3,7 @@
 Nothing else of synthkit uses this module, and it reads neither the profile nor the environment.
 """
 
+import json
 import threading
 import time
 from pathlib import Path
@@ -141,6 +142,31 @@ def table(summary, arms=None):
                 rows[arm][metric] = f"{by.loc[(arm, metric), 'mean']:.2f}"
         rows[arm]["verdict"] = area["verdict"]
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def keep(model, path, fit):
+    """Fits a generator, or reads it from the file where an earlier run of the cell has kept it.
+
+    Args:
+        model: generator, compiled and not fitted.
+        path: file for its weights, ending in .keras; beside it one ending in .json for what `fit` returned.
+        fit: callable `()` that fits the model and returns what JSON can hold, such as its history.
+
+    Returns:
+        what `fit` returned, as JSON gives it back.
+    """
+    from synthkit._files import replacing, write_json
+    from synthkit.generators.adapter import load_weights
+
+    record = Path(path).with_suffix(".json")
+    if Path(path).exists() and record.exists():
+        load_weights(model, path)
+    else:
+        result = fit()
+        with replacing(Path(path)) as temporary:
+            model.save(temporary)
+        write_json(record, result)
+    return json.loads(record.read_text(encoding="utf-8"))
 
 
 class clock:

@@ -71,3 +71,14 @@ def test_a_clock_shows_what_is_done(monkeypatch, capsys):
     assert "the study" in capsys.readouterr().out  # without a notebook IPython prints
     with pytest.raises(KeyError), notebook.clock("the study"):
         raise KeyError
+
+
+def test_a_fitted_generator_is_kept(tmp_path):
+    from synthkit.generators.medmnist_cvae import dense_cvae
+
+    images, labels = np.random.default_rng(0).random((8, 8, 8, 1), "float32"), np.arange(8) % 2
+    first, second = (dense_cvae((8, 8, 1), 2) for _ in range(2))
+    record = notebook.keep(first, tmp_path / "vae.keras", lambda: first.fit(images, labels, verbose=0).history)
+    again = notebook.keep(second, tmp_path / "vae.keras", lambda: pytest.fail("fitted again"))
+    assert again == record
+    assert (second.sample([0, 1], 0) == first.sample([0, 1], 0)).all()

@@ -57,7 +57,7 @@ MAY_IMPORT = {
     "tuning": {"_files", "classifiers", "training"},
     "explain": set(),
     "claims": {"datasets", "statistics"},
-    "notebook": {"datasets", "study"},
+    "notebook": {"_files", "datasets", "generators", "study"},
 }
 
 

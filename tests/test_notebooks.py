@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import types
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -133,21 +132,9 @@ def test_first_cell_unpacks_an_uploaded_zip(notebook, colab, tmp_path):
     assert colab(notebook, "uploaded.zip") == "synthkit/synthkit-main"
 
 
-def test_first_cell_installs_from_a_folder_on_drive(notebook, colab, tmp_path, monkeypatch):
-    monkeypatch.setattr("pathlib.Path.glob", glob_with_drive(tmp_path / "source"))
-    assert colab(notebook, "MyDrive/synthkit") == "/content/drive/MyDrive/synthkit"
-
-
-def glob_with_drive(folder):
-    """Returns a `Path.glob` for which /content/drive/MyDrive/synthkit has the files of another folder."""
-    glob, drive = Path.glob, Path("/content/drive/MyDrive/synthkit")
-
-    def imitate(self, pattern):
-        if self == drive:
-            return [drive / path.relative_to(folder) for path in glob(folder, pattern)]
-        return glob(self, pattern)
-
-    return imitate
+def test_first_cell_installs_from_a_folder_on_drive(notebook, colab, tmp_path):
+    shutil.copytree(tmp_path / "source", tmp_path / "drive" / "MyDrive" / "synthkit")
+    assert colab(notebook, "MyDrive/synthkit") == "drive/MyDrive/synthkit"
 
 
 def test_first_cell_without_an_address_names_the_three_ways(notebook, colab):
@@ -160,3 +147,15 @@ def test_no_path_of_the_machine_that_executed_it(notebook):
     assert "/home/" not in text
     assert "/tmp/" not in text
     assert "/root/" not in text
+
+
+def test_the_address_is_written_into_first_cell_and_badge(notebook, tmp_path, monkeypatch):
+    from tests.tools import colab as tool
+
+    monkeypatch.setattr(tool, "NOTEBOOKS", tmp_path)
+    nbformat.write(notebook, tmp_path / "05_does_it_help.ipynb")
+    tool.main("address", "https://github.com/some/where")
+    changed = nbformat.read(tmp_path / "05_does_it_help.ipynb", as_version=4)
+    assert 'REPOSITORY = "https://github.com/some/where"' in code_cells(changed)[0].source
+    badge = "https://colab.research.google.com/github/some/where/blob/main/notebooks/05_does_it_help.ipynb"
+    assert f"]({badge})" in changed.cells[0].source

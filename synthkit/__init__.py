@@ -36,6 +36,7 @@ What there is, in the order in which data flow:
 - `catalogue`: what the names on the command line stand for; `register` adds a generator of your own.
 - `tuning`, `explain`: hyperparameters, Grad-CAM.
 - `claims`: the published studies, re-read with intervals and tests.
+- `notebook`: what the notebooks share.
 
 `load(source)` is `datasets.load`. Submodules load on first use; `import synthkit` does not load TensorFlow.
 """
@@ -71,6 +72,7 @@ __all__ = [
     "tuning",
     "explain",
     "claims",
+    "notebook",
     "check",
     "load",
 ]
@@ -105,7 +107,7 @@ def load(source, image_size=None, **options):
 
 
 def check():
-    """Prints the versions, whether TensorFlow sees a GPU, and what that means for a notebook's profiles."""
+    """Prints the versions, whether TensorFlow sees a GPU, how fast this machine is, and which profile suits it."""
     from synthkit import _environment
 
     _environment.check()

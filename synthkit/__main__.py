@@ -212,6 +212,7 @@ def _run_study(arguments, names, argv):
         margin=arguments.margin,
         metric=arguments.metric,
         n_jobs=arguments.jobs,
+        deterministic=not arguments.nondeterministic,
         settings=settings,
         about=_about(arguments, argv, notes, rows[name], generator_size),
         **recipe,
@@ -429,7 +430,9 @@ def _augment(arguments, names):
     no test set contains.
     """
     settings = arguments.augment or {}
-    upright = arguments.data != "phantom" and not (Path(arguments.data) / "prepare.json").exists()
+    upright = (
+        arguments.data not in ("phantom", "cbis_ddsm_crops") and not (Path(arguments.data) / "prepare.json").exists()
+    )
     if not upright or "vertical_flip" in settings:
         return settings
     if any(name in ("augmentation", "elastic") or {"augmented", "filtered"} & {*name.split()} for name in names):

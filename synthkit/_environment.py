@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 # What Keras must be set to.
@@ -13,7 +14,7 @@ NEEDED = {"backend": "tensorflow", "image_data_format": "channels_last", "floatx
 
 
 def import_tensorflow():
-    """Imports TensorFlow, silently (`_quiet`).
+    """Imports TensorFlow, silently (`_quiet`), so that it takes a GPU's memory as it needs it.
 
     Returns:
         the module.
@@ -22,6 +23,7 @@ def import_tensorflow():
         ValueError: if TensorFlow is not installed, or Keras uses another backend, data format or float type.
     """
     check_keras()
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # else the first process takes all of it
     try:
         import tensorflow
     except ImportError as error:
@@ -74,14 +76,49 @@ def commit():
         return None  # no git, or one that does not trust this folder
 
 
+def make_deterministic(wanted):
+    """Switches on TensorFlow's deterministic operations, if they are wanted and there is a GPU."""
+    import tensorflow as tf
+
+    if wanted and tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.enable_op_determinism()
+
+
 def check():
-    """Prints the versions, whether TensorFlow sees a GPU, and what that means for a notebook's profiles."""
+    """Prints the versions, whether TensorFlow sees a GPU, how fast this machine is, and which profile suits it."""
     tensorflow = import_tensorflow()
     print(", ".join(f"{name} {version}" for name, version in versions().items()))
-    if tensorflow.config.list_physical_devices("GPU"):
-        print("TensorFlow uses a GPU: both profiles are practical.")
-    else:
-        print(
-            "TensorFlow sees no GPU: use the fast profile; the full one takes hours. "
-            "On Colab, choose a GPU at Runtime → Change runtime type."
-        )
+    gpus = tensorflow.config.list_physical_devices("GPU")
+    if gpus:
+        print(f'{len(gpus)} GPU: PROFILE = "colab" is practical, "full" takes hours.')
+        return
+    cores, ratio = os.cpu_count(), _milliseconds() / REFERENCE
+    print(
+        f"No GPU, {cores} CPU cores, at the moment {ratio:.1f} times the stated times: two minutes become "
+        f'{2 * ratio:.1f}. PROFILE "colab" and "full" need a GPU (on Colab: Runtime → Change runtime type).'
+    )
+
+
+REFERENCE = 40.0  # milliseconds of `_milliseconds` on the two quiet CPU cores for which the notebooks' times are given
+
+
+def _milliseconds():
+    """Returns how long a convolution and its gradient take, the median of nine."""
+    import numpy as np
+    import tensorflow as tf
+
+    images, kernel = tf.zeros((32, 32, 32, 32)), tf.Variable(tf.zeros((3, 3, 32, 64)))
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.nn.conv2d(images, kernel, 1, "SAME"))
+        return tape.gradient(loss, kernel)
+
+    step()
+    times = []
+    for _ in range(9):
+        began = time.perf_counter()
+        step().numpy()
+        times.append(1000 * (time.perf_counter() - began))
+    return float(np.median(times))

@@ -226,6 +226,11 @@ def _add_study(commands, prog):
         help="train the classifier in float16 on a GPU and in bfloat16 elsewhere: large networks take about half the "
         "time on GPUs with tensor cores and on processors with AMX",
     )
+    add(
+        "--nondeterministic",
+        action="store_true",
+        help="on a GPU: let TensorFlow use faster operations, with which the same seeds give slightly different scores",
+    )
     running = study.add_argument_group("running")
     running.add_argument(
         "--out",
@@ -309,8 +314,9 @@ def _add_data(command):
         "--data",
         default="phantom",
         metavar="SOURCE",
-        help="phantom: simulated images (default); the name of a MedMNIST data set, which is downloaded; an npz file "
-        "in MedMNIST's format; a folder with a folder of images for each class; or a folder that prepare wrote",
+        help="phantom: simulated images (default); cbis_ddsm_crops: 480 real mammogram masses that come with the "
+        "repository; the name of a MedMNIST data set, which is downloaded; an npz file in MedMNIST's format; a folder "
+        "with a folder of images for each class; or a folder that prepare wrote",
     )
     add(
         "--image-size",

@@ -45,6 +45,12 @@ def here(n_jobs):
     return type(backend) in LOCAL and joblib.effective_n_jobs(n_jobs) == 1
 
 
+def local_jobs(n_jobs):
+    """Returns how many processes of this machine `n_jobs` means; 0 on a cluster."""
+    backend, _ = parallel.get_active_backend()
+    return joblib.effective_n_jobs(n_jobs) if type(backend) in LOCAL else 0
+
+
 def run(function, tasks, n_jobs, *, batch_size=1):
     """Runs a function on every task, in this process or in several.
 

@@ -34,7 +34,26 @@ def test_check_reports_versions_and_gpu(capsys):
     _environment.check()
     printed = capsys.readouterr().out
     assert f"keras {_environment.versions()['keras']}" in printed
-    assert ("uses a GPU" in printed) != ("sees no GPU" in printed)
+    assert ("1 GPU" in printed) != ("No GPU" in printed)
+
+
+def test_tensorflow_takes_gpu_memory_as_it_needs_it():
+    code = "from synthkit import _environment; _environment.import_tensorflow(); import os; "
+    assert run(code + "print(os.environ['TF_FORCE_GPU_ALLOW_GROWTH'])").stdout == "true\n"
+
+
+def test_deterministic_operations_are_a_choice(monkeypatch):
+    import tensorflow as tf
+
+    switched = []
+    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: switched.append(True))
+    _environment.make_deterministic(True)
+    assert not switched  # there is no GPU
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["GPU:0"])
+    _environment.make_deterministic(False)
+    assert not switched
+    _environment.make_deterministic(True)
+    assert switched
 
 
 def test_the_commit_of_a_checkout(tmp_path, monkeypatch):

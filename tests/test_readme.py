@@ -137,7 +137,7 @@ def test_the_code_runs(tmp_path, monkeypatch):
 @pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem[:2])
 def test_the_notebooks_times_are_listed(notebook):
     text = notebook.read_text(encoding="utf-8")
-    (time,) = re.findall(r"Time: the fast profile takes ([^;.]*) on two CPU cores", text)
+    (time,) = re.findall(r"\*\*Time:\*\* ([^;.,]*) on two CPU cores", text)
     assert f"({notebook.name}) | {time} |" in PAGES[-1].read_text(encoding="utf-8")
 
 

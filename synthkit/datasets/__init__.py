@@ -4,6 +4,7 @@
 - `medmnist`: the 2D sets of MedMNIST v2, and npz files in their format.
 - `folders`: folders of images, one per class, or with a table of labels.
 - `cbis_ddsm`: the mammograms of CBIS-DDSM, from tables and DICOM files to small images.
+- `bundled`: the real images and tables that come with the repository.
 - `reading`, `dicom`: readers of image files.
 """
 
@@ -17,9 +18,11 @@ def load(source, image_size=None, *, train=1000, progress=False, **options):
     """Loads a data set, split into a training, a validation and a test set.
 
     Args:
-        source: "phantom"; the name of a MedMNIST set, which is downloaded; the path of an npz file in MedMNIST's
-            format; a folder with one folder of images per class; or a folder that `cbis_ddsm.prepare` wrote.
-        image_size: pixels a side; None keeps the size of npz files and prepared folders, and means 28 for all others.
+        source: "phantom"; "cbis_ddsm_crops", the real mass crops that come with the repository; the name of a MedMNIST
+            set, which is downloaded; the path of an npz file in MedMNIST's format; a folder with one folder of images
+            per class; or a folder that `cbis_ddsm.prepare` wrote.
+        image_size: pixels a side; None keeps the size of npz files, prepared folders and the crops, and means 28 for
+            all others.
         train: number of phantoms in the training set.
         progress: whether to show a bar.
         options: for folders of images, arguments of `folders.load`, such as `patients` and `labels`.
@@ -30,9 +33,12 @@ def load(source, image_size=None, *, train=1000, progress=False, **options):
     Raises:
         ValueError: for an unknown source, or one that cannot be used; names the file.
     """
-    from synthkit.datasets import cbis_ddsm, folders, medmnist, phantom
+    from synthkit.datasets import bundled, cbis_ddsm, folders, medmnist, phantom
 
     source, path = str(source), Path(source)
+    if source == bundled.CROPS and not path.exists():
+        given = {name: value for name, value in options.items() if value not in (None, False)}
+        return bundled.load(image_size, progress=progress, **given)
     prepared = (path / "prepare.json").exists()
     if source != "phantom" and not path.is_dir() and not _is_medmnist(source) and path.suffix.lower() != ".npz":
         raise ValueError(f"--data: {source} {_what_it_is(path)}")
@@ -55,6 +61,8 @@ def split_of(source, labels=None, validation=None, test=None):
     path = Path(source)
     if source == "phantom":
         return "Every set is simulated on its own."
+    if source == "cbis_ddsm_crops":
+        return "The sets are those of the repository; ten consecutive files are always in the same one."
     if (path / "prepare.json").exists():
         return "The collection's own training and test cases; the validation set was split off by patient."
     if not path.is_dir():
@@ -78,9 +86,9 @@ def _what_it_is(path):
     """Returns a description of a path that is not a data set, and what to give instead."""
     from synthkit.datasets import medmnist, reading
 
-    expected = "phantom, an npz file, a folder of class folders, or one of " + ", ".join(medmnist.INFO)
+    expected = "phantom, cbis_ddsm_crops, an npz file, a folder of class folders, or one of " + ", ".join(medmnist.INFO)
     if not path.exists():
-        close = difflib.get_close_matches(str(path).lower(), ["phantom", *medmnist.INFO], 1)
+        close = difflib.get_close_matches(str(path).lower(), ["phantom", "cbis_ddsm_crops", *medmnist.INFO], 1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         return f"is neither a file, a folder nor the name of a data set{hint}; expected {expected}"
     name = path.name.lower()

@@ -21,19 +21,30 @@ class SampleGrid(keras.callbacks.Callback):
         seed: int, of the samples.
         columns: images in a row.
         scale: factor by which the grid is enlarged.
+        start: whether to draw a grid before the first epoch as well, which is noise.
     """
 
-    def __init__(self, labels, folder, *, every=10, seed=0, columns=8, scale=3):
+    def __init__(self, labels, folder, *, every=10, seed=0, columns=8, scale=3, start=False):
         super().__init__()
         self.labels, self.folder, self.every, self.seed = np.asarray(labels), Path(folder), every, seed
-        self.columns, self.scale = columns, scale
+        self.columns, self.scale, self.start = columns, scale, start
+
+    def on_train_begin(self, logs=None):
+        if self.start and not int(self.model.steps.numpy()):
+            shape = (len(self.labels), *self.model.noise_shape)
+            noise = keras.ops.convert_to_tensor(np.random.default_rng(self.seed).standard_normal(shape, "float32"))
+            images = self.model.draw(noise, keras.ops.convert_to_tensor(self.labels, dtype="int64"))
+            self._write(0, keras.ops.convert_to_numpy(images))
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every == 0:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            grid = tile(self.model.sample(self.labels, self.seed), self.columns)
-            large = Image.fromarray(grid.squeeze()).resize([self.scale * n for n in grid.shape[1::-1]], Image.NEAREST)
-            large.save(self.folder / f"epoch_{epoch + 1:05}.png")
+            self._write(epoch + 1, self.model.sample(self.labels, self.seed))
+
+    def _write(self, epoch, images):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        grid = tile(images, self.columns)
+        large = Image.fromarray(grid.squeeze()).resize([self.scale * n for n in grid.shape[1::-1]], Image.NEAREST)
+        large.save(self.folder / f"epoch_{epoch:05}.png")
 
     def on_train_end(self, logs=None):
         """Writes the GIF from all grids in the folder, so that it includes those from before a stop."""

@@ -45,6 +45,7 @@ def run(
     about=None,
     n_jobs=None,
     progress=True,
+    deterministic=True,
     **recipe,
 ):
     """Runs a study, or resumes one that was stopped: every trial that is not finished in the folder `out`.
@@ -81,7 +82,10 @@ def run(
         n_jobs: number of trials at a time, each in a process of its own, as in joblib: -1 for one per core; None for
             the value of `joblib.parallel_config`, which may name a cluster (backend "dask" or "ray"), or else for one
             trial at a time in this process. A trial whose worker dies is run again.
-        progress: whether to show progress bars, or one line per trial where there is no terminal or notebook.
+        progress: whether to show progress bars, or one line per trial where there is no terminal or notebook; or a
+            callable that gets a text whenever a trial or a stage of one begins (`notebook.clock`).
+        deterministic: whether to use TensorFlow's deterministic operations on a GPU, where training then may take
+            several times as long. A study keeps the choice. On a CPU they are deterministic anyway.
         recipe: arguments of `training.Trainer` for every trial; by default 300 steps.
 
     Returns:
@@ -94,12 +98,11 @@ def run(
     Before the first trial, `study.json` gets the protocol: time, arms, seeds, baseline, main comparison and margin.
     What is added later is exploratory, and does not change the verdicts of the protocol (`Results.summary`).
 
-    The same seeds give the same scores. On a GPU, TensorFlow's deterministic operations are switched on for that, for
-    the rest of the process (`tf.config.experimental.enable_op_determinism`). On a CPU they are deterministic without
-    that switch, with which ResNet-18 would take twice as long.
+    The same seeds give the same scores, on a GPU only if `deterministic`. The switch for that stays on for the rest of
+    the process (`tf.config.experimental.enable_op_determinism`). On a CPU operations are deterministic without it;
+    with it ResNet-18 would take twice as long.
     """
-    import tensorflow as tf
-
+    _check_gpu(n_jobs)
     classes = splits.train.class_names
     positive = positive or positive_class(classes)
     _check(splits, arms, seeds, positive)
@@ -130,8 +133,6 @@ def run(
         )
     statistics.operating_point([0, 1], [0, 1], operating_point)  # refuses an unknown rule
     model = _check_networks(arms, classifier, first.train, training_sets.draw(first.train, **draw).class_counts())
-    if tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.enable_op_determinism()
     recipe = {"steps": 300, "batch_size": 32, "learning_rate": 1e-3} | recipe
     identity = {
         "data": dict(zip(("train", "validation", "test"), (part.fingerprint() for part in splits), strict=True)),
@@ -143,6 +144,7 @@ def run(
         "positive": positive,
         "operating_point": operating_point,
         **({"folds": folds} if folds else {}),
+        **({} if deterministic else {"deterministic": False}),
         "overlap": training_sets.overlap(first.train, **draw),
         **(settings or {}),
         "arms": {arm.name: _describe(arm) for arm in arms},
@@ -165,7 +167,11 @@ def run(
         todo = [(arm, seed) for arm, seed in grid if rows.get((arm.name, seed), {}).get("status") != "done"]
         options = {"classifier": classifier, "recipe": recipe, "draw": draw, "folds": folds}
         options["positive"] = None if positive is None else classes.index(positive)
-        options |= {"operating_point": operating_point, "features": str((out / "features").resolve())}
+        options |= {
+            "deterministic": deterministic,
+            "operating_point": operating_point,
+            "features": str((out / "features").resolve()),
+        }
         with _Bars(len(grid), len(grid) - len(todo), progress) as bars:
             if _workers.here(n_jobs):
                 finished = _one_by_one(splits, todo, bars, options)
@@ -180,6 +186,18 @@ def run(
                     harmless(storage.table(rows, arm_names)).to_csv(part, index=False)
                 bars.end(row)
         return storage.load(out)
+
+
+def _check_gpu(n_jobs):
+    """Raises ValueError for more processes than GPUs: each would take all of the GPU's memory."""
+    import tensorflow as tf
+
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    if gpus and _workers.local_jobs(n_jobs) > gpus:
+        raise ValueError(
+            f"{gpus} GPU{'s' if gpus > 1 else ''} cannot run {_workers.local_jobs(n_jobs)} trials at a time (--jobs, "
+            f"n_jobs): use --jobs {gpus}, or hide the GPU with CUDA_VISIBLE_DEVICES=-1"
+        )
 
 
 def positive_class(class_names):
@@ -364,6 +382,7 @@ class _Bars:
     """A progress bar for the study and one for the current trial, or one line per trial where there is no terminal."""
 
     def __init__(self, trials, finished, progress):
+        self.say, progress = (progress, False) if callable(progress) else (None, progress)
         drawable = issubclass(tqdm, tqdm_notebook) or sys.stderr.isatty()
         self.lines = progress and not drawable
         self.trials, self.done = trials, finished
@@ -386,6 +405,8 @@ class _Bars:
     def stage(self, name):
         self.trial.reset(self.steps)
         self.trial.set_description(f"{self.name}: {name}")
+        if self.say:
+            self.say(f"trial {self.done + 1} of {self.trials}, {self.name}: {name}")
 
     def step(self):
         self.trial.update()
@@ -393,6 +414,8 @@ class _Bars:
     def end(self, row):
         self.done += 1
         self.study.update()
+        if self.say:
+            self.say(f"{self.done} of {self.trials} trials")
         if self.lines or row["status"] != "done":
             outcome = f"AUC {row['auc']:.3f}, {row['seconds']:.1f} s" if row["status"] == "done" else row["status"]
             name = f"{row['arm']}, seed {row['seed']}"

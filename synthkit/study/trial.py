@@ -34,7 +34,7 @@ class Trials:
         positive: label of the positive class; None for the mean over classes.
         operating_point: as in `study.run`.
         features: folder for the features of the images, if the classifier computes some; None keeps them in memory.
-        folds: as in `study.run`.
+        folds, deterministic: as in `study.run`.
     """
 
     def __init__(
@@ -47,7 +47,9 @@ class Trials:
         operating_point="youden",
         features=None,
         folds=None,
+        deterministic=True,
     ):
+        _environment.make_deterministic(deterministic)  # in a worker's process, too
         self.splits, self.draw, self.positive = splits, draw, positive
         self.rule, self.folds = operating_point, folds
         self.scored = pool(splits) if folds else splits.test

@@ -62,6 +62,12 @@ class TestSampleGrid:
         with Image.open(tmp_path / "grids" / "training.gif") as gif:
             assert gif.n_frames == 2
 
+    def test_may_start_with_noise(self, tmp_path):
+        fit([0.1, 0.2], callbacks.SampleGrid([0, 1], tmp_path, every=2, start=True))
+        assert sorted(path.name for path in tmp_path.glob("*.png")) == ["epoch_00000.png", "epoch_00002.png"]
+        with Image.open(tmp_path / "training.gif") as gif:
+            assert gif.n_frames == 2
+
 
 class TestWatch:
     def test_diversity_by_hand(self):

@@ -213,3 +213,30 @@ def test_what_a_kill_leaves_behind_is_neither_a_trial_nor_in_the_way(finished, c
     assert len(load(out).trials) == 5
     assert_same(study.run(splits, ARMS, out=out, **(OPTIONS | {"progress": True})), results)
     assert "5 of 6 trials were finished before" in capsys.readouterr().err
+
+
+def test_more_processes_than_gpus_are_refused(tmp_path, monkeypatch):
+    import tensorflow as tf
+
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["GPU:0"])
+    with pytest.raises(ValueError, match=r"1 GPU cannot run 2 trials at a time \(--jobs, n_jobs\): use --jobs 1"):
+        study.run(toy_splits(), ARMS, out=tmp_path, n_jobs=2, **OPTIONS)
+
+
+def test_a_study_keeps_whether_it_is_deterministic(finished, tmp_path, monkeypatch):
+    splits, out, results = finished
+    assert "deterministic" not in results.settings
+    with pytest.raises(ValueError, match="deterministic"):
+        study.run(splits, ARMS, out=out, deterministic=False, **OPTIONS)
+    called = []
+    monkeypatch.setattr("synthkit._environment.make_deterministic", called.append)
+    options = OPTIONS | {"seeds": 1}
+    assert study.run(splits, ARMS[:1], out=tmp_path, deterministic=False, **options).settings["deterministic"] is False
+    assert called == [False]
+
+
+def test_progress_may_be_a_callable(tmp_path):
+    said = []
+    study.run(toy_splits(), ARMS[:2], out=tmp_path, **OPTIONS | {"seeds": 1, "progress": said.append})
+    assert said[0] == "trial 1 of 2, real, seed 0: training"
+    assert said[-1] == "2 of 2 trials"

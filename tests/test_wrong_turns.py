@@ -69,7 +69,7 @@ def test_data_that_are_none(name, tmp_path, capsys):
         "labels.csv": "is a table: give the folder of its images with --data, and the table with --labels",
         "images.zip": "is an archive: unpack it, and give the folder that holds a folder of images for each class",
         "one.PNG": "is one image: give the folder that holds a folder of images for each class",
-        "thesis.docx": "is a file of another kind; expected phantom, an npz file",
+        "thesis.docx": "is a file of another kind; expected phantom, cbis_ddsm_crops, an npz file",
     }
     for file, message in cases.items():
         (tmp_path / file).touch()

@@ -7,8 +7,7 @@ A generator is a `keras.Model` that is `fit` on a data set of `(images, labels)`
 - `medmnist_autoencoder`, `medmnist_cvae`, `medmnist_cgan`: the MedMNIST study's fully connected networks.
 - `mammography_cgan`, `skin_dcgan`: the GANs of the mammography study and of the skin-lesion study.
 - `conv_cvae`, `conv_cgan` (with `wgan_gp` and `acgan`), `diffusion`: our own, for a few hundred images.
-- `denoising`, `geometry`, `unet`: the parts of `diffusion`: EDM's equations, told transformations, the network.
-- `gan`, `layers`, `losses`: what the others share.
+- `gan`, `layers`, `losses`: what they share.
 - `callbacks`: sample grids, early warnings, the best epoch, checkpoints.
 """
 

@@ -1,52 +1,83 @@
 """A class-conditional diffusion model that a few hundred images and two CPU cores can train."""
 
 import keras
+import numpy as np
 import tensorflow as tf
+from keras import layers
 
-from synthkit.generators import denoising
 from synthkit.generators.contract import Generator
-from synthkit.generators.geometry import PARAMETERS, GeometricAugment
-from synthkit.generators.layers import follow, moving_average
-from synthkit.generators.unet import unet
+from synthkit.generators.layers import follow, halvings, mirror, moving_average
 
-HIDDEN = 0.1  # fraction of the labels that are hidden in training
-GUIDED = 0.28, 2.9  # noise levels between which sampling is guided, as in Kynkäänniemi et al.'s table 1
+OFFSET = 0.008  # of the cosine schedule; without it the noise level would change too little near time 0
+
+
+def schedule(time):
+    """Returns the signal rate and the noise rate at a time: the cosine schedule, in continuous time.
+
+    Nichol and Dhariwal, "Improved denoising diffusion probabilistic models", ICML 2021, equation 17.
+
+    Args:
+        time: float32 tensor from 0, the image alone, to 1, noise alone.
+
+    Returns:
+        `(signal_rate, noise_rate)`, of the shape of `time`; their squares add up to 1.
+    """
+    angle = (time + OFFSET) / (1 + OFFSET) * np.pi / 2
+    # Divided by its value at time 0, so that the image itself has no noise.
+    signal_rate = tf.clip_by_value(tf.cos(angle) / np.cos(OFFSET / (1 + OFFSET) * np.pi / 2), 0, 1)
+    return signal_rate, tf.sqrt(1 - signal_rate**2)
+
+
+def ddim_step(noisy, velocity, time, earlier):
+    """Takes one step of deterministic sampling, from one time to an earlier one.
+
+    Song, Meng and Ermon, "Denoising diffusion implicit models", ICLR 2021, equation 12 with σ = 0.
+
+    Args:
+        noisy: float32 `(batch, height, width, channels)`, the noisy images at `time`.
+        velocity: float32 of that shape, signal rate · noise − noise rate · image.
+        time, earlier: float32 scalars.
+
+    Returns:
+        `(image, noisy)`: the predicted images without noise, in [-1, 1], and the noisy images at `earlier`.
+    """
+    signal_rate, noise_rate = schedule(time)
+    image = tf.clip_by_value(signal_rate * noisy - noise_rate * velocity, -1, 1)
+    noise = noise_rate * noisy + signal_rate * velocity
+    signal_rate, noise_rate = schedule(earlier)
+    return image, signal_rate * image + noise_rate * noise
 
 
 @keras.saving.register_keras_serializable("synthkit")
 class Diffusion(Generator):
-    """Denoising diffusion as in EDM (Karras et al., NeurIPS 2022), conditioned on the label.
+    """Denoising diffusion (Ho, Jain and Abbeel, NeurIPS 2020), conditioned on the label and sampled in few steps.
 
-    - Preconditioning, noise levels, the weights of the loss and the sampler are EDM's (`denoising`).
-    - Training images are transformed at random, and the network is told how (`geometry`): it learns from few images
-      without showing the transformations in its samples.
-    - The noise levels of a batch are evenly spread (Kingma et al., "Variational diffusion models", NeurIPS 2021).
-    - A tenth of the labels is hidden in training, so that one network denoises with and without label; sampling
-      extrapolates from the image without to that with label (Ho and Salimans, "Classifier-free diffusion guidance",
-      2022), at the middle noise levels only: at high ones guidance takes away variety, and at low ones it changes
-      nothing (Kynkäänniemi et al., "Applying guidance in a limited interval improves sample and distribution quality
-      in diffusion models", NeurIPS 2024).
+    - The network predicts the velocity instead of the noise (Salimans and Ho, "Progressive distillation", ICLR 2022).
+      The squared error then weights all noise rates alike, and few updates suffice.
+    - The times of a batch are evenly spaced (Kingma et al., "Variational diffusion models", NeurIPS 2021). Over a few
+      thousand updates, random times would be the main source of noise in the loss.
+    - A tenth of the labels is hidden in training, so that one network predicts with and without label; sampling
+      extrapolates from the prediction without to that with label (Ho and Salimans, "Classifier-free diffusion
+      guidance", 2022).
     - Samples come from a moving average of the weights, over more and more steps as training proceeds.
 
     Args:
         image_shape: `(height, width, channels)`.
         num_classes: int.
-        width: channels of the network's first level, as in `unet`.
-        guidance: scale; 0 ignores the label at the middle noise levels, 1 samples the class, more exaggerates what is
-            typical of it.
-        sampling_steps: of Heun's method, each with two evaluations of the network.
+        width: channels at full resolution; they double with every halving, up to eight times `width`.
+        guidance: scale; 0 ignores the label, 1 samples the class, more exaggerates what is typical of it.
+        sampling_steps: of DDIM.
         decay: of the moving average, per update.
-        augment: probability of each transformation of a training image (`geometry.GeometricAugment`).
+        flips: labels of the classes whose images may be mirrored left to right; None for all.
     """
 
     def __init__(
-        self, image_shape, num_classes, width=32, guidance=2.0, sampling_steps=12, decay=0.998, augment=0.15, **kwargs
+        self, image_shape, num_classes, width=16, guidance=2.0, sampling_steps=25, decay=0.998, flips=None, **kwargs
     ):
         super().__init__(image_shape, num_classes, noise_shape=image_shape, loss_names=("loss",), **kwargs)
         self.width, self._guidance, self.sampling_steps = width, guidance, sampling_steps
-        self.decay, self.augment = decay, augment
-        self.transform = GeometricAugment(augment)
-        self.network = unet(self.image_shape, num_classes + 1, PARAMETERS, width)
+        self.decay, self.flips = decay, flips
+        self.network = unet(self.image_shape, num_classes + 1, width)
         self.average = moving_average(self.network)
         self.seed_generator = keras.random.SeedGenerator()
         self.built = True
@@ -63,81 +94,131 @@ class Diffusion(Generator):
         return copy
 
     def get_config(self):
-        names = ("width", "guidance", "sampling_steps", "decay", "augment")
+        names = ("width", "guidance", "sampling_steps", "decay", "flips")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
-    def loss_of(self, images, labels, noise, sigma, transformations):
-        """Returns the denoiser's mean squared error with EDM's weights, λ(σ) = 1 / c_out(σ)².
+    def loss_of(self, images, labels, noise, time):
+        """Returns the mean squared error of the predicted velocity.
 
         Args:
-            images: float32 `(batch, height, width, channels)` in [0, 1], transformed.
+            images: float32 `(batch, height, width, channels)` in [0, 1].
             labels: int64 `(batch,)`; `num_classes` for a hidden label.
             noise: float32 of the images' shape, standard normal.
-            sigma: float32 `(batch,)`, noise levels.
-            transformations: float32 `(batch, 9)`, as `GeometricAugment.draw` returns them.
+            time: float32 `(batch,)` in [0, 1].
 
         Returns:
             float32 scalar.
         """
-        images, sigma = 2 * images - 1, sigma[:, None, None, None]
-        noisy = images + sigma * noise
-        skip, out, _, _ = denoising.preconditioning(sigma)
-        target = (images - skip * noisy) / out  # of the network: the weighted error of the denoiser is its plain error
-        return tf.reduce_mean((self._network(self.network, noisy, labels, sigma, transformations) - target) ** 2)
+        images = 2 * images - 1
+        signal_rate, noise_rate = schedule(time[:, None, None, None])
+        noisy = signal_rate * images + noise_rate * noise
+        predicted = self._velocity(self.network, noisy, labels, time, training=True)
+        return tf.reduce_mean((predicted - (signal_rate * noise - noise_rate * images)) ** 2)
 
     def update(self, images, labels):
-        images, transformations = self.transform(images)
+        images = mirror(images, labels, self.flips, self.seed_generator)
         count = tf.shape(images)[0]
-        hidden = keras.random.uniform((count,), seed=self.seed_generator) < HIDDEN
+        hidden = keras.random.uniform((count,), seed=self.seed_generator) < 0.1
         labels = tf.where(hidden, tf.constant(self.num_classes, "int64"), labels)
         noise = keras.random.normal(tf.shape(images), seed=self.seed_generator)
         first = keras.random.uniform((), seed=self.seed_generator)
-        sigma = denoising.training_levels((first + tf.range(count, dtype="float32") / tf.cast(count, "float32")) % 1)
+        time = (first + tf.range(count, dtype="float32") / tf.cast(count, "float32")) % 1
         with tf.GradientTape() as tape:
-            loss = self.loss_of(images, labels, noise, sigma, transformations)
+            loss = self.loss_of(images, labels, noise, time)
         weights = self.network.trainable_variables
         self.optimizer.apply(tape.gradient(loss, weights), weights)
         follow(self.average, self.network, self.steps, self.decay)
         return {"loss": loss}
 
     def draw(self, noise, labels):
-        levels = denoising.sampling_levels(self.sampling_steps)
-        images = denoising.heun(lambda noisy, sigma: self.guided(noisy, labels, sigma), levels[0] * noise, levels)
-        return tf.clip_by_value((images + 1) / 2, 0, 1)
+        times = tf.linspace(1.0, 0.0, self.sampling_steps + 1)
+        image = noisy = noise
+        for step in tf.range(self.sampling_steps):
+            velocity = self.guided(noisy, labels, times[step])
+            image, noisy = ddim_step(noisy, velocity, times[step], times[step + 1])
+        return (image + 1) / 2
 
-    def guided(self, noisy, labels, sigma):
-        """Returns the images that sampling steps towards, extrapolated at the middle noise levels.
+    def guided(self, noisy, labels, time):
+        """Returns the velocity that sampling follows, extrapolated from the predictions without and with label.
 
         Args:
             noisy: float32 `(batch, height, width, channels)`.
             labels: int64 `(batch,)`.
-            sigma: float32 scalar, the noise level.
+            time: float32 scalar.
 
         Returns:
-            float32 `(batch, height, width, channels)`, about in [-1, 1].
+            float32 `(batch, height, width, channels)`.
         """
-        conditional = self.denoise(noisy, labels, sigma)
+        time = tf.fill(tf.shape(labels), time)
+        hidden = tf.fill(tf.shape(labels), tf.constant(self.num_classes, "int64"))
+        if self.guidance == 0:
+            return self._velocity(self.average, noisy, hidden, time)
+        conditional = self._velocity(self.average, noisy, labels, time)
         if self.guidance == 1:
             return conditional
+        unconditional = self._velocity(self.average, noisy, hidden, time)
+        return unconditional + self.guidance * (conditional - unconditional)
 
-        def extrapolated():
-            hidden = tf.fill(tf.shape(labels), tf.constant(self.num_classes, "int64"))
-            unconditional = self.denoise(noisy, hidden, sigma)
-            return unconditional + self.guidance * (conditional - unconditional)
+    def _velocity(self, network, noisy, labels, time, training=False):
+        return network([noisy, time[:, None], tf.one_hot(labels, self.num_classes + 1)], training=training)
 
-        return tf.cond((sigma > GUIDED[0]) & (sigma <= GUIDED[1]), extrapolated, lambda: conditional)
 
-    def denoise(self, noisy, labels, sigma):
-        """Returns noisy images without their noise, as the moving average predicts them; arguments as of `guided`."""
-        skip, out, _, _ = denoising.preconditioning(sigma)
-        none = tf.zeros((tf.shape(labels)[0], PARAMETERS))
-        by_image = tf.fill((tf.shape(labels)[0], 1, 1, 1), sigma)
-        return skip * noisy + out * self._network(self.average, noisy, labels, by_image, none)
+def unet(image_shape, num_labels, width):
+    """Builds the network that predicts the velocity, a U-Net that goes down to 5×5 to 9×9 pixels where sides are even.
 
-    def _network(self, network, noisy, labels, sigma, transformations):
-        _, _, scale, level = denoising.preconditioning(sigma)
-        label = tf.one_hot(labels, self.num_classes + 1)
-        return network([scale * noisy, level[:, :, 0, 0], label, transformations], training=network is self.network)
+    It is Ho et al.'s with one residual block per level and attention at the lowest level, small enough for CPUs.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        num_labels: int, including the one for a hidden label.
+        width: channels at full resolution.
+
+    Returns:
+        keras.Model `[noisy (batch, *image_shape), time (batch, 1), one-hot label (batch, num_labels)] → (batch,
+        *image_shape)`.
+    """
+    noisy, time = keras.Input(image_shape, name="noisy"), keras.Input((1,), name="time")
+    label = keras.Input((num_labels,), name="label")
+    angles = time * keras.ops.convert_to_tensor(2 * np.pi * np.geomspace(0.5, 50, 16)[None], "float32")
+    time_embedding = layers.Concatenate()([keras.ops.sin(angles), keras.ops.cos(angles)])
+    condition = layers.Add()([layers.Dense(4 * width)(time_embedding), layers.Dense(4 * width, use_bias=False)(label)])
+    condition = layers.Dense(4 * width, activation="swish")(layers.Activation("swish")(condition))
+    widths = [width * min(2**level, 8) for level in range(halvings(image_shape) + 1)]
+    x = layers.Conv2D(width, 3, padding="same")(noisy)
+    skips = []
+    for filters in widths[:-1]:
+        x = _residual(x, condition, filters)
+        skips.append(x)
+        x = layers.Conv2D(2 * filters, 3, strides=2, padding="same")(x)
+    x = _residual(x, condition, widths[-1])
+    x = _attention(x)
+    x = _residual(x, condition, widths[-1])
+    for filters in reversed(widths[:-1]):
+        x = layers.UpSampling2D()(layers.Conv2D(filters, 1)(x))
+        x = _residual(layers.Concatenate()([x, skips.pop()]), condition, filters)
+    x = layers.Activation("swish")(layers.GroupNormalization(1)(x))
+    x = layers.Conv2D(image_shape[-1], 3, padding="same", kernel_initializer="zeros")(x)
+    return keras.Model([noisy, time, label], x, name="unet")
+
+
+def _residual(x, condition, filters):
+    """Adds two convolutions to their input; time and label scale and shift the features between them."""
+    shortcut = x if x.shape[-1] == filters else layers.Conv2D(filters, 1)(x)
+    x = layers.Activation("swish")(layers.GroupNormalization(1)(x))
+    x = layers.GroupNormalization(1)(layers.Conv2D(filters, 3, padding="same")(x))
+    scale, shift = (
+        layers.Reshape((1, 1, filters))(layers.Dense(filters, kernel_initializer="zeros")(condition)) for _ in "ab"
+    )
+    x = layers.Activation("swish")(x * (scale + 1) + shift)
+    return layers.Add()([shortcut, layers.Conv2D(filters, 3, padding="same", kernel_initializer="zeros")(x)])
+
+
+def _attention(x):
+    """Adds self-attention over all positions of the feature maps."""
+    height, width, filters = x.shape[1:]
+    positions = layers.Reshape((height * width, filters))(layers.GroupNormalization(1)(x))
+    attended = layers.MultiHeadAttention(4, filters // 4)(positions, positions)
+    return layers.Add()([x, layers.Reshape((height, width, filters))(attended)])
 
 
 def diffusion(image_shape, num_classes):

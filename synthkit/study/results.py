@@ -129,7 +129,7 @@ class Results:
         rows = {arm: [self.seeds[arm].index(seed) for seed in of_arm] for arm, of_arm in seeds.items()}
 
         def chosen(arrays):
-            return arrays and {arm: arrays[arm][rows[arm]] for arm in arrays}
+            return arrays and {arm: arrays[arm][rows[arm]] for arm in arrays if arm in rows}
 
         changed = {name: chosen(getattr(self, name)) for name in ("scores", "folds", "fold_thresholds")}
         if self.validation:

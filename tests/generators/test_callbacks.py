@@ -12,7 +12,6 @@ from PIL import Image
 from synthkit._reusable import state
 from synthkit.generators import callbacks
 from synthkit.generators.contract import Generator
-from synthkit.generators.diffusion import Diffusion
 from synthkit.generators.skin_dcgan import PerClass
 from tests.conftest import ROOT, make_imageset
 from tests.generators.toy import toy, toy_gan
@@ -182,18 +181,6 @@ class TestCheckpoint:
             return model
 
         path = tmp_path / "per_class.npz"
-        with pytest.raises(KeyboardInterrupt):
-            train(build, path, epoch=3)
-        self.check(build, path)
-
-    def test_interrupted_training_of_a_diffusion_model_resumes_with_the_same_result(self, tmp_path):
-        def build():
-            model = Diffusion((4, 4, 1), 2, width=8, sampling_steps=3, augment=0.5)
-            model.compile(keras.optimizers.Adam(1e-3))
-            model.optimizer.build(model.network.trainable_variables)
-            return model
-
-        path = tmp_path / "diffusion.npz"
         with pytest.raises(KeyboardInterrupt):
             train(build, path, epoch=3)
         self.check(build, path)

@@ -1,11 +1,11 @@
+import itertools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from synthkit.generators.diffusion import Diffusion, diffusion
-from synthkit.generators.geometry import PARAMETERS
-from synthkit.generators.unet import unet
+from synthkit.generators.diffusion import Diffusion, ddim_step, diffusion, schedule, unet
 from synthkit.pipeline import to_dataset
 from tests.conftest import make_imageset
 
@@ -18,14 +18,9 @@ def small(**kwargs):
     return model
 
 
-def denoised(network, noisy, labels, sigma, transformations=None):
-    """Returns what a network makes of noisy images, by the equations of Karras et al. 2022, table 1."""
-    sigma = np.broadcast_to(sigma, len(noisy)).astype("float32")
-    transformations = np.zeros((len(noisy), PARAMETERS)) if transformations is None else transformations
-    by_image = sigma[:, None, None, None]
-    inputs = (noisy / np.sqrt(by_image**2 + 0.25), np.log(sigma)[:, None] / 4, np.eye(3)[labels], transformations)
-    output = network([tf.constant(value, "float32") for value in inputs]).numpy()
-    return noisy * 0.25 / (by_image**2 + 0.25) + output * by_image * 0.5 / np.sqrt(by_image**2 + 0.25)
+def predict(network, noisy, labels, time):
+    inputs = (noisy, time[:, None], np.eye(3)[np.array(labels)])
+    return network([tf.constant(value, "float32") for value in inputs]).numpy()
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +30,50 @@ def fitted():
     return model
 
 
+class TestSchedule:
+    def test_is_nichol_and_dhariwals(self):
+        time = np.linspace(0, 1, 11)
+        # Their equation 17: f(t) = cos²((t / T + s) / (1 + s) · π / 2), ᾱ = f(t) / f(0), s = 0.008.
+        f = np.cos((time + 0.008) / 1.008 * np.pi / 2) ** 2
+        signal_rate, noise_rate = schedule(tf.constant(time, "float32"))
+        assert signal_rate.numpy() ** 2 == pytest.approx(f / f[0], abs=1e-6)
+        assert noise_rate.numpy() ** 2 == pytest.approx(1 - f / f[0], abs=1e-6)
+
+    def test_goes_from_the_image_to_noise(self):
+        signal_rate, noise_rate = (rate.numpy() for rate in schedule(tf.constant([0.0, 1.0])))
+        assert signal_rate == pytest.approx([1, 0], abs=1e-6)
+        assert noise_rate == pytest.approx([0, 1], abs=1e-3)
+
+
+def test_ddim_with_the_true_noise_finds_the_image():
+    rng = np.random.default_rng(0)
+    image = rng.uniform(-1, 1, (3, 4, 4, 1)).astype("float32")
+    noise = rng.standard_normal(image.shape).astype("float32")
+    times = tf.linspace(0.98, 0.0, 6)
+    signal_rate, noise_rate = schedule(times[0])
+    noisy = signal_rate * image + noise_rate * noise
+    for now, earlier in itertools.pairwise(times):
+        signal_rate, noise_rate = schedule(now)
+        predicted, noisy = ddim_step(noisy, signal_rate * noise - noise_rate * image, now, earlier)
+        assert predicted.numpy() == pytest.approx(image, abs=1e-4)
+        signal_rate, noise_rate = schedule(earlier)
+        assert noisy.numpy() == pytest.approx(np.array(signal_rate * image + noise_rate * noise), abs=1e-4)
+    assert noisy.numpy() == pytest.approx(image, abs=1e-4)
+
+
 def test_loss_agrees_with_the_formula_by_hand(fitted):
     rng = np.random.default_rng(0)
     images, noise = rng.random((3, 8, 8, 1), "float32"), rng.standard_normal((3, 8, 8, 1), "float32")
-    labels, sigma = np.array([0, 1, 2]), np.array([0.1, 0.5, 4.0], "float32")
-    transformations = rng.standard_normal((3, PARAMETERS)).astype("float32")
-    noisy = 2 * images - 1 + sigma[:, None, None, None] * noise
-    squared = (denoised(fitted.network, noisy, labels, sigma, transformations) - (2 * images - 1)) ** 2
-    # Their weight of the denoiser's error: (σ² + σ_data²) / (σ · σ_data)².
-    expected = np.mean(squared.mean((1, 2, 3)) * (sigma**2 + 0.25) / (sigma * 0.5) ** 2)
-    loss = fitted.loss_of(*(tf.constant(value) for value in (images, labels, noise, sigma, transformations)))
-    assert float(loss) == pytest.approx(expected, rel=1e-4)
+    labels, time = np.array([0, 1, 2]), np.array([0.1, 0.5, 0.9], "float32")
+    cosine = np.cos((time + 0.008) / 1.008 * np.pi / 2) / np.cos(0.008 / 1.008 * np.pi / 2)
+    signal_rate, noise_rate = (rate[:, None, None, None] for rate in (cosine, np.sqrt(1 - cosine**2)))
+    scaled = images * 2 - 1
+    predicted = predict(fitted.network, signal_rate * scaled + noise_rate * noise, labels, time)
+    assert predicted.std() > 0.1
+    # The velocity of Salimans and Ho: α ε − σ x. The image it implies is α z − σ v.
+    expected = np.mean((predicted - (signal_rate * noise - noise_rate * scaled)) ** 2)
+    loss = fitted.loss_of(*(tf.constant(value) for value in (images, labels, noise, time)))
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
 
 
 def test_update_moves_the_network_and_its_average_follows():
@@ -62,54 +90,34 @@ def test_update_moves_the_network_and_its_average_follows():
 
 
 class TestGuidance:
-    def images(self, model, sigma):
+    def velocities(self, model):
         rng = np.random.default_rng(1)
-        noisy, labels = sigma * rng.standard_normal((4, 8, 8, 1)).astype("float32"), np.array([0, 1, 0, 1])
-        conditional, unconditional = (denoised(model.average, noisy, which, sigma) for which in (labels, [2] * 4))
-        return (
-            model.guided(tf.constant(noisy), tf.constant(labels), tf.constant(sigma)).numpy(),
-            conditional,
-            unconditional,
-        )
+        noisy, labels = tf.constant(rng.standard_normal((4, 8, 8, 1), "float32")), tf.constant([0, 1, 0, 1], "int64")
+        time = np.full(4, 0.7, "float32")
+        conditional, unconditional = (predict(model.average, noisy, which, time) for which in (labels, [2] * 4))
+        return model.guided(noisy, labels, 0.7).numpy(), conditional, unconditional
 
     def test_one_is_conditional_and_zero_unconditional(self, fitted):
-        guided, conditional, unconditional = self.images(fitted.with_guidance(1), 1.0)
+        guided, conditional, unconditional = self.velocities(fitted.with_guidance(1))
         assert np.abs(conditional - unconditional).max() > 0.01
-        assert guided == pytest.approx(conditional, abs=1e-5)
-        guided, _, unconditional = self.images(fitted.with_guidance(0), 1.0)
-        assert guided == pytest.approx(unconditional, abs=1e-5)
+        assert guided == pytest.approx(conditional, abs=1e-6)
+        guided, _, unconditional = self.velocities(fitted.with_guidance(0))
+        assert guided == pytest.approx(unconditional, abs=1e-6)
 
-    @pytest.mark.parametrize("sigma", [0.29, 1.0, 2.89])
-    def test_two_goes_twice_as_far_at_the_middle_noise_levels(self, fitted, sigma):
-        guided, conditional, unconditional = self.images(fitted.with_guidance(2), sigma)
+    def test_two_goes_twice_as_far(self, fitted):
+        assert fitted.guidance == 2
+        guided, conditional, unconditional = self.velocities(fitted)
         assert guided - conditional == pytest.approx(conditional - unconditional, abs=1e-4)
 
-    @pytest.mark.parametrize("sigma", [0.002, 0.27, 2.91, 80.0])
-    def test_it_is_conditional_at_the_others(self, fitted, sigma):
-        guided, conditional, unconditional = self.images(fitted.with_guidance(2), sigma)
-        assert guided == pytest.approx(conditional, abs=1e-4)
-        assert (conditional != unconditional).any()
-
     def test_another_scale_is_a_copy(self, fitted):
-        scale, before = fitted.guidance, fitted.sample([0, 1], seed=1)
-        stronger = fitted.with_guidance(scale + 2)
+        before = fitted.sample([0, 1], seed=1)
+        stronger = fitted.with_guidance(3)
         assert (stronger.sample([0, 1], seed=1) != before).any()
-        assert stronger.get_config()["guidance"] == scale + 2
-        assert (fitted.with_guidance(scale).sample([0, 1], seed=1) == before).all()
+        assert stronger.get_config()["guidance"] == 3
+        assert (fitted.with_guidance(2).sample([0, 1], seed=1) == before).all()
         with pytest.raises(AttributeError, match="guidance"):
             fitted.guidance = 3
         assert (fitted.sample([0, 1], seed=1) == before).all()
-
-
-def test_samples_do_not_show_the_transformations():
-    """The training images are bright above and dark below, and half of them are turned upside down."""
-    images = np.concatenate([np.full((64, 4, 8, 1), 0.8), np.full((64, 4, 8, 1), 0.2)], axis=1).astype("float32")
-    images += 0.05 * np.random.default_rng(0).standard_normal(images.shape).astype("float32")
-    model = small(decay=0.98, augment=0.15)
-    data = tf.data.Dataset.from_tensor_slices((images, np.arange(64) % 2)).batch(32)
-    model.fit(data, epochs=300, verbose=0)
-    above, below = (part.mean((1, 2, 3)) for part in np.split(model.sample(np.arange(60) % 2, seed=0), 2, axis=1))
-    assert np.mean(above > below + 0.2) > 0.95
 
 
 def test_learns_to_tell_the_classes_apart(fitted):
@@ -131,7 +139,7 @@ def test_comes_back_from_its_file(fitted, tmp_path):
 
 @pytest.mark.parametrize("size", [28, 32, 64])
 def test_network_goes_down_to_about_seven_pixels(size):
-    network = unet((size, size, 1), 3, PARAMETERS, 8)
+    network = unet((size, size, 1), 3, 8)
     lowest = next(layer for layer in network.layers if isinstance(layer, keras.layers.MultiHeadAttention)).output
     assert lowest.shape[1] in (49, 64)
     assert network.output_shape == (None, size, size, 1)

@@ -58,9 +58,8 @@ def run(
         classifier: callable `(image_shape, num_classes) → keras.Model`, or one of `pretrained`.
         seeds: int, number of seeds. Each determines the subset of the training set, the generator, its samples and the
             classifier's training, and is the same for all arms.
-        train_per_class: int, real training images of each class, newly drawn for every seed, patient by patient; None
-            draws half of the training patients (`training_sets`). The intervals are then about training sets of this
-            size and kind.
+        train_per_class: int, real training images of each class, newly drawn for every seed; None draws half of
+            the training patients (`training_sets`). The intervals are then about training sets of this size and kind.
         fixed_training_set: whether every seed is trained on all images of the training set instead. The intervals are
             then about this training set, and say nothing about others.
         folds: int, for sets with few images: a trial trains this many networks and scores every image of all three sets

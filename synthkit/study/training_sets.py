@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from synthkit.splitting import subsample_rows
 from synthkit.statistics import strata
 
 # Of the training patients, for every seed. More would leave less to tell training sets apart by: two seeds share this
@@ -14,35 +15,24 @@ def rows(train, *, per_class=None, fixed=False, seed=0):
 
     Args:
         train: ImageSet, what there is to train on.
-        per_class: int, number of images of every class, or all of a class that has fewer. Patients are drawn with all
-            their images of the class, except the last, so that the images are as much alike as those of so few
-            patients are. None draws half of the patients of each class (`TRAINING_SHARE`).
+        per_class: int, number of images of every class, as in `splitting.subsample`; None draws half of the patients of
+            each class (`TRAINING_SHARE`).
         fixed: whether every seed gets all images; not used with `per_class`.
         seed: int.
 
     Returns:
         int `(n,)`, rows of `train`, in order.
     """
-    rng = np.random.default_rng(seed)
     if per_class:
-        classes = (np.flatnonzero(train.labels == label) for label in range(len(train.class_names)))
-        return np.sort(np.concatenate([_of_class(train.patients, members, per_class, rng) for members in classes]))
+        return subsample_rows(train, per_class, seed=seed)
     if fixed:
         return np.arange(len(train))
     patients, patient = np.unique(train.patients, return_inverse=True)
     label, drawn = strata(train.labels, train.patients), np.zeros(len(patients), bool)
+    rng = np.random.default_rng(seed)
     for members in (np.flatnonzero(label == value) for value in np.unique(label)):
         drawn[rng.permutation(members)[: share_of(len(members))]] = True
     return np.flatnonzero(drawn[patient])
-
-
-def _of_class(patients, members, count, rng):
-    """Returns `count` of these rows, patient by patient in the order in which random rows name them."""
-    order = rng.choice(members, min(count, len(members)), replace=False)
-    names, first = np.unique(patients[order], return_index=True)
-    members = members[np.isin(patients[members], names)]
-    place = first[np.searchsorted(names, patients[members])]
-    return members[np.argsort(place, kind="stable")][:count]
 
 
 def draw(train, *, per_class=None, fixed=False, seed=0):

@@ -80,18 +80,7 @@ class TestDraw:
         rows = np.r_[np.flatnonzero(train.labels == 0), np.flatnonzero(train.labels == 1)[:2]]
         assert training_sets.draw(train[rows]).class_counts() == {"bright": 10, "dark": 2}
 
-    def test_so_many_of_each_class_are_whole_patients(self):
-        train = numbered(240, patients=np.arange(240) // 16)  # 15 patients with 8 images of each class
-        rows = training_sets.rows(train, per_class=20, seed=1)
-        counts = [
-            np.unique(train.patients[rows[train.labels[rows] == label]], return_counts=True)[1] for label in (0, 1)
-        ]
-        assert [sorted(of_class) for of_class in counts] == [[4, 8, 8], [4, 8, 8]]
-        drawn = [set(training_sets.rows(train, per_class=16, seed=seed)) for seed in range(60)]
-        shared = [len(first & second) / len(first) for first in drawn for second in drawn if first is not second]
-        assert np.mean(shared) == pytest.approx(training_sets.overlap(train, per_class=16), abs=0.02)
-
-    def test_images_of_unknown_patients_are_drawn_one_by_one(self):
+    def test_so_many_of_each_class(self):
         train = numbered(60)
         assert (training_sets.rows(train, per_class=9, seed=2) == subsample_rows(train, 9, seed=2)).all()
         assert len(training_sets.rows(train, per_class=100)) == 60

@@ -151,34 +151,6 @@ def _most_confident(confidence, drawn, requested, share):
     return rows
 
 
-def confident(fit, share=0.5):
-    """Makes the rule that keeps, in each class, the images to which a classifier gives the highest probability of it.
-
-    The rule keeps a fraction instead of comparing with a fixed probability: a network trained on few images ranks them
-    well long before its probabilities are calibrated, and may assign all images to one class.
-
-    Args:
-        fit: callable `(train: ImageSet, seed) → callable (uint8 images) → float probabilities (n, classes)`, such as
-            `training.scorer` returns; it is given the training set only.
-        share: fraction of each class's synthetic images to keep.
-    """
-
-    def confident(train, seed):
-        predict = fit(train, seed)
-
-        def judge(synthetic):
-            labels = synthetic.labels
-            confidence = predict(synthetic.images)[np.arange(len(labels)), labels]
-            thresholds = {label: np.quantile(confidence[labels == label], 1 - share) for label in np.unique(labels)}
-            return confidence >= [thresholds[label] for label in labels]
-
-        return judge
-
-    if hasattr(fit, "check"):
-        confident.check = fit.check
-    return confident
-
-
 def central(features, share=0.95):
     """Makes the rule that keeps an image if it is no further from the mean of its class than real images are.
 

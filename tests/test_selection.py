@@ -23,17 +23,6 @@ def grey_levels(synthetic):
 
 
 class TestRules:
-    def test_confident_keeps_the_highest_probabilities_of_each_class(self):
-        def fit(train, seed):
-            assert (train is TRAIN, seed) == (True, 3)
-            # A classifier that calls everything bright, some images less so.
-            bright = lambda images: 0.6 + 0.4 * images[:, 0, 0, 0] / 255  # noqa: E731
-            return lambda images: np.stack([1 - bright(images), bright(images)], axis=1)
-
-        judge = selection.confident(fit, share=0.5)(TRAIN, 3)
-        synthetic = imageset([10, 20, 30, 40, 10, 20, 30, 40], np.repeat([0, 1], 4))
-        assert judge(synthetic).tolist() == [True, True, False, False, False, False, True, True]
-
     def test_central_allows_the_distance_of_real_images(self):
         # The means of the classes are 55 and 195; the furthest images are 15 away.
         judge = selection.central(grey, share=1.0)(TRAIN, 0)

@@ -146,16 +146,11 @@ def undertrained(results):
 
 def failures(results, margin):
     """Returns which arms lack seeds because trials failed, and what the worst case would be, as a list of sentences."""
-    worst = results.worst_case()
-    if worst is None:
-        return []
-    table = (
-        worst.summary(margin=margin)
-        .pipe(lambda rows: rows[rows["metric"] == sentences.main_metric(rows)])
-        .set_index("arm")
-    )
     lost = {arm: len(results.all_seeds) - len(seeds) for arm, seeds in results.seeds.items()}
-    return [notes.failure(arm, count, table.loc[arm]) for arm, count in lost.items() if count]
+    worst, rows = results.worst_case(), {}
+    if worst is not None:
+        rows = sentences.main_rows(worst.summary(margin=margin)).set_index("arm").to_dict("index")
+    return [notes.failure(arm, count, rows.get(arm)) for arm, count in lost.items() if count]
 
 
 def near_duplicates(results, rescored):

@@ -3,7 +3,8 @@
 - `scores`: AUC, accuracy and other metrics, and the influence of every image on them.
 - `intervals`: intervals and tests for fixed classifiers: DeLong, Wilson, McNemar and others.
 - `operating_points`: thresholds chosen on a validation set, and how much they depend on it.
-- `estimates`: the mean over seeds and its standard error; the fraction of a gap that an arm closes.
+- `estimates`: the mean over seeds and its standard error; `seeds`: what it is made of.
+- `gaps`: the fraction of a gap that an arm closes.
 - `verdicts`: `summarize`, which compares the arms of a study.
 - `clinical`: calibration and net benefit, for two classes.
 - `descriptions`: tables of metrics without verdicts.
@@ -20,7 +21,8 @@ from synthkit.statistics.clinical import (
     treat_all,
 )
 from synthkit.statistics.descriptions import describe, recall
-from synthkit.statistics.estimates import MARGIN, Estimate, estimate, gap_closed, over_patients, strata
+from synthkit.statistics.estimates import MARGIN, Estimate, estimate, over_patients, strata
+from synthkit.statistics.gaps import gap_closed
 from synthkit.statistics.intervals import delong, delong_test, hanley_mcneil, mcnemar, mcnemar_range, newcombe, wilson
 from synthkit.statistics.operating_points import Validation, operating_point
 from synthkit.statistics.scores import MEASURES, accuracy, auc, brier, influence, score

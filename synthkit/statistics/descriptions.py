@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from synthkit.statistics.estimates import estimate, fewest_patients, strata
-from synthkit.statistics.scores import OF_PREDICTIONS, influence
-from synthkit.statistics.verdicts import of_choices, of_seeds
+from synthkit.statistics.scores import influence
+from synthkit.statistics.seeds import of_seeds
 
 
 def describe(
@@ -39,11 +39,10 @@ def describe(
     for arm, arm_scores in scores.items():
         cuts = thresholds[arm] if thresholds else [None] * len(arm_scores)
         for name, metric in metrics.items():
-            values = of_seeds(metric, labels, patients, arm_scores, positive, cuts, folds[arm])
+            design = cuts, folds[arm], validation, arm
+            values = of_seeds(metric, labels, patients, arm_scores, positive, *design)
             if "folds" in values and np.isfinite(values["folds"]).sum(1).min() < 2:
                 del values["folds"]  # it is defined in too few folds to show their variance
-            if validation and metric in OF_PREDICTIONS:
-                values["chosen"] = of_choices(metric, labels, arm_scores, validation, arm)
             freedom = validation.freedom if validation else np.inf
             mean = estimate(**values, classes=classes, overlap=overlap, level=True, freedom=freedom)
             interval = (np.nan, np.nan)  # as where nothing varies, such as the net benefit of treating nobody

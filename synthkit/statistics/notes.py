@@ -158,10 +158,10 @@ def failure(arm, count, row):
     Args:
         arm: str.
         count: int, number of failed trials.
-        row: of `summarize`, with an AUC of 0.5 in place of each of them.
+        row: of `summarize`, with an AUC of 0.5 in place of each of them; None if there is none to compare with.
     """
     text = f"{count} trial{'s' if count > 1 else ''} of {arm} failed, and its results are of the other seeds."
-    if not np.isfinite(row["difference"]):
+    if row is None or not np.isfinite(row["difference"]):
         return text
     return signs(
         f"{text} If the lost networks had learned nothing (an AUC of 0.5), its difference would be "
@@ -174,7 +174,7 @@ def copies(arm, found):
 
     Args:
         arm: str.
-        found: dict from seed to a dict of copies, p and images (`study.trial.look_for_copies`).
+        found: dict from seed to a dict of copies, p and images (`study.copies.look_for_copies`).
     """
     number = sum(of_seed["copies"] for of_seed in found.values())
     images = sum(of_seed["images"] for of_seed in found.values())

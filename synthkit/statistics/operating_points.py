@@ -12,7 +12,7 @@ import functools
 import numpy as np
 
 from synthkit.statistics.estimates import fewest_patients, strata
-from synthkit.statistics.scores import finite
+from synthkit.statistics.scores import at_thresholds, finite
 
 DRAWS = 200  # samples of the validation patients
 
@@ -66,6 +66,21 @@ class Validation:
             arm: np.stack([_thresholds(cases, s[:, self.positive], self.rule, self._weights) for s in scores])
             for arm, scores in self.scores.items()
         }
+
+    def choices(self, metric, labels, scores, arm):
+        """Returns a metric of every network of an arm at the operating points in `thresholds`.
+
+        Args:
+            metric: one of `scores.OF_PREDICTIONS`.
+            labels: int `(n,)`, of the test images.
+            scores: float `(seeds, n, 2)`, of the test images.
+            arm: its name.
+
+        Returns:
+            float `(seeds, DRAWS)`.
+        """
+        pairs = zip(scores, self.thresholds[arm], strict=True)
+        return np.stack([at_thresholds(metric, labels, of_seed, self.positive, cuts) for of_seed, cuts in pairs])
 
     @functools.cached_property
     def _weights(self):

@@ -6,14 +6,14 @@ multiple test procedure", Scandinavian Journal of Statistics 6, 1979).
 """
 
 import dataclasses
-import functools
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from synthkit.statistics.estimates import MARGIN, estimate, fewest_patients, over_patients, strata
-from synthkit.statistics.scores import MEASURES, OF_PREDICTIONS, at_thresholds, influence, predict
+from synthkit.statistics.estimates import MARGIN, estimate, fewest_patients, strata
+from synthkit.statistics.scores import MEASURES, predict
+from synthkit.statistics.seeds import of_seeds
 
 INCONCLUSIVE = "inconclusive"  # neither a difference nor equivalence is shown
 GAP = "gap"  # the metric of overfitting
@@ -138,9 +138,8 @@ def summarize(
         values = {}  # arrays over the seeds, as arguments of `estimate`
         for arm, arm_scores in scores.items():
             name = "auc" if metric == GAP else metric
-            values[arm] = of_seeds(name, labels, patients, arm_scores, positive, cuts[arm], folds[arm])
-            if validation and metric in OF_PREDICTIONS:
-                values[arm]["chosen"] = of_choices(metric, labels, arm_scores, validation, arm)
+            design = cuts[arm], folds[arm], validation, arm
+            values[arm] = of_seeds(name, labels, patients, arm_scores, positive, *design)
             if metric == GAP:
                 values[arm] = {name: -part for name, part in values[arm].items()}
                 values[arm]["values"] += np.asarray(train_aucs[arm])
@@ -173,57 +172,6 @@ def summarize(
     )
     rows.sort(key=lambda row: row["metric"] != metrics[0])
     return pd.DataFrame(rows, columns=columns.split())
-
-
-def of_seeds(metric, labels, patients, scores, positive, thresholds, folds):
-    """Returns a metric of every seed, the patients' influences and, in a cross-validation, the metric of every fold.
-
-    The metric is a name of `scores.MEASURES`, or a function of the arguments that `scores.influence` has besides it.
-
-    Returns:
-        dict of `values`, `(seeds,)`, `influences`, `(seeds, patients)`, and, if there are folds, `folds`, `(seeds,
-        folds)`: arguments of `estimate`.
-    """
-    measured = metric if callable(metric) else functools.partial(influence, metric)
-    if folds is None:
-        pairs = zip(scores, thresholds, strict=True)
-        values, influences = zip(*(measured(labels, s, positive, cut) for s, cut in pairs), strict=True)
-        return {"values": np.array(values), "influences": over_patients(influences, patients)}
-    values, influences, within = [], [], []
-    for s, cut, fold in zip(scores, thresholds, folds, strict=True):
-        of_images, of_folds = np.empty(len(labels)), []
-        for rows in (fold == i for i in range(fold.max() + 1)):
-            part = None if cut is None else cut[rows]
-            value, of_images[rows] = measured(labels[rows], s[rows], positive, part)
-            of_folds.append(value)
-        within.append(of_folds)
-        value, of_images = np.mean(of_folds), of_images / len(of_folds)
-        if metric != "auc":  # counts of all folds may be added
-            value, of_images = measured(labels, s, positive, cut)
-        values.append(value)
-        influences.append(of_images)
-    return {
-        "values": np.array(values),
-        "influences": over_patients(influences, patients),
-        "folds": np.array(within),
-    }
-
-
-def of_choices(metric, labels, scores, validation, arm):
-    """Returns a metric of every seed of an arm at the operating points of samples of the validation patients.
-
-    Args:
-        metric: one of `scores.OF_PREDICTIONS`.
-        labels: of the test images.
-        scores: float `(seeds, n, 2)`, of the test images.
-        validation: `operating_points.Validation`.
-        arm: its name.
-
-    Returns:
-        float `(seeds, samples)`.
-    """
-    pairs = zip(scores, validation.thresholds[arm], strict=True)
-    return np.stack([at_thresholds(metric, labels, of_seed, validation.positive, cuts) for of_seed, cuts in pairs])
 
 
 def _differences(values, seeds, arm, baseline):

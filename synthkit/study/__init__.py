@@ -6,6 +6,8 @@
 - `training_sets`: the real training images of a seed.
 - `trial`: one arm, one seed: train, then score the test set once.
 - `grid`: `run`, which runs all the trials of a study and resumes one that was stopped.
+- `copies`: whether synthetic images are copies of training images.
+- `progress`: bars, lines, or calls of a function.
 - `storage`: `load`, and all that is in a study's folder.
 - `results`: `Results`, and their comparison as the protocol says.
 - `sweeps`: arms for several ratios of synthetic images, on several fractions of the real images.

@@ -2,13 +2,10 @@
 
 import json
 import re
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
-from tqdm.notebook import tqdm_notebook
 
 from synthkit import _workers, statistics
 from synthkit._environment import versions
@@ -19,6 +16,7 @@ from synthkit.statistics.verdicts import LOWER_IS_BETTER
 from synthkit.study import pairs, storage, training_sets
 from synthkit.study.about import describe, merged
 from synthkit.study.arms import requested
+from synthkit.study.progress import Bars
 from synthkit.study.trial import Trials, failure, pack, pool, run_packed, seeds_of
 
 POSITIVE = "malignant malign cancer positive disease diseased abnormal pneumonia tumor tumour".split()
@@ -171,7 +169,7 @@ def run(
             "operating_point": operating_point,
             "features": str((out / "features").resolve()),
         }
-        with _Bars(len(grid), len(grid) - len(todo), progress) as bars:
+        with Bars(len(grid), len(grid) - len(todo), progress) as bars:
             if _workers.here(n_jobs):
                 finished = _one_by_one(splits, todo, bars, options)
             else:
@@ -375,47 +373,3 @@ def _look_alikes(out, splits, seeds, draw, folds):
 def _flat(arms):
     """Returns the settings of all arms in one dict, for messages that name the arm and the setting."""
     return {f"{key} of {arm}": value for arm, settings in arms.items() for key, value in settings.items()}
-
-
-class _Bars:
-    """A progress bar for the study and one for the current trial, or one line per trial where there is no terminal."""
-
-    def __init__(self, trials, finished, progress):
-        self.say, progress = (progress, False) if callable(progress) else (None, progress)
-        drawable = issubclass(tqdm, tqdm_notebook) or sys.stderr.isatty()
-        self.lines = progress and not drawable
-        self.trials, self.done = trials, finished
-        off = not (progress and drawable)
-        self.study = tqdm(total=trials, initial=finished, desc="study", unit="trial", disable=off)
-        self.trial = tqdm(unit="step", leave=False, position=1, disable=off)
-        if finished and self.lines:
-            print(f"{finished} of {trials} trials were finished before", file=sys.stderr)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.trial.close()
-        self.study.close()
-
-    def begin(self, arm, seed, steps):
-        self.name, self.steps = f"{arm}, seed {seed}", steps
-
-    def stage(self, name):
-        self.trial.reset(self.steps)
-        self.trial.set_description(f"{self.name}: {name}")
-        if self.say:
-            self.say(f"trial {self.done + 1} of {self.trials}, {self.name}: {name}")
-
-    def step(self):
-        self.trial.update()
-
-    def end(self, row):
-        self.done += 1
-        self.study.update()
-        if self.say:
-            self.say(f"{self.done} of {self.trials} trials")
-        if self.lines or row["status"] != "done":
-            outcome = f"AUC {row['auc']:.3f}, {row['seconds']:.1f} s" if row["status"] == "done" else row["status"]
-            name = f"{row['arm']}, seed {row['seed']}"
-            tqdm.write(f"[{self.done}/{self.trials}] {name}: {outcome}", file=sys.stderr)

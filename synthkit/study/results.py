@@ -27,7 +27,7 @@ class Results:
         validation: `statistics.Validation`, the scores of the set on which thresholds were chosen; None with more than
             two classes, in a cross-validation, and in studies that did not keep them.
         fold_thresholds: dict from arm to float `(seeds, n)`, the operating point of each image's fold, or None.
-        copies: dict from arm to a dict from seed to what `study.trial.look_for_copies` found, for arms with synthetic
+        copies: dict from arm to a dict from seed to what `study.copies.look_for_copies` found, for arms with synthetic
             images.
         pairs: dict from arm to uint8 `(pairs, 2, height, width, channels)`, the synthetic images of its first finished
             seed that are nearest to a training image, each with that image.

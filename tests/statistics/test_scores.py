@@ -11,7 +11,6 @@ from synthkit.statistics import (
     score,
     simulate_study,
     summarize,
-    verdicts,
 )
 from synthkit.statistics import scores as module
 from synthkit.statistics.scores import OF_PREDICTIONS, at_thresholds, predict
@@ -202,7 +201,7 @@ class TestChoiceOfTheOperatingPoint:
             cuts = [operating_point(labels[rows], s[rows, 1]) for s in scores["real"]]
             pairs = zip(scores["real"][:, test], cuts, strict=True)
             chosen.append(np.mean([influence("sensitivity", labels[test], s, 1, cut)[0] for s, cut in pairs]))
-            of_samples = verdicts.of_choices("sensitivity", labels[test], scores["real"][:, test], validation, "real")
+            of_samples = validation.choices("sensitivity", labels[test], scores["real"][:, test], "real")
             estimated.append(of_samples.mean(0).std())
         assert np.mean(estimated) == pytest.approx(np.std(chosen), rel=0.3)
 

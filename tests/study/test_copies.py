@@ -8,8 +8,8 @@ import pytest
 from synthkit import study
 from synthkit.statistics import notes
 from synthkit.study import Arm
+from synthkit.study.copies import PAIRS, look_for_copies
 from synthkit.study.storage import load
-from synthkit.study.trial import PAIRS, look_for_copies
 from tests.conftest import make_imageset
 from tests.study.toy import ARMS, OPTIONS, brighter, toy_splits
 

@@ -59,6 +59,7 @@ def test_a_seed_with_which_the_baseline_failed_is_no_worst_case_of_others(tmp_pa
     study.run(toy_splits(), ARMS, out=tmp_path, **OPTIONS | {"seeds": 4})
     fail(tmp_path, "real", 1)
     assert load(tmp_path).worst_case() is None
+    assert answers.failures(load(tmp_path), 0.05) == ["1 trial of real failed, and its results are of the other seeds."]
     fail(tmp_path, "shuffled", 2)
     worst = load(tmp_path).worst_case()
     assert worst.seeds == {arm: [0, 2, 3] for arm in ("real", "brighter", "shuffled")}

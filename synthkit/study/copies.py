@@ -1,0 +1,43 @@
+"""Whether an arm's synthetic images are copies of training images."""
+
+import json
+
+import numpy as np
+
+PAIRS = 6  # synthetic images that every trial keeps with their nearest training images
+COMPARED = 2000  # images of one kind that are searched for copies
+
+
+def look_for_copies(train, held_out, synthetic):
+    """Tests whether synthetic images are copies of training images, and keeps the pairs that are most alike.
+
+    Images are compared in the PCA of their pixels (`fidelity.pixels`), fitted on training and held-out images; of more
+    than `COMPARED` of one kind, a random subset is.
+
+    Args:
+        train, held_out, synthetic: ImageSets.
+
+    Returns:
+        dict: `copies`, JSON of `copies`, `held_out_copies`, `p` (as in `fidelity.CopyTest`) and `images`, the number of
+        synthetic images that were compared; `pairs`, uint8 `(pairs, 2, height, width, channels)`, synthetic images and
+        their nearest training images. Empty if there are too few patients.
+    """
+    from synthkit import fidelity
+
+    held_out = held_out[np.flatnonzero(~np.isin(held_out.patients, train.patients))]
+    rng = np.random.default_rng(0)
+    train, held_out, synthetic = (
+        images[np.sort(rng.permutation(len(images))[:COMPARED])] if len(images) > COMPARED else images
+        for images in (train, held_out, synthetic)
+    )
+    patients = np.concatenate([train.patients, held_out.patients])
+    if len(held_out) == 0 or len(np.unique(patients)) < 3:
+        return {}
+    space = fidelity.pixels(np.concatenate([train.images, held_out.images]))
+    features = [space(images.images) for images in (train, held_out, synthetic)]
+    labels = np.concatenate([train.labels, held_out.labels])
+    test = fidelity.copy_test(*features, patients=patients, labels=labels)
+    near = fidelity.closest_pairs(features[0], None, features[2], count=PAIRS)
+    pairs = np.stack([synthetic.images[near["synthetic"]], train.images[near["training"]]], axis=1)
+    counts = {"copies": test.copies, "held_out_copies": test.held_out_copies, "p": test.p, "images": len(synthetic)}
+    return {"copies": json.dumps(counts), "pairs": pairs}

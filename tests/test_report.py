@@ -342,7 +342,7 @@ class TestText:
         assert "Power: after correction" in text
         assert text.count("  baseline") == 3  # of AUC, sensitivity, and AUC without near-duplicates
         at = "Sensitivity (malignant) at a threshold chosen on the validation set by Youden's index"
-        assert f"{at}. With so few patients these are hardly known, as s" in " ".join(lines)
+        assert f"{at}. Sensitivity and specificity are hardly known here, as s" in " ".join(lines)
         wide = summary["metric"].isin(["sensitivity", "specificity"])
         narrow = summary.assign(low=summary["low"].where(~wide, 0.5), high=summary["high"].where(~wide, 0.6))
         assert f"{at}:" in report.text(results, narrow)

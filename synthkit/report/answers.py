@@ -43,7 +43,7 @@ def operating_point(results, summary=None):
         return text
     row = rows.loc[(rows["high"] - rows["low"]).idxmax()]
     return (
-        f"{text}. With so few patients these are hardly known, as {row['metric']} of {row['arm']} "
+        f"{text}. Sensitivity and specificity are hardly known here, as {row['metric']} of {row['arm']} "
         f"({row['low']:.2f} to {row['high']:.2f}): do not compare arms by them"
     )
 

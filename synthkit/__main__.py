@@ -491,7 +491,7 @@ def _generate(arguments, argv):
             held_out = None
         others = _pretraining(arguments, splits)
         if others is not None and not arguments.all:
-            refuse_near_duplicates(others, splits.validation, splits.test)
+            refuse_near_duplicates(others, splits.test)  # and `generate` those of the validation set
         synthetic = generate(
             train,
             arguments.generator,

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 # An array that is larger than this many bytes and compressed by more than this ratio is a zip bomb: images are
 # compressed to a half at best.
 BOMB_BYTES, BOMB_RATIO = 2**28, 100
+DRIVE = Path("/content/drive/MyDrive")  # where Colab mounts Google Drive
 
 
 @contextlib.contextmanager
@@ -39,6 +40,18 @@ def replacing(path):
             os.replace(part, path)
     except OSError as error:
         raise unwritable(path, error) from error
+
+
+def local(path):
+    """Returns where a file that is only needed until a job ends is written: at `path`, or on the local disk.
+
+    A file on Google Drive, which Colab mounts, is uploaded every time that it is written, and Drive's bin keeps the old
+    one. There the file gets a place in the folder for temporary files instead, the same for the same path.
+    """
+    path = Path(path).absolute()
+    if not path.is_relative_to(DRIVE):
+        return path
+    return Path(tempfile.gettempdir()) / "synthkit" / path.relative_to(DRIVE)
 
 
 def unwritable(path, error):

@@ -22,7 +22,6 @@ from synthkit.splitting import refuse_near_duplicates
 
 SETTINGS, CHECKPOINT, CARD = ".generate.json", ".checkpoint.npz", "card.json"
 RECORD = "synthkit.json"  # in a generator's file: what it was fitted on
-CHECKPOINTS = 50  # during a fit
 
 
 def generate(
@@ -161,7 +160,8 @@ def _check_empty(out):
 
 def _fit(model, train, seed, record, load, pretrained_on, out, progress):
     """Fits a generator, or resumes the fit, or reads the weights of a fitted one, and writes its file to the folder."""
-    file, checkpoint = out / f"{record['generator']}.keras", out / CHECKPOINT
+    file = out / f"{record['generator']}.keras"
+    checkpoint = callbacks.Checkpoint(out / CHECKPOINT, every=None)
     if load is not None and not file.exists():
         with replacing(file) as part:
             shutil.copyfile(load, part)
@@ -169,14 +169,13 @@ def _fit(model, train, seed, record, load, pretrained_on, out, progress):
         if file.exists():
             adapter.load_weights(model, file)
             return
-        checkpoints = callbacks.Checkpoint(checkpoint, every=max(1, record["epochs"] // CHECKPOINTS))
         options = {"epochs": record["epochs"], "batch_size": record["batch_size"], "progress": progress}
-        if pretrained_on is not None and not checkpoint.exists():
+        if pretrained_on is not None and not checkpoint.path.exists():
             adapter.pretrain(model, pretrained_on, train, seed, **options)
-        adapter.fit(model, train, seed, callbacks=[checkpoints], **options)
+        adapter.fit(model, train, seed, callbacks=[checkpoint], **options)
         adapter.draw(model, train.class_names, np.arange(len(train.class_names)), seed)  # raises if it diverged
     except Exception:
-        if not checkpoint.exists():  # nothing to resume, so the folder is free for other settings
+        if not checkpoint.path.exists():  # nothing to resume, so the folder is free for other settings
             (out / SETTINGS).unlink()
             file.unlink(missing_ok=True)
         raise

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-DRIVE = Path("/content/drive/MyDrive")  # where Colab mounts Google Drive
+from synthkit import _files
+
 RESULTS = "synthkit_notebooks"
 EVERY = 2.0  # seconds between two updates of a clock
 
@@ -42,7 +43,7 @@ def folder(name):
     Args:
         name: the number of the notebook, and the profile if results of several profiles are to be kept.
     """
-    path = (DRIVE if DRIVE.is_dir() else Path()) / RESULTS / name
+    path = (_files.DRIVE if _files.DRIVE.is_dir() else Path()) / RESULTS / name
     path.mkdir(parents=True, exist_ok=True)
     return path
 

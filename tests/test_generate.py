@@ -136,6 +136,7 @@ class TestResume:
             write(self, epoch, logs)
             raise KeyboardInterrupt
 
+        monkeypatch.setattr(callbacks, "PAUSE", 0)
         monkeypatch.setattr(callbacks.Checkpoint, "on_epoch_end", stop)
         with pytest.raises(KeyboardInterrupt):
             run(phantoms, tmp_path / "out")

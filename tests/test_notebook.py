@@ -5,14 +5,14 @@ import re
 import numpy as np
 import pytest
 
-from synthkit import notebook
+from synthkit import _files, notebook
 from synthkit.datasets.cbis_ddsm import phantom_archive
 
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(notebook, "DRIVE", tmp_path / "drive" / "MyDrive")
+    monkeypatch.setattr(_files, "DRIVE", tmp_path / "drive" / "MyDrive")
     return tmp_path
 
 

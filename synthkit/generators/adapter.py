@@ -13,6 +13,7 @@ from synthkit._environment import versions
 from synthkit._files import replacing
 from synthkit._identity import describe
 from synthkit._reusable import ProcessCache, reusable
+from synthkit.generators.callbacks import Checkpoint
 from synthkit.imageset import ImageSet, resize
 from synthkit.pipeline import to_dataset
 
@@ -43,8 +44,9 @@ def synthesizer(
         pretrained_on: ImageSet that the generator learns first, without its labels (`pretrain`); None for none. A study
             refuses it if it has near-duplicates of validation or test images.
         keep: folder for fitted generators, made if missing. A generator that was fitted before on the same images, with
-            the same seed, epochs and network, is read from there. Empty it after changing a generator's code. The file
-            of an autoencoder contains the training images. None keeps the last fit in memory only.
+            the same seed, epochs and network, is read from there, and a fit that is killed resumes. Empty it after
+            changing a generator's code. The file of an autoencoder contains the training images. None keeps the last
+            fit in memory only.
         progress: whether to show a progress bar over the epochs.
 
     Returns:
@@ -73,9 +75,10 @@ def synthesizer(
                 load_weights(model, path)
             else:
                 options = {"epochs": epochs, "batch_size": batch_size, "progress": progress, "bar_position": 2}
-                if pretrained_on is not None:
+                checkpoints = [Checkpoint(path.with_suffix(".checkpoint.npz"), every=None)] if path else []
+                if pretrained_on is not None and not any(checkpoint.path.exists() for checkpoint in checkpoints):
                     pretrain(model, pretrained_on, train, seed, **options)
-                fit(model, train, seed, augment=augment, **options)
+                fit(model, train, seed, augment=augment, callbacks=checkpoints, **options)
             fitted[key] = model
             if path and not path.exists():
                 with replacing(path) as temporary:

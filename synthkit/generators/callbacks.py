@@ -1,5 +1,6 @@
 """Callbacks for training generators: sample grids, early warnings, the best epoch, checkpoints."""
 
+import time
 import warnings
 from pathlib import Path
 
@@ -7,8 +8,10 @@ import keras
 import numpy as np
 from PIL import Image
 
-from synthkit._files import replacing
+from synthkit._files import local, replacing
 from synthkit._reusable import state
+
+PAUSE = 20  # seconds between two checkpoints, at least
 
 
 class SampleGrid(keras.callbacks.Callback):
@@ -102,13 +105,10 @@ class Watch(keras.callbacks.Callback):
         self.real = diversity(real.images / np.float32(255), real.labels)
         self.history, self.reason = {}, None
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_epoch_end(self, epoch, logs=None):
         diverged = [name for name, value in logs.items() if not np.isfinite(value)]
         if diverged and self.reason is None:
-            name, value = diverged[0], float(logs[diverged[0]])
-            self._stop(f"{name} is {value} at step {batch + 1} of this epoch; try a lower learning rate")
-
-    def on_epoch_end(self, epoch, logs=None):
+            self._stop(f"{diverged[0]} is {float(logs[diverged[0]])} in epoch {epoch + 1}; try a lower learning rate")
         if (epoch + 1) % self.every or self.reason:
             return
         relative = diversity(self.model.sample(self.labels, self.seed), self.labels) / self.real
@@ -201,13 +201,17 @@ class Checkpoint(keras.callbacks.Callback):
     steps_per_epoch, continues where it stopped. The order of any other shuffled data set is not part of a checkpoint.
 
     Args:
-        path: file.
-        every: epochs between two checkpoints.
+        path: file; of one on Google Drive, a file on the local disk takes the place.
+        every: epochs between two checkpoints. None writes one after at least 20 seconds of training, and so rarely that
+            it takes at most a twentieth of the time: that of a large network on a slow disk less often.
     """
 
     def __init__(self, path, *, every=1):
         super().__init__()
-        self.path, self.every = Path(path), every
+        self.path, self.every, self.cost = local(path), every, 0.0
+
+    def on_train_begin(self, logs=None):
+        self.written = time.monotonic()
 
     def resume(self, model):
         """Restores a generator from the checkpoint, if there is one. Returns the number of epochs of its training."""
@@ -219,11 +223,16 @@ class Checkpoint(keras.callbacks.Callback):
         return epoch
 
     def on_epoch_end(self, epoch, logs=None):
-        if (epoch + 1) % self.every == 0:
+        began = time.monotonic()
+        due = began - self.written >= max(PAUSE, 20 * self.cost) if self.every is None else not (epoch + 1) % self.every
+        if due:
             _write(self.path, epoch + 1, np.nan, [variable.numpy() for variable in state(self.model)])
+            self.written = time.monotonic()
+            self.cost = self.written - began
 
     def on_train_end(self, logs=None):
-        self.path.unlink(missing_ok=True)
+        if self.path.exists():
+            self.path.unlink()
 
 
 def _write(path, epoch, value, arrays):

@@ -18,7 +18,9 @@ from synthkit.statistics.seeds import of_seeds
 INCONCLUSIVE = "inconclusive"  # neither a difference nor equivalence is shown
 GAP = "gap"  # the metric of overfitting
 LOWER_IS_BETTER = ("brier", GAP)
-FEW_PATIENTS = 20  # of a class in the test set; with fewer, simulated arms were too often called equivalent
+# Test patients of a class: with fewer, simulated arms were too often called equivalent, and so they were where the AUC
+# was so high that fewer than 1.5 times 1 / (1 - AUC) patients showed how it varies.
+FEW_PATIENTS, NEAR_ONE = 20, 1.5
 LEVEL = 0.05  # of significance: the probability that a study without any effect finds one
 ONE_CLASS = 0.95  # fraction of the test images from which on a network is said to predict one class
 
@@ -155,7 +157,10 @@ def summarize(
         ]
         lost = max((planned or 0) - len(others), primary is not None and primary not in others)
         first = None if primary is None else others.index(primary) if primary in others else len(others)
-        comparisons = dict(zip(others, _compare(differences, metric, margin, fewest, first, lost), strict=True))
+        levels = {arm: np.mean(values[arm]["values"]) for arm in scores}
+        needed = [_needed(metric, (levels[arm] + levels[baseline]) / 2) for arm in others]
+        few = [fewest < patients for patients in needed]
+        comparisons = dict(zip(others, _compare(differences, metric, margin, few, first, lost), strict=True))
         for arm in scores:
             mean = estimate(**values[arm], classes=classes, level=True, **sampling)
             row = {"arm": arm, "metric": metric, "mean": mean.value}
@@ -194,20 +199,24 @@ def _learned(areas, scores, labels, positive, thresholds):
     return mean, bool(areas.value - 1.96 * areas.error > 0.5 and not one_class)
 
 
-def _compare(differences, metric, margin, fewest, first=None, lost=0):
+def _needed(metric, level):
+    """Returns how many test patients of each class it takes to call two arms of this mean level equivalent."""
+    return FEW_PATIENTS if metric in LOWER_IS_BETTER else max(FEW_PATIENTS, NEAR_ONE / max(1 - level, 1e-9))
+
+
+def _compare(differences, metric, margin, few, first=None, lost=0):
     """Returns the columns of `summarize` that compare arms with the baseline, as a dict for each Estimate.
 
     Args:
         differences, metric, margin: as in `summarize`, of the arms that have results.
-        fewest: patients of the rarest class.
+        few: bool for each arm, whether there are too few patients to call it equivalent.
         first: position of the main comparison, or None; those of arms without results follow the others.
         lost: number of arms without results, which count in the correction.
     """
     p_values = _corrected([*(difference.p_value() for difference in differences), *[1.0] * lost], first)
     p_margins = [*(difference.equivalence_p_value(margin) for difference in differences), *[1.0] * lost]
     p_margins = _corrected(p_margins, first)
-    if fewest < FEW_PATIENTS:
-        p_margins = np.full(len(p_values), np.nan)
+    p_margins[: len(few)][few] = np.nan
     rows = []
     for i, (difference, p_holm, p_margin) in enumerate(zip(differences, p_values, p_margins, strict=False)):
         family = 1 if i == first else max(1, len(p_values) - (first is not None))

@@ -122,6 +122,32 @@ def test_killed_fit_resumes_in_the_same_order(build, tmp_path):
     np.testing.assert_array_equal(images(4, checkpoint), images(4))
 
 
+def test_killed_synthesizer_resumes_its_fit(tmp_path, monkeypatch):
+    begun = []
+
+    class Killed(callbacks.Checkpoint):
+        def on_epoch_end(self, epoch, logs=None):
+            begun.append(epoch)
+            super().on_epoch_end(epoch, logs)
+            if begun == [0, 1]:
+                raise KeyboardInterrupt
+
+    def images(folder):
+        return generators.synthesizer(toy, epochs=4, keep=tmp_path / folder)(TRAIN, LABELS, 1).images
+
+    monkeypatch.setattr(callbacks, "PAUSE", 0)
+    monkeypatch.setattr(adapter, "Checkpoint", Killed)
+    with pytest.raises(KeyboardInterrupt):
+        images("killed")
+    assert [path.suffix for path in (tmp_path / "killed").iterdir()] == [".npz"]
+    resumed = images("killed")
+    assert begun[2] > 0
+    assert begun[-1] == 3
+    assert [path.suffix for path in (tmp_path / "killed").iterdir()] == [".keras"]
+    monkeypatch.undo()
+    np.testing.assert_array_equal(resumed, images("whole"))
+
+
 def test_generator_works_at_another_size():
     train = make_imageset(12, size=24)
     synthesize = generators.synthesizer(toy, epochs=1, image_size=16)

@@ -2,6 +2,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from synthkit import _files
 from synthkit._reusable import state
 from synthkit.generators import callbacks
 from synthkit.generators.contract import Generator
@@ -93,7 +96,7 @@ class TestWatch:
 
     def test_stops_at_nan(self):
         watch = callbacks.Watch(REAL, every=10)
-        with pytest.warns(UserWarning, match="of spread was stopped: loss is nan at step 1 of this epoch; try a"):
+        with pytest.warns(UserWarning, match="of spread was stopped: loss is nan in epoch 2; try a"):
             _, losses = fit([0.1, np.nan, 0.1], watch)
         assert len(losses) == 2
 
@@ -184,6 +187,22 @@ class TestCheckpoint:
         with pytest.raises(KeyboardInterrupt):
             train(build, path, epoch=3)
         self.check(build, path)
+
+    def test_without_a_number_of_epochs_it_is_rare(self, tmp_path, monkeypatch):
+        def written(pause):
+            monkeypatch.setattr(callbacks, "PAUSE", pause)
+            checkpoint = callbacks.Checkpoint(tmp_path / "gan.npz", every=None)
+            data = tf.data.Dataset.from_tensor_slices((np.zeros((4, 4, 4, 1), "float32"), np.arange(4) % 2)).batch(4)
+            toy().fit(data, epochs=2, verbose=0, callbacks=[checkpoint])
+            return checkpoint.cost > 0
+
+        assert written(0)
+        assert not written(1000)
+
+    def test_on_google_drive_it_is_on_the_local_disk(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(_files, "DRIVE", tmp_path / "drive")
+        path = callbacks.Checkpoint(tmp_path / "drive" / "study" / "fit.npz").path
+        assert path == Path(tempfile.gettempdir()) / "synthkit" / "study" / "fit.npz"
 
     def test_damaged_file_is_named(self, tmp_path):
         path = tmp_path / "gan.npz"

@@ -86,6 +86,18 @@ class TestVerdict:
         assert again["verdict"] == "equivalent"
         assert "smaller than the margin" in statistics.sentence(again.to_dict())
 
+    def test_the_nearer_to_one_the_auc_the_more_patients_it_takes_to_be_equivalent(self):
+        labels = np.arange(80) % 2  # 40 patients of each class: enough up to an AUC of 0.9625
+        for strength, enough in ((1.1, True), (1.7, False)):
+            logits = np.where(labels, strength, -strength) + np.random.default_rng(0).normal(size=80)
+            jitter = 1e-3 * np.random.default_rng(1).normal(size=(2, 5, 80))
+            positive = 1 / (1 + np.exp(-(logits + jitter)))
+            real, same = np.stack([1 - positive, positive], axis=-1)
+            row = summarize({"real": real, "same": same}, labels, np.arange(80), metrics=("auc",)).iloc[1]
+            assert (row["mean"] < 0.9625) == enough
+            assert (row["verdict"] == "equivalent") == enough
+            assert np.isfinite(row["p_equivalent"]) == enough
+
     def test_without_a_baseline_there_is_no_comparison(self):
         scores, labels, patients = simulate(np.random.default_rng(3))
         table = statistics.summarize({"dense_cvae": scores["arm 1"]}, labels, patients)

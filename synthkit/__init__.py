@@ -34,6 +34,7 @@ What there is, in the order in which data flow:
 - `calibration`: what a classifier's probabilities are worth.
 - `plots`, `report`: figures and the report page.
 - `catalogue`: what the names on the command line stand for; `register` adds a generator of your own.
+- `trained`: generators that come trained with the repository.
 - `tuning`, `explain`: hyperparameters, Grad-CAM.
 - `claims`: the published studies, re-read with intervals and tests.
 - `notebook`: what the notebooks share.
@@ -69,6 +70,7 @@ __all__ = [
     "plots",
     "report",
     "catalogue",
+    "trained",
     "tuning",
     "explain",
     "claims",

@@ -44,6 +44,7 @@ MAY_IMPORT = {
         *("_arm_names", "augmentation", "classifiers", "datasets", "fidelity", "generators", "pretrained", "selection"),
         *("rivals", "study", "training"),
     },
+    "trained": {"_files", "catalogue", "datasets"},
     "_augment_option": {"augmentation"},
     "_options": {"_augment_option", "catalogue", "statistics"},
     "plots": {"catalogue", "statistics"},

@@ -32,7 +32,7 @@ FEW = {
     "10 positive, 300 negative patients": {"images": 310, "positive_share": 10 / 310, **ONE_EACH},
     "5 positive, 151 negative patients": {"images": 156, "positive_share": 5 / 156, **ONE_EACH},
     "5 positive, 151 negative patients, AUC 0.93": {"images": 156, "positive_share": 5 / 156, "auc": 0.93, **ONE_EACH},
-    "20 positive, 280 negative patients, AUC 0.93": {"images": 300, "positive_share": 1 / 15, "auc": 0.93, **ONE_EACH},
+    "40 positive, 260 negative patients, AUC 0.93": {"images": 300, "positive_share": 2 / 15, "auc": 0.93, **ONE_EACH},
     "42 positive, 114 negative patients with 1 to 25 images": {
         "images": 2028,
         "positive_share": 42 / 156,

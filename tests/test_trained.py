@@ -1,0 +1,76 @@
+"""Generators that come trained with the repository."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from synthkit import catalogue, trained
+from synthkit.generators import adapter
+from tests.conftest import make_imageset
+from tests.generators.toy import toy_gan
+
+TRAIN = make_imageset(16, size=72)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """Returns a fitted GAN and the folder that it is saved in."""
+    folder = tmp_path_factory.mktemp("trained")
+    keras.utils.set_random_seed(0)
+    model = averaged(TRAIN.image_shape, 2)
+    adapter.fit(model, TRAIN, 0, epochs=2, batch_size=8)
+    trained.save(model, "toy_gan", {"class_names": list(TRAIN.class_names)}, folder)
+    return model, folder
+
+
+def averaged(image_shape, num_classes):
+    return toy_gan(image_shape, num_classes, decay=0.9)
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch):
+    monkeypatch.setattr(catalogue, "GENERATORS", dict(catalogue.GENERATORS))
+    catalogue.register("toy_gan", averaged, "a small GAN")
+
+
+def test_saved_generator_draws_the_same_images(kept):
+    model, folder = kept
+    again, record = trained.load("toy_gan", folder)
+    assert trained.names(folder) == ["toy_gan"]
+    assert record["steps"] == 4
+    np.testing.assert_allclose(again.sample([0, 1, 1], 3), model.sample([0, 1, 1], 3), atol=2e-3)  # float16
+
+
+def test_only_what_drawing_needs_is_saved(kept):
+    model, _ = kept
+    names = {variable.path for variable in model.average.variables}
+    drawing = {id(variable) for variable in trained.drawing_variables(model)}
+    used = {variable.path for variable in model.variables if id(variable.value) in drawing}
+    assert used == names
+
+
+def test_damaged_missing_and_unfitting_files_are_named(kept, tmp_path):
+    _, folder = kept
+    with pytest.raises(ValueError, match="other.npz and other.json are not both there. .*: toy_gan"):
+        trained.load("other", folder)
+    weights, described = (folder / f"toy_gan{ending}" for ending in (".npz", ".json"))
+    (tmp_path / "toy_gan.npz").write_bytes(weights.read_bytes()[:-1])
+    (tmp_path / "toy_gan.json").write_bytes(described.read_bytes())
+    with pytest.raises(ValueError, match=r"toy_gan.npz is damaged"):
+        trained.load("toy_gan", tmp_path)
+    record = json.loads(described.read_text(encoding="utf-8")) | {"image_shape": [20, 20, 1]}
+    (tmp_path / "toy_gan.npz").write_bytes(weights.read_bytes())
+    (tmp_path / "toy_gan.json").write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(ValueError, match="does not fit the generator toy_gan of this version"):
+        trained.load("toy_gan", tmp_path)
+
+
+@pytest.mark.parametrize("name", trained.names())
+def test_generators_of_the_repository_draw_images_of_both_classes(name):
+    model, record = trained.load(name)
+    images = model.sample([0, 1] * 8, 0)
+    assert images.shape == (16, 64, 64, 1)
+    assert images.std(0).mean() > 0.05
+    assert record["class_names"] == ["malignant", "benign"]

@@ -43,6 +43,7 @@ class ImageSet:
     name: str = "images"
     held_out: bool = False
     groups: np.ndarray | None = None
+    source = None  # text that determines the pixels, if `drawn_by` was called; `dataclasses.replace` leaves it out
 
     def __post_init__(self):
         images, labels = self.images, np.asarray(self.labels)
@@ -88,7 +89,21 @@ class ImageSet:
         """Returns the selected images as an ImageSet; `index` is a slice, integers or booleans."""
         groups = None if self.groups is None else self.groups[index]
         chosen = {"images": self.images[index], "labels": self.labels[index], "patients": self.patients[index]}
-        return dataclasses.replace(self, **chosen, groups=groups)
+        rows = np.arange(len(self))[index]
+        part = dataclasses.replace(self, **chosen, groups=groups)
+        return part.drawn_by(self.source and f"{self.source}, rows {hashlib.sha256(rows.tobytes()).hexdigest()}")
+
+    def drawn_by(self, source):
+        """Returns this set, which from now on is identified by the text `source` instead of its pixels.
+
+        For images that a simulator draws: another kind of processor rounds a few grey levels differently, and they are
+        the same images all the same.
+
+        Args:
+            source: text that determines every pixel; None identifies the set by its pixels.
+        """
+        object.__setattr__(self, "source", source)
+        return self
 
     def __repr__(self):
         counts = ", ".join(f"{name} {count}" for name, count in self.class_counts().items())
@@ -107,10 +122,13 @@ class ImageSet:
         return dict(zip(self.class_names, counts.tolist(), strict=True))
 
     def fingerprint(self):
-        """Returns a digest of every pixel, label and patient, as 16 hexadecimal digits."""
+        """Returns a digest of every pixel (or of `drawn_by`), label and patient, as 16 hexadecimal digits."""
         digest = hashlib.sha256(repr((self.images.shape, self.class_names)).encode())
-        for start in range(0, len(self), 1024):
-            digest.update(np.ascontiguousarray(self.images[start : start + 1024]))
+        if self.source is None:
+            for start in range(0, len(self), 1024):
+                digest.update(np.ascontiguousarray(self.images[start : start + 1024]))
+        else:
+            digest.update(self.source.encode())
         digest.update(self.labels.tobytes() + "\n".join(self.patients).encode())
         return digest.hexdigest()[:16]
 
@@ -168,7 +186,8 @@ class Splits:
             if missing:
                 raise ValueError(f"{imageset.name}: the {title} has no image of class {', '.join(missing)}")
         for role, imageset in sets.items():
-            object.__setattr__(self, role, dataclasses.replace(imageset, held_out=role != "train"))
+            marked = dataclasses.replace(imageset, held_out=role != "train").drawn_by(imageset.source)
+            object.__setattr__(self, role, marked)
         for a, b in (("train", "validation"), ("train", "test"), ("validation", "test")):
             both = f"are in both the {SPLIT_NAMES[a]} and the {SPLIT_NAMES[b]}"
             patients = np.intersect1d(sets[a].patients, sets[b].patients)

@@ -1,3 +1,4 @@
+import dataclasses
 import re
 import warnings
 
@@ -63,6 +64,16 @@ class TestImageSet:
         others = [numbered(4, labels=[1, 1, 0, 1]), numbered(4, patients=list("aaab")), numbered(5), base[::-1]]
         assert base.fingerprint() == numbered(4).fingerprint()
         assert base.fingerprint() not in {other.fingerprint() for other in others}
+
+    def test_fingerprint_of_drawn_images_does_not_see_pixels(self):
+        images = np.zeros((4, 8, 8, 1), "uint8")
+        one, other = (ImageSet(images + level, [0, 1, 0, 1], ("a", "b")) for level in (0, 1))
+        assert one.fingerprint() != other.fingerprint()
+        one, other = one.drawn_by("seed 3"), other.drawn_by("seed 3")
+        assert one.fingerprint() == other.fingerprint() != ImageSet(images, [0, 1, 0, 1], ("a", "b")).fingerprint()
+        assert one[1:].fingerprint() == other[[1, 2, 3]].fingerprint() != one[[1, 3]].fingerprint()
+        changed = dataclasses.replace(one, images=images + 7)
+        assert changed.fingerprint() != one.fingerprint(), "other pixels are no longer what the seed draws"
 
 
 class TestSplits:

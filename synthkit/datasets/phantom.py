@@ -19,6 +19,7 @@ from synthkit.imageset import ImageSet, Splits
 CLASS_NAMES = ("malignant", "benign")
 BEST_AUC = 0.90  # default of the best AUC that a classifier of single images can reach
 CHUNK = 256  # images rendered at a time; another value would change the random stream, and so the images
+VERSION = 1  # of the images that a seed gives; another one after a change that changes them
 PATIENT_SHARE = 0.6  # fraction of the score's variance that images of one patient have in common
 
 
@@ -205,7 +206,8 @@ def draw(labels, image_size=32, *, patients=None, best_auc=BEST_AUC, seed=0, nam
     """
     score_seed, image_seed = np.random.SeedSequence(seed).generate_state(2).tolist()
     malignancy = draw_malignancy(labels, patients, best_auc=best_auc, seed=score_seed)
-    return ImageSet(render(malignancy, image_size, seed=image_seed), labels, CLASS_NAMES, patients, name)
+    drawn = ImageSet(render(malignancy, image_size, seed=image_seed), labels, CLASS_NAMES, patients, name)
+    return drawn.drawn_by(f"phantoms, version {VERSION}, {image_size} pixels, best_auc {best_auc}, seed {seed}")
 
 
 def load(image_size=32, *, train=1000, validation=200, test=1000, best_auc=BEST_AUC, seed=0):

@@ -243,7 +243,7 @@ def pack(splits, arms, **options):
         sends them to each process only once, or not at all where the process can map the same file.
     """
     fields = [field.name for field in dataclasses.fields(ImageSet) if field.name != "images"]
-    sets = [{name: getattr(imageset, name) for name in fields} for imageset in splits]
+    sets = [({name: getattr(imageset, name) for name in fields}, imageset.source) for imageset in splits]
     plan = cloudpickle.dumps({"sets": sets, "arms": {arm.name: arm for arm in arms}, **options})
     return [plan, *(imageset.images for imageset in splits)]
 
@@ -268,7 +268,7 @@ def run_packed(plan, train, validation, test, arm, seed):
             _environment.import_tensorflow()
             options = cloudpickle.loads(plan)
             sets = zip((train, validation, test), options.pop("sets"), strict=True)
-            splits = Splits(*(ImageSet(images, **fields) for images, fields in sets))
+            splits = Splits(*(ImageSet(images, **fields).drawn_by(source) for images, (fields, source) in sets))
             arms = options.pop("arms")
             _unpacked.clear()
             _unpacked[plan] = Trials(splits, **options), arms

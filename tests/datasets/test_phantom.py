@@ -72,6 +72,20 @@ class TestLoad:
         first, again, other = (phantom.load(16, seed=seed, **sizes) for seed in (1, 1, 2))
         assert first.test.fingerprint() == again.test.fingerprint() != other.test.fingerprint()
 
+    def test_another_processor_draws_the_same_set(self, monkeypatch):
+        sizes = {"train": 20, "validation": 20, "test": 20}
+        first = phantom.load(16, **sizes)
+        render = phantom.render
+        monkeypatch.setattr(phantom, "render", lambda *arguments, **options: render(*arguments, **options) ^ 1)
+        again = phantom.load(16, **sizes)
+        assert (first.train.images != again.train.images).all()
+        assert [part.fingerprint() for part in first] == [part.fingerprint() for part in again]
+
+    def test_version_names_the_images(self):
+        drawn = phantom.simulate(200, 16, seed=5).images
+        assert phantom.VERSION == 1
+        assert drawn.mean() == pytest.approx(108.774, abs=0.01), "the images have changed: give them another VERSION"
+
     def test_oracle_draws_new_patients(self):
         splits = phantom.load(16, train=40, validation=20, test=20)
         images = phantom.oracle()(splits.train, np.array([0, 1, 1]), seed=4)

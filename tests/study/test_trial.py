@@ -14,6 +14,7 @@ import pytest
 from synthkit import __main__ as command
 from synthkit import _workers, study
 from synthkit._files import locked
+from synthkit.datasets import phantom
 from synthkit.study import Arm
 from synthkit.study.storage import load
 from synthkit.study.trial import pack, run_packed
@@ -101,6 +102,18 @@ def test_packed_trials_do_not_contain_what_a_process_has_fitted(finished):
     after = pack(splits, [Arm("dense_cvae", synthesize)], **options)
     assert abs(len(after[0]) - len(before[0])) < 100
     assert (run_packed(*after, "dense_cvae", 0)["scores"] == first["scores"]).all()
+
+
+def test_sets_are_the_same_ones_in_another_process(monkeypatch):
+    from synthkit import classifiers
+    from synthkit.study import trial
+
+    monkeypatch.setattr(trial, "_unpacked", {})
+    splits = phantom.load(16, train=20, validation=20, test=20)
+    options = {"classifier": classifiers.skin_cnn, "recipe": {"steps": 2, "batch_size": 8}, "draw": {"fixed": True}}
+    run_packed(*pack(splits, [Arm("real")], **options), "real", 0)
+    ((trials, _),) = trial._unpacked.values()
+    assert [part.fingerprint() for part in trials.splits] == [part.fingerprint() for part in splits]
 
 
 def test_processes_give_the_same_results_though_one_dies(finished, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from synthkit import __main__ as command
-from synthkit import catalogue
+from synthkit import _meaning, catalogue
 from synthkit.datasets import phantom
 from tests.conftest import ROOT
 from tests.datasets.test_medmnist import arrays, write
@@ -61,7 +61,7 @@ def test_study_from_end_to_end(tiny, tmp_path, capsys):
 
 class TestDefaultFolder:
     def folder(self, *options):
-        return command._default_folder(command.parser().parse_args(["study", *options]))
+        return _meaning.default_folder(command.parser().parse_args(["study", *options]))
 
     def test_named_after_the_data_and_the_settings(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)

@@ -47,6 +47,7 @@ MAY_IMPORT = {
     "trained": {"_files", "catalogue", "datasets"},
     "_augment_option": {"augmentation"},
     "_options": {"_augment_option", "catalogue", "statistics"},
+    "_meaning": {"_arm_names", "_identity", "_options", "catalogue", "datasets", "study"},
     "plots": {"catalogue", "statistics"},
     "_card": {"_class_folders", "_files", "fidelity", "imageset", "plots", "splitting"},
     "generate": {

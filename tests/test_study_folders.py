@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from synthkit import __main__ as command
-from synthkit import catalogue, selection, study
+from synthkit import _meaning, catalogue, selection, study
 from synthkit._identity import digest
 from synthkit.classifiers import skin_cnn
 from synthkit.datasets import known_classes
@@ -185,7 +185,7 @@ class TestIdentity:
 
 
 def names(arms):
-    return command._names(argparse.Namespace(arms=arms, data="my_images"))
+    return _meaning.names(argparse.Namespace(arms=arms, data="my_images"))
 
 
 class TestNames:

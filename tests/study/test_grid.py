@@ -12,7 +12,7 @@ import pytest
 from synthkit import catalogue, study
 from synthkit.imageset import Splits
 from synthkit.splitting import subsample_rows
-from synthkit.study import Arm
+from synthkit.study import Arm, grid
 from synthkit.study.storage import load
 from synthkit.study.trial import seeds_of
 from tests.conftest import ROOT, make_imageset
@@ -104,6 +104,17 @@ def test_missing_trials_are_run_and_come_out_the_same(copied):
     (out / "trials" / "brighter-0.npz").unlink()
     (out / "trials" / "real-1.npz").unlink()
     assert_same(study.run(splits, ARMS, out=out, **OPTIONS), results)
+
+
+def test_trials_that_share_a_fit_are_run_apart():
+    def other(*arguments):
+        raise NotImplementedError
+
+    arms = [Arm("real"), Arm("brighter", brighter), Arm("brighter x2", brighter, ratio=2.0), Arm("other", other)]
+    order = [(arm.name, seed) for arm, seed in grid.apart([(arm, seed) for seed in range(2) for arm in arms])]
+    assert sorted(order) == sorted((arm.name, seed) for arm in arms for seed in range(2))
+    assert order[:3] == [("real", 0), ("brighter", 0), ("other", 0)]
+    assert order[3:] == [("real", 1), ("brighter", 1), ("other", 1), ("brighter x2", 0), ("brighter x2", 1)]
 
 
 def test_arms_and_seeds_can_be_added(finished, tmp_path):

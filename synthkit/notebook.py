@@ -113,18 +113,24 @@ def measured(name):
     return pd.read_csv(bundled.folder("results") / f"{name}.csv")
 
 
-def table(summary, arms=None):
+def table(summary, arms=None, over=None):
     """Makes a readable table of a study's summary, whether of this run or of a long one.
 
     Args:
         summary: DataFrame of `study.Results.summary`, or one that `measured` reads.
         arms: names of arms, in the order of the rows; None for all.
+        over: the summary of the same study with the baseline augmentation, for a column on what arms with augmentation
+            add to it; None for no such column.
 
     Returns:
         DataFrame with a row for each arm: AUC and its difference to the baseline with 95 % intervals, sensitivity,
-        specificity, accuracy, and the verdict.
+        specificity, accuracy, and the verdict, which says so where an effect is surely below the margin, or where
+        too few test patients are the reason that there is no more of it.
     """
     import pandas as pd
+
+    from synthkit.statistics import MARGIN
+    from synthkit.statistics.sentences import few_patients
 
     def mean(row):
         return f"{row['mean']:.3f} ({row['low']:.2f} to {row['high']:.2f})"
@@ -134,6 +140,12 @@ def table(summary, arms=None):
             return ""
         return f"{row['difference']:+.3f} ({row['difference_low']:+.2f} to {row['difference_high']:+.2f})"
 
+    def verdict(row):
+        inside = max(-row["difference_low"], row["difference_high"]) <= MARGIN
+        if row["verdict"] in ("helps", "hurts") and inside:
+            return f"{row['verdict']}, by less than {MARGIN:g}"
+        return f"{row['verdict']} (few patients)" if few_patients(row) else row["verdict"]
+
     rows, by = {}, summary.set_index(["arm", "metric"])
     for arm in arms or summary["arm"].unique():
         area = by.loc[(arm, "auc")]
@@ -141,7 +153,10 @@ def table(summary, arms=None):
         for metric in ("sensitivity", "specificity", "accuracy"):
             if (arm, metric) in by.index:
                 rows[arm][metric] = f"{by.loc[(arm, metric), 'mean']:.2f}"
-        rows[arm]["verdict"] = area["verdict"]
+        rows[arm]["verdict"] = verdict(area)
+        if over is not None:
+            beyond = over.set_index(["arm", "metric"]).loc[(arm, "auc")]
+            rows[arm]["beyond augmentation"] = verdict(beyond) if arm.endswith("augmented") else ""
     return pd.DataFrame.from_dict(rows, orient="index")
 
 

@@ -64,6 +64,18 @@ def test_measured_results_as_a_table():
     assert re.fullmatch(r"\+0\.019 \(.*\)", table.loc["augmentation", "difference"])
 
 
+def test_verdicts_of_a_table_are_qualified():
+    summary = notebook.measured("mass_crops_50").query("metric == 'auc'").set_index("arm", drop=False)
+    arm = "mammography_cgan x0.47 augmented"
+    over = notebook.measured("mass_crops_50_over_augmentation")
+    row = notebook.table(summary, [arm], over=over).loc[arm]
+    assert (row["verdict"], row["beyond augmentation"]) == ("helps, by less than 0.05", "equivalent")
+    summary.loc[arm, ["verdict", "p_equivalent"]] = "inconclusive", np.nan
+    assert notebook.table(summary, [arm]).loc[arm, "verdict"] == "inconclusive (few patients)"
+    summary.loc[arm, "difference_high"] = 0.06
+    assert notebook.table(summary, [arm]).loc[arm, "verdict"] == "inconclusive"
+
+
 def test_a_clock_shows_what_is_done(monkeypatch, capsys):
     monkeypatch.setattr(notebook, "EVERY", 0.01)
     with notebook.clock("the study") as say:

@@ -65,6 +65,9 @@ def test_confusion_counts_true_classes_in_rows():
     ax = plots.confusion(labels, scores[None], ("malignant", "benign"), plt.figure().add_subplot())
     assert [text.get_text() for text in ax.texts] == ["2\n67%", "1\n33%", "0\n0%", "1\n100%"]
     assert ax.get_ylabel() == "true"
+    options = {"positive": 0, "thresholds": [1.5]}
+    ax = plots.confusion(labels, scores[None], ("malignant", "benign"), plt.figure().add_subplot(), **options)
+    assert [text.get_text() for text in ax.texts] == ["0\n0%", "3\n100%", "0\n0%", "1\n100%"]
 
 
 def test_image_grid_keeps_every_image():

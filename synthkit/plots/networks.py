@@ -9,6 +9,7 @@ from sklearn import metrics
 
 from synthkit import statistics
 from synthkit.plots._style import BASELINE_COLOR, COLORS, REFERENCE, UNIT_SQUARE, finish
+from synthkit.statistics.scores import predict
 
 GRID = np.linspace(0, 1, 201)  # the x values at which the curves of several seeds are averaged
 
@@ -82,7 +83,7 @@ def _mean_and_range(x, curves, color, label, ax):
     return ax
 
 
-def confusion(labels, scores, class_names, ax=None):
+def confusion(labels, scores, class_names, ax=None, *, positive=None, thresholds=None):
     """Draws the mean of the seeds' confusion matrices: counts in the cells, fractions of each true class as shades.
 
     Args:
@@ -90,9 +91,12 @@ def confusion(labels, scores, class_names, ax=None):
         scores: float `(seeds, n, classes)`.
         class_names: names in the order of the labels.
         ax: matplotlib Axes.
+        positive, thresholds: label of the positive class of two, and the threshold of each seed, as
+            `study.Results.thresholds` has them; None predicts the class with the highest score.
     """
     ax = ax or plt.gca()
-    classes, predicted = len(class_names), np.argmax(scores, axis=-1)
+    classes, cuts = len(class_names), [None] * len(scores) if thresholds is None else thresholds
+    predicted = [predict(of_seed, positive, cut) for of_seed, cut in zip(scores, cuts, strict=True)]
     counts = np.mean([metrics.confusion_matrix(labels, seed, labels=range(classes)) for seed in predicted], axis=0)
     fractions = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     names = [name if len(name) <= 14 else name[:13] + "…" for name in class_names]

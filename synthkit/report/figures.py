@@ -11,7 +11,6 @@ from PIL import Image
 from synthkit import calibration, plots
 from synthkit.imageset import resize_image
 from synthkit.statistics import sentences
-from synthkit.statistics.scores import predict
 
 STYLE = {"text.parse_math": False, "font.size": 11, "svg.fonttype": "path", "figure.dpi": 100}
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -130,9 +129,10 @@ def confusion(results):
     class_names, thresholds = results.settings["class_names"], results.thresholds
 
     def draw(arm, ax):
-        cuts = thresholds[arm] if thresholds else [None] * len(results.scores[arm])
-        predicted = [predict(s, results.positive, cut) for s, cut in zip(results.scores[arm], cuts)]
-        plots.confusion(results.labels, np.eye(len(class_names))[np.array(predicted)], class_names, ax)
+        cuts = thresholds and thresholds[arm]
+        plots.confusion(
+            results.labels, results.scores[arm], class_names, ax, positive=results.positive, thresholds=cuts
+        )
 
     return draw
 

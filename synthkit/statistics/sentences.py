@@ -22,6 +22,12 @@ def label(row):
     return text + (", exploratory" if row.get("exploratory") and text != "baseline" else "")
 
 
+def few_patients(row, margin=MARGIN):
+    """Returns whether the interval of an inconclusive row is within the margin, with too few patients to trust it."""
+    inside = max(-row["difference_low"], row["difference_high"]) < margin
+    return row["verdict"] == INCONCLUSIVE and inside and np.isnan(row["p_equivalent"])
+
+
 def sentence(row):
     """Returns one row of `summarize` as a sentence, without a full stop."""
     metric = metric_name(row["metric"])
@@ -49,6 +55,8 @@ def sentence(row):
             f"study had an 80 % chance to detect a true difference of {row['detectable']:.3f}, and may have missed a "
             f"smaller one in either direction"
         )
+        if few_patients(row):
+            text += "; there are too few test patients to call it equivalent"
     else:
         text = f"{arm}: no verdict from {word.split(':')[0]}. {difference}"
         if word.startswith("one"):

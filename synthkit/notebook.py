@@ -160,6 +160,51 @@ def table(summary, arms=None, over=None):
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
+def show_trained(names):
+    """Shows generators that come trained with the repository: images beside real ones, and how they were trained.
+
+    Args:
+        names: of generators in `data/generators`, such as "conv_cgan".
+
+    Returns:
+        DataFrame with a row for each: epochs and minutes of the training up to these weights, KID to the validation
+        set in the features of `frozen`, the AUC with which `frozen` recognises the class that was asked for, and
+        diversity, as a fraction of that of the real images.
+    """
+    import matplotlib.pyplot as plt
+    import pandas as pd
+
+    from synthkit import plots, trained
+    from synthkit.datasets import bundled
+
+    loaded = {name: trained.load(name) for name in names}
+    size = next(iter(loaded.values()))[0].image_shape[0]
+    real = bundled.load(size).train
+    classes = ", ".join(real.class_names)
+    asked = np.repeat(np.arange(len(real.class_names)), 8)
+    pictures = {"real": one_each(real.images, real.labels, 8)}
+    pictures |= {name: model.sample(asked, 1) for name, (model, _) in loaded.items()}
+    _, axes = plt.subplots(len(pictures), 1, figsize=(11, 3 * len(pictures)), layout="constrained")
+    for (name, images), ax in zip(pictures.items(), axes, strict=True):
+        plots.image_grid(images, 8, ax).set_title(f"{name}, {size}×{size} pixels; rows: {classes}", loc="left")
+    plt.show()
+    _, axes = plt.subplots(1, 3, figsize=(12, 2.8), layout="constrained")
+    rows = {}
+    for (name, (_, record)), color in zip(loaded.items(), plots.COLORS, strict=False):
+        measured = pd.DataFrame(record["measured"])
+        for column, ax in zip(("kid", "label_auc", "diversity"), axes, strict=True):
+            ax.plot(measured["minutes"], measured[column], ".-", color=color, label=name)
+        best = measured.loc[measured["kid"].idxmin()]
+        rows[name] = best[["epoch", "minutes", "kid", "label_auc", "diversity"]]
+    axes[1].axhline(record["real_validation_images"]["label_auc"], color=plots.BASELINE_COLOR, linestyle="--")
+    for ax, text in zip(axes, ("KID to the validation set", "AUC of the class", "diversity"), strict=True):
+        ax.set(xlabel="minutes of training", ylabel=text, xlim=(0, None))
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[0].legend(frameon=False, fontsize=9)
+    plt.show()
+    return pd.DataFrame(rows).T.astype({"epoch": int})
+
+
 def keep(model, path, fit):
     """Fits a generator, or reads it from the file where an earlier run of the cell has kept it.
 

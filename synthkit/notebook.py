@@ -86,7 +86,7 @@ def load(source, image_size, prepare=False, **options):
 
 def positive(class_names):
     """Returns the label of the class that is to be found, malignant or the like; of several such classes the first."""
-    from synthkit.study.grid import positive_class
+    from synthkit.study.checks import positive_class
 
     name = positive_class(class_names)
     return 0 if name is None else list(class_names).index(name)

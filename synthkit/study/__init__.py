@@ -5,6 +5,7 @@
 - `choice`: the classifier that is best on real images.
 - `training_sets`: the real training images of a seed.
 - `trial`: one arm, one seed: train, then score the test set once.
+- `checks`: what is checked before the first trial.
 - `grid`: `run`, which runs all the trials of a study and resumes one that was stopped.
 - `copies`: whether synthetic images are copies of training images.
 - `progress`: bars, lines, or calls of a function.

@@ -9,8 +9,7 @@ from synthkit._environment import versions
 from synthkit._files import read_json, write_json
 from synthkit.splitting import fold
 from synthkit.statistics import auc
-from synthkit.study import training_sets
-from synthkit.study.grid import check_images
+from synthkit.study import checks, training_sets
 from synthkit.study.trial import make_trainer, seeds_of
 
 FEW = 50  # validation images of a class below which folds of the training set are scored instead
@@ -36,7 +35,7 @@ def choose(splits, candidates, *, out, train_per_class=None, fixed_training_set=
         dict: "chosen", the name of the best candidate (of equals the first one); "auc", a dict from name to
         `{"real": …, "augmentation": …}`; "scored_on", a text.
     """
-    check_images(splits)
+    checks.images(splits)
     path = out / "classifier.json"
     draw = {"per_class": train_per_class, "fixed": fixed_training_set}
     real = training_sets.draw(splits.train, **draw, seed=seeds_of(0)[0])

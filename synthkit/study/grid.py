@@ -1,7 +1,6 @@
 """Runs the grid of arms and seeds: the same budget for every arm, one score on the test set, finished trials kept."""
 
 import json
-import re
 import time
 from pathlib import Path
 
@@ -11,16 +10,12 @@ from synthkit import _workers, statistics
 from synthkit._environment import versions
 from synthkit._files import compare, harmless, locked, make_folder, replacing, write_json
 from synthkit._identity import digest, network
-from synthkit.splitting import cross_validation, refuse_near_duplicates
+from synthkit.splitting import cross_validation
 from synthkit.statistics.verdicts import LOWER_IS_BETTER
-from synthkit.study import pairs, storage, training_sets
+from synthkit.study import checks, pairs, storage, training_sets
 from synthkit.study.about import describe, merged
-from synthkit.study.arms import requested
 from synthkit.study.progress import Bars
 from synthkit.study.trial import Trials, failure, pack, pool, run_packed, seeds_of
-
-POSITIVE = "malignant malign cancer positive disease diseased abnormal pneumonia tumor tumour".split()
-ARM_NAME = r'[^/\\:*?"<>|=+@\n-][^/\\:*?"<>|\n]*'
 
 
 def run(
@@ -99,37 +94,17 @@ def run(
     the process (`tf.config.experimental.enable_op_determinism`). On a CPU operations are deterministic without it;
     with it ResNet-18 would take twice as long.
     """
-    _check_gpu(n_jobs)
+    checks.gpu(n_jobs)
     classes = splits.train.class_names
-    positive = positive or positive_class(classes)
-    _check(splits, arms, seeds, positive)
+    positive = positive or checks.positive_class(classes)
+    checks.settings(splits, arms, seeds, positive)
     # Folds of one seed, and of two seeds, have as good as equally many images of each class.
     first = cross_validation(pool(splits), folds, seed=seeds_of(0)[0])[0][0] if folds else splits
-    _check_enough(first.train, train_per_class)
+    checks.enough(first.train, train_per_class)
     draw = {"per_class": train_per_class, "fixed": fixed_training_set or bool(folds)}
-    pretrained = [arm.name for arm in arms if arm.pretrain]
-    if pretrained and not getattr(classifier, "has_steps", True):
-        raise ValueError(
-            f"the arm {pretrained[0]} trains on synthetic images first, and the classifier {classifier.__name__} is "
-            "not trained in steps; leave out the arm, or choose another classifier (--classifier)"
-        )
-    features = [arm.name for arm in arms if arm.features is not None]
-    if features and not getattr(classifier, "has_features", False):
-        raise ValueError(
-            f"the arm {features[0]} makes features of a frozen network, not images, and the classifier is "
-            f"{getattr(classifier, '__name__', type(classifier).__name__)}; remove the arm, or use --classifier frozen"
-        )
-    learned = {id(others): others for others in (getattr(arm.synthesizer, "pretrained_on", None) for arm in arms)}
-    for others in filter(None, learned.values()):
-        refuse_near_duplicates(others, *([pool(splits)] if folds else [splits.validation, splits.test]))
-    more = [arm.name for arm in arms if arm.more_real]
-    if more and len(training_sets.draw(first.train, **draw)) == len(first.train):
-        raise ValueError(
-            f"the arm {more[0]} adds the real images that a seed does not draw, and every seed draws all of them; "
-            "remove the arm, --fixed-training-set or --folds, or draw fewer (--per-class)"
-        )
+    checks.suited(splits, arms, classifier, first.train, draw, folds)
     statistics.operating_point([0, 1], [0, 1], operating_point)  # refuses an unknown rule
-    model = _check_networks(arms, classifier, first.train, training_sets.draw(first.train, **draw).class_counts())
+    model = checks.networks(arms, classifier, first.train, training_sets.draw(first.train, **draw).class_counts())
     recipe = {"steps": 300, "batch_size": 32, "learning_rate": 1e-3} | recipe
     identity = {
         "data": dict(zip(("train", "validation", "test"), (part.fingerprint() for part in splits), strict=True)),
@@ -158,7 +133,8 @@ def run(
     make_folder(out / "trials", "the results")
     with locked(out, "a study"):
         about = describe(splits, folds, about)
-        arm_names = _claim(out, identity, splits, seeds, protocol, {"fixed": True} if more else draw, about)
+        used = {"fixed": True} if any(arm.more_real for arm in arms) else draw  # images that any trial may train on
+        arm_names = _claim(out, identity, splits, seeds, protocol, used, about)
         grid = [(arm, seed) for seed in range(seeds) for arm in arms]
         rows = {key: contents["row"] for key, contents in storage.read_trials(out).items()}
         todo = [(arm, seed) for arm, seed in grid if rows.get((arm.name, seed), {}).get("status") != "done"]
@@ -183,33 +159,6 @@ def run(
                     harmless(storage.table(rows, arm_names)).to_csv(part, index=False)
                 bars.end(row)
         return storage.load(out)
-
-
-def _check_gpu(n_jobs):
-    """Raises ValueError for more processes than GPUs: each would take all of the GPU's memory."""
-    import tensorflow as tf
-
-    gpus = len(tf.config.list_physical_devices("GPU"))
-    if gpus and _workers.local_jobs(n_jobs) > gpus:
-        raise ValueError(
-            f"{gpus} GPU{'s' if gpus > 1 else ''} cannot run {_workers.local_jobs(n_jobs)} trials at a time (--jobs, "
-            f"n_jobs): use --jobs {gpus}, or hide the GPU with CUDA_VISIBLE_DEVICES=-1"
-        )
-
-
-def positive_class(class_names):
-    """Returns the positive one of two classes: the one called malignant or the like, or else the second one.
-
-    Args:
-        class_names: the classes.
-
-    Returns:
-        str; None for more than two classes, unless exactly one of them is called malignant or the like.
-    """
-    names = [name for name in class_names if name.casefold() in POSITIVE]
-    if len(names) == 1:
-        return names[0]
-    return class_names[1] if len(class_names) == 2 else None
 
 
 def _one_by_one(splits, todo, bars, options):
@@ -256,91 +205,6 @@ def _describe(arm):
     maker = arm.synthesizer if arm.features is None else arm.features
     code = {} if maker is None else {"code": digest(maker)}
     return {**ratio, **code, **augment, **(arm.settings or {}), **changed}
-
-
-def _check(splits, arms, seeds, positive):
-    names = [arm.name for arm in arms]
-    if not names or len(set(names)) != len(names):
-        raise ValueError(
-            f"a study needs at least one arm, and all arms need different names. Received: {', '.join(names) or 'none'}"
-        )
-    invalid = [name for name in names if not re.fullmatch(ARM_NAME, name) or name != name.strip()]
-    if invalid:
-        raise ValueError(
-            f"an arm's name becomes a file name and a cell of a table; it cannot contain / \\ : * ? \" < > |, begin "
-            f"with = + - @, or begin or end with a space. Received: {invalid[0]!r}"
-        )
-    if not isinstance(seeds, int) or seeds < 1:
-        raise ValueError(f"seeds must be an integer of at least 1. Received: seeds={seeds}")
-    for arm in arms:
-        if not (0 < arm.real_share <= 1 and 0 <= arm.pretrain < 1):
-            raise ValueError(
-                f"{arm.name}: real_share must be above 0 and at most 1; pretrain must be at least 0 and below 1. "
-                f"Received: real_share={arm.real_share}, pretrain={arm.pretrain}"
-            )
-        unknown = set(arm.counts or ()) - set(splits.train.class_names)
-        if unknown or (arm.counts and arm.balance):
-            raise ValueError(
-                f"{arm.name}: the keys of counts must be among {', '.join(splits.train.class_names)}, and counts "
-                f"cannot be combined with balance. Received: counts={arm.counts}, balance={arm.balance}"
-            )
-    check_images(splits)
-    if positive is not None and positive not in splits.train.class_names:
-        raise ValueError(f"positive must be one of {', '.join(splits.train.class_names)}. Received: {positive!r}")
-
-
-def check_images(splits):
-    """Raises ValueError if a set has fewer than 2 images of a class."""
-    for imageset in splits:
-        small = [f"{count} of {name}" for name, count in imageset.class_counts().items() if count < 2]
-        if small:
-            raise ValueError(
-                f"{imageset.name} has too few images, {', '.join(small)}; a study needs at least 2 of every class. Use "
-                f"more images, or a larger --validation or --test"
-            )
-
-
-def _check_networks(arms, classifier, train, counts):
-    """Builds the classifier and calls the `check` of every synthesizer that has one, before the first trial.
-
-    Args:
-        arms, classifier: as in `run`.
-        train: ImageSet.
-        counts: dict from class to the number of its images in the training set of a seed.
-
-    Returns:
-        keras.Model of the classifier.
-
-    Raises:
-        ValueError: if images of this size, for example, do not suit them; names every arm with what it needs.
-    """
-    problems, model = {}, None
-    for arm in arms:
-        if hasattr(arm.synthesizer, "check"):
-            wanted = requested(arm, counts)
-            try:
-                arm.synthesizer.check(train, wanted)
-            except ValueError as error:
-                problems.setdefault(str(error), []).append(arm.name)
-    try:
-        model = classifier(train.image_shape, len(train.class_names))
-    except ValueError as error:
-        problems.setdefault(str(error), []).append("classifier")
-    if problems:
-        raise ValueError("\n  ".join(f"{', '.join(names)}: {text}" for text, names in problems.items()))
-    return model
-
-
-def _check_enough(train, train_per_class):
-    """Raises ValueError for a class with fewer training images than a trial draws of each."""
-    counts = train.class_counts()
-    small = [f"{count} of {name}" for name, count in counts.items() if count < (train_per_class or 0)]
-    if small:
-        raise ValueError(
-            f"{train.name}: trials cannot draw {train_per_class} training images of each class, because the training "
-            f"set has {', '.join(small)}. Draw {min(counts.values())} or fewer (--per-class, train_per_class=), or "
-            "leave that out to train on all images, as many of each class as there are"
-        )
 
 
 def _claim(out, identity, splits, seeds, protocol, draw, about):

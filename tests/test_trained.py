@@ -1,15 +1,19 @@
 """Generators that come trained with the repository."""
 
+import itertools
 import json
+import types
 
 import keras
 import numpy as np
 import pytest
 
 from synthkit import catalogue, trained
-from synthkit.generators import adapter
+from synthkit.generators import adapter, callbacks
+from synthkit.imageset import Splits
 from tests.conftest import make_imageset
 from tests.generators.toy import toy_gan
+from tests.tools import train_generators
 
 TRAIN = make_imageset(16, size=72)
 
@@ -74,3 +78,25 @@ def test_generators_of_the_repository_draw_images_of_both_classes(name):
     assert images.shape == (16, 64, 64, 1)
     assert images.std(0).mean() > 0.05
     assert record["class_names"] == ["malignant", "benign"]
+
+
+def test_training_for_minutes_resumes_and_keeps_the_best_weights(tmp_path, monkeypatch):
+    kids, clock = itertools.chain([3.0, 1.0], itertools.count(2.0)), itertools.count()
+
+    def measure(model):
+        return {"kid": next(kids), "label_auc": 0.5, "diversity": 1.0}
+
+    monkeypatch.setattr(train_generators, "measurement", lambda splits: (measure, {"label_auc": 0.7}))
+    monkeypatch.setattr(train_generators, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(callbacks, "PAUSE", 0)
+    sets = enumerate(("train", "validation", "test"))
+    splits = Splits(*(make_imageset(16, seed, size=16, name=name) for seed, name in sets))
+    records = []
+    for seconds in (20, 30):  # of this clock, which advances whenever it is read
+        train_generators.train("toy_gan", splits, seconds / 60, 4 / 60, tmp_path / "work", tmp_path / "out")
+        records.append(trained.load("toy_gan", tmp_path / "out")[1])
+    first, more = records
+    assert len(first["measured"]) >= 2
+    assert more["measured"][: len(first["measured"])] == first["measured"] != more["measured"]
+    assert more["epoch"] == first["epoch"] == first["measured"][1]["epoch"]
+    assert more["sha256"] == first["sha256"], "the weights are those of the lowest KID"

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import tempfile
+import uuid
 import warnings
 from pathlib import Path
 
@@ -46,12 +47,17 @@ def local(path):
     """Returns where a file that is only needed until a job ends is written: at `path`, or on the local disk.
 
     A file on Google Drive, which Colab mounts, is uploaded every time that it is written, and Drive's bin keeps the old
-    one. There the file gets a place in the folder for temporary files instead, the same for the same path.
+    one. There the file gets a place among the temporary files instead. A file `.local` in the folder on Drive names it,
+    so that whoever deletes this folder starts anew.
     """
     path = Path(path).absolute()
     if not path.is_relative_to(DRIVE):
         return path
-    return Path(tempfile.gettempdir()) / "synthkit" / path.relative_to(DRIVE)
+    name = path.parent / ".local"
+    if not name.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        name.write_text(uuid.uuid4().hex, encoding="ascii")
+    return Path(tempfile.gettempdir()) / "synthkit" / name.read_text(encoding="ascii") / path.name
 
 
 def unwritable(path, error):
@@ -107,6 +113,27 @@ def write_json(path, content):
     """Writes JSON to a file that is complete or absent."""
     with replacing(path) as part:
         part.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+@contextlib.contextmanager
+def waiting(path):
+    """Waits until no other process holds the lock `path`, and holds it meanwhile. A process that dies gives it up.
+
+    The folder is made if it is missing.
+
+    Raises:
+        OSError: if the folder cannot be written.
+    """
+    folder, lock = Path(path).parent, FileLock(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def read_json(path):

@@ -40,7 +40,7 @@ def pretraining(arguments, splits):
         return splits.train
     size = splits.train.image_shape[0] if source == "phantom" or Path(source).is_dir() else None
     loaded = datasets.load(source, size, train=PRETRAINING_PHANTOMS, progress=sys.stderr.isatty())
-    return dataclasses.replace(loaded.train, name=source)
+    return dataclasses.replace(loaded.train, name=source).drawn_by(loaded.train.source)
 
 
 def names(arguments):

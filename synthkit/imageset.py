@@ -89,12 +89,15 @@ class ImageSet:
         """Returns the selected images as an ImageSet; `index` is a slice, integers or booleans."""
         groups = None if self.groups is None else self.groups[index]
         chosen = {"images": self.images[index], "labels": self.labels[index], "patients": self.patients[index]}
-        rows = np.arange(len(self))[index]
+        rows = np.arange(len(self), dtype="int64")
+        every, rows = rows, rows[index]
         part = dataclasses.replace(self, **chosen, groups=groups)
-        return part.drawn_by(self.source and f"{self.source}, rows {hashlib.sha256(rows.tobytes()).hexdigest()}")
+        if self.source is None or np.array_equal(rows, every):
+            return part.drawn_by(self.source)
+        return part.drawn_by(f"{self.source}, rows {hashlib.sha256(rows.tobytes()).hexdigest()}")
 
     def drawn_by(self, source):
-        """Returns this set, which from now on is identified by the text `source` instead of its pixels.
+        """Returns the same set, identified by the text `source` instead of its pixels.
 
         For images that a simulator draws: another kind of processor rounds a few grey levels differently, and they are
         the same images all the same.
@@ -102,8 +105,9 @@ class ImageSet:
         Args:
             source: text that determines every pixel; None identifies the set by its pixels.
         """
-        object.__setattr__(self, "source", source)
-        return self
+        drawn = dataclasses.replace(self)
+        object.__setattr__(drawn, "source", source)
+        return drawn
 
     def __repr__(self):
         counts = ", ".join(f"{name} {count}" for name, count in self.class_counts().items())

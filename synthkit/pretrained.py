@@ -306,7 +306,7 @@ class FineTunedTrainer:
         history["step_seconds"] += seconds
         return history
 
-    def predict(self, images, batch_size=256):
+    def predict(self, images, batch_size=None):
         """Scores images; arguments and result as `training.Trainer.predict`."""
         from synthkit.imageset import ImageSet
 

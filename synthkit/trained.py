@@ -6,15 +6,15 @@ how they were trained, with the measurements made meanwhile.
 """
 
 import hashlib
-import json
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from synthkit import catalogue
-from synthkit._files import replacing, write_json
+from synthkit._files import read_json, replacing, write_json
 from synthkit.datasets import bundled
+from synthkit.generators.contract import Generator
 
 FOLDER = bundled.FOLDER / "generators"
 LARGE = 4096  # numbers; arrays of more are stored in float16
@@ -44,7 +44,9 @@ def load(name, folder=FOLDER):
             f"{weights} and {described.name} are not both there. Generators that come trained with the repository: "
             f"{', '.join(names(folder)) or 'none'}"
         )
-    record = json.loads(described.read_text(encoding="utf-8"))
+    record = read_json(described)
+    if name not in catalogue.GENERATORS or not {"sha256", "image_shape", "class_names", "steps"} <= set(record):
+        raise ValueError(f"{described} does not describe a generator of the catalogue; get it again")
     if hashlib.sha256(weights.read_bytes()).hexdigest() != record["sha256"]:
         raise ValueError(f"{weights} is damaged: its SHA-256 differs from the one in {described.name}; get it again")
     model = catalogue.build(catalogue.GENERATORS[name])(tuple(record["image_shape"]), len(record["class_names"]))
@@ -69,7 +71,8 @@ def save(model, name, record, folder=FOLDER):
         folder: made if it is missing.
     """
     arrays = [variable.numpy() for variable in drawing_variables(model)]
-    arrays = [array.astype("float16") if array.size > LARGE else array for array in arrays]
+    large = float(np.finfo("float16").max)
+    arrays = [a.astype("float16") if a.size > LARGE and np.abs(a).max() < large else a for a in arrays]
     path = Path(folder) / f"{name}.npz"
     with replacing(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, *arrays)
@@ -78,9 +81,16 @@ def save(model, name, record, folder=FOLDER):
 
 
 def drawing_variables(model):
-    """Returns the variables that a generator's images depend on: the discriminator's, for example, are not needed."""
+    """Returns the variables that a generator's images depend on: the discriminator's, for example, are not needed.
+
+    Raises:
+        ValueError: for a generator that draws from something else, as the autoencoder from its training images.
+    """
     import tensorflow as tf
 
     signature = [tf.TensorSpec((None, *model.noise_shape), "float32"), tf.TensorSpec((None,), "int64")]
     used = {id(variable) for variable in tf.function(model.draw, signature).get_concrete_function().variables}
-    return [variable.value for variable in model.variables if id(variable.value) in used]
+    variables = [variable.value for variable in model.variables if id(variable.value) in used]
+    if type(model).sample is not Generator.sample or len(variables) != len(used):
+        raise ValueError(f"{model.name} does not draw its images from its variables alone, so they cannot be saved")
+    return variables

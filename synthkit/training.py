@@ -126,8 +126,8 @@ class Trainer:
 
         Returns:
             dict: lists `step`, `loss` (mean over the steps since the last check) and `val_auc`; `best_step`; and
-            `step_seconds` and `scoring_seconds`, the wall time of all gradient steps (their median times their number,
-            which excludes tracing) and of validation.
+            `step_seconds` and `scoring_seconds`, the wall time of all gradient steps (the median over the checks, times
+            their number, which leaves out tracing if there are several) and of validation.
 
         Raises:
             FloatingPointError: if the loss is NaN or infinite.
@@ -189,14 +189,15 @@ def _half_precision():
 class _BestValidation(keras.callbacks.Callback):
     """Scores the validation set at the end of every epoch, which is a check, and keeps the best weights.
 
-    A step ends where the next one begins: a callback for the end of a step would make Keras wait for its loss.
+    A step is known to have ended when the next one begins: a callback for the end of a step would make Keras wait for
+    its loss. On a GPU, which may be steps behind, only the time of a whole epoch means anything.
     """
 
     def __init__(self, trainer, validation, on_step):
         super().__init__()
         self.trainer, self.validation, self.on_step = trainer, validation, on_step
         self.history = {"step": [], "loss": [], "val_auc": [], "best_step": 0}
-        self.begun, self.durations, self.scoring, self.best = None, [], 0.0, None
+        self.pending, self.steps, self.durations, self.scoring, self.best = False, 0, [], 0.0, None
 
     def check_start(self):
         """Scores the weights before the first step."""
@@ -205,21 +206,24 @@ class _BestValidation(keras.callbacks.Callback):
             self.history |= {"step": [0], "loss": [np.nan], "val_auc": [float(value)]}
             self.best = self.trainer.model.get_weights()
 
+    def on_epoch_begin(self, epoch, logs=None):
+        self.began = time.perf_counter()
+
     def on_train_batch_begin(self, batch, logs=None):
         self._end_step()
-        self.begun = time.perf_counter()
+        self.pending = True
 
     def _end_step(self):
-        if self.begun is not None:
-            self.durations.append(time.perf_counter() - self.begun)
-            self.begun = None
+        if self.pending:
+            self.pending, self.steps = False, self.steps + 1
             if self.on_step:
                 self.on_step()
 
     def on_epoch_end(self, epoch, logs=None):
         self._end_step()
         began = time.perf_counter()
-        step, loss = len(self.durations), float(logs["loss"])
+        self.durations.append(began - self.began)
+        step, loss = self.steps, float(logs["loss"])
         if not np.isfinite(loss):
             raise FloatingPointError(f"the classifier's loss is {loss} at step {step}; try a lower learning rate")
         self.history["step"].append(step)

@@ -44,7 +44,7 @@ MAY_IMPORT = {
         *("_arm_names", "augmentation", "classifiers", "datasets", "fidelity", "generators", "pretrained", "selection"),
         *("rivals", "study", "training"),
     },
-    "trained": {"_files", "catalogue", "datasets"},
+    "trained": {"_files", "catalogue", "datasets", "generators"},
     "_augment_option": {"augmentation"},
     "_options": {"_augment_option", "catalogue", "statistics"},
     "_meaning": {"_arm_names", "_identity", "_options", "catalogue", "datasets", "study"},

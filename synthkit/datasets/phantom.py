@@ -11,6 +11,8 @@ The image depends on the class only through the score. So no classifier of singl
 score itself, Phi(d' / sqrt 2), which is set by `best_auc`.
 """
 
+import hashlib
+
 import numpy as np
 from scipy import ndimage, stats
 
@@ -207,7 +209,11 @@ def draw(labels, image_size=32, *, patients=None, best_auc=BEST_AUC, seed=0, nam
     score_seed, image_seed = np.random.SeedSequence(seed).generate_state(2).tolist()
     malignancy = draw_malignancy(labels, patients, best_auc=best_auc, seed=score_seed)
     drawn = ImageSet(render(malignancy, image_size, seed=image_seed), labels, CLASS_NAMES, patients, name)
-    return drawn.drawn_by(f"phantoms, version {VERSION}, {image_size} pixels, best_auc {best_auc}, seed {seed}")
+    # Every image depends on all labels and patients, and another version of NumPy may draw other random numbers.
+    of = hashlib.sha256(repr((drawn.labels.tolist(), drawn.patients.tolist())).encode()).hexdigest()
+    numpy = ".".join(np.__version__.split(".")[:2])
+    version = f"phantoms, version {VERSION} with NumPy {numpy}"
+    return drawn.drawn_by(f"{version}, {image_size} pixels, best_auc {best_auc}, seed {seed}, of {of}")
 
 
 def load(image_size=32, *, train=1000, validation=200, test=1000, best_auc=BEST_AUC, seed=0):

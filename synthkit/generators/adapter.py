@@ -1,5 +1,6 @@
 """The adapter that makes a synthesizer of a generator: fitted on the training set, then sampled."""
 
+import contextlib
 import hashlib
 import json
 import re
@@ -10,7 +11,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from synthkit._environment import versions
-from synthkit._files import replacing
+from synthkit._files import replacing, waiting
 from synthkit._identity import describe
 from synthkit._reusable import ProcessCache, reusable
 from synthkit.generators.callbacks import Checkpoint
@@ -44,9 +45,9 @@ def synthesizer(
         pretrained_on: ImageSet that the generator learns first, without its labels (`pretrain`); None for none. A study
             refuses it if it has near-duplicates of validation or test images.
         keep: folder for fitted generators, made if missing. A generator that was fitted before on the same images, with
-            the same seed, epochs and network, is read from there, and a fit that is killed resumes. Empty it after
-            changing a generator's code. The file of an autoencoder contains the training images. None keeps the last
-            fit in memory only.
+            the same seed, epochs and network, is read from there, a fit that is killed resumes, and of two processes
+            that need the same one the second waits for it. Empty it after changing a generator's code. The file of an
+            autoencoder contains the training images. None keeps the last fit in memory only.
         progress: whether to show a progress bar over the epochs.
 
     Returns:
@@ -71,18 +72,19 @@ def synthesizer(
             model = starts[kind](seed)
             settings = [epochs, batch_size, getattr(augment, "__name__", augment and type(augment).__name__), *others]
             path = keep and Path(keep) / f"{model.name}-{_digest(model, *key, *settings)}.keras"
-            if path and path.exists():
-                load_weights(model, path)
-            else:
-                options = {"epochs": epochs, "batch_size": batch_size, "progress": progress, "bar_position": 2}
-                checkpoints = [Checkpoint(path.with_suffix(".checkpoint.npz"), every=None)] if path else []
-                if pretrained_on is not None and not any(checkpoint.path.exists() for checkpoint in checkpoints):
-                    pretrain(model, pretrained_on, train, seed, **options)
-                fit(model, train, seed, augment=augment, callbacks=checkpoints, **options)
-            fitted[key] = model
-            if path and not path.exists():
-                with replacing(path) as temporary:
-                    model.save(temporary)
+            with waiting(path.with_name(f".{path.stem}.lock")) if path else contextlib.nullcontext():
+                if path and path.exists():
+                    load_weights(model, path)
+                else:
+                    options = {"epochs": epochs, "batch_size": batch_size, "progress": progress, "bar_position": 2}
+                    checkpoints = [Checkpoint(path.with_suffix(".checkpoint.npz"), every=None)] if path else []
+                    if pretrained_on is not None and not any(checkpoint.path.exists() for checkpoint in checkpoints):
+                        pretrain(model, pretrained_on, train, seed, **options)
+                    fit(model, train, seed, augment=augment, callbacks=checkpoints, **options)
+                fitted[key] = model
+                if path and not path.exists():
+                    with replacing(path) as temporary:
+                        model.save(temporary)
         synthetic = draw(fitted[key], train.class_names, labels, seed)
         return synthetic if image_size is None else resize(synthetic, full_size)
 

@@ -1,5 +1,6 @@
 """Callbacks for training generators: sample grids, early warnings, the best epoch, checkpoints."""
 
+import contextlib
 import time
 import warnings
 from pathlib import Path
@@ -231,7 +232,7 @@ class Checkpoint(keras.callbacks.Callback):
             self.cost = self.written - began
 
     def on_train_end(self, logs=None):
-        if self.path.exists():
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             self.path.unlink()
 
 

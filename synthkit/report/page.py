@@ -68,7 +68,9 @@ def _verdicts(results, summary, margin):
         "augmentation": sentences.augmentation(summary),
         "words": sentences.words(summary, margin),
         "first": [_unbroken(sentence) for sentence in answers.first(summary, baseline)],
-        "sentences": [_unbroken(sentences.sentence(row)) for row in sentences.main_rows(summary).to_dict("records")],
+        "sentences": [
+            _unbroken(sentences.sentence(row, margin)) for row in sentences.main_rows(summary).to_dict("records")
+        ],
         "notes": [_unbroken(sentence) for sentence in answers.remarks(results, summary, margin)],
         "protocol": answers.protocol(results),
         "over": _of_main(over),

@@ -120,8 +120,8 @@ def power(summary, margin=MARGIN):
         subject = "No arm can" if len(few) == len(table) else f"{', '.join(few['arm'])} cannot"
         sentences.append(
             f"{subject} be called equivalent: the test set has too few patients of a class to know how much others "
-            f"would vary. It takes {FEW_PATIENTS} of each class, and more from an AUC of 0.925 on: {NEAR_ONE} divided "
-            f"by 1 - AUC."
+            f"would vary. It takes {FEW_PATIENTS} of each class, and more from an AUC of "
+            f"{1 - NEAR_ONE / FEW_PATIENTS:.3f} on: {NEAR_ONE} divided by 1 - AUC."
         )
     undecided = table[(table["detectable"] > margin) & (table["verdict"] == INCONCLUSIVE)]
     needed = [f"{row.arm} {row.seeds_needed:.0f}" for row in undecided.itertuples() if np.isfinite(row.seeds_needed)]

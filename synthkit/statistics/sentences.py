@@ -28,8 +28,8 @@ def few_patients(row, margin=MARGIN):
     return row["verdict"] == INCONCLUSIVE and inside and np.isnan(row["p_equivalent"])
 
 
-def sentence(row):
-    """Returns one row of `summarize` as a sentence, without a full stop."""
+def sentence(row, margin=MARGIN):
+    """Returns one row of `summarize` with this margin as a sentence, without a full stop."""
     metric = metric_name(row["metric"])
     arm, word = row["arm"], row["verdict"]
     if not isinstance(word, str) or word == "baseline":
@@ -55,7 +55,7 @@ def sentence(row):
             f"study had an 80 % chance to detect a true difference of {row['detectable']:.3f}, and may have missed a "
             f"smaller one in either direction"
         )
-        if few_patients(row):
+        if few_patients(row, margin):
             text += "; there are too few test patients to call it equivalent"
     else:
         text = f"{arm}: no verdict from {word.split(':')[0]}. {difference}"

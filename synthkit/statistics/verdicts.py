@@ -135,7 +135,7 @@ def summarize(
     cuts = {arm: [None] * len(arm_scores) for arm, arm_scores in scores.items()} | (thresholds or {})
     seeds = {arm: list(range(len(arm_scores))) for arm, arm_scores in scores.items()} | (seeds or {})
     folds = folds if isinstance(folds, dict) else dict.fromkeys(scores, folds)
-    rows, learned = [], {}
+    rows, learned, levels = [], {}, {}
     for metric in dict.fromkeys(("auc", *metrics, *([GAP] if train_aucs else []))):
         values = {}  # arrays over the seeds, as arguments of `estimate`
         for arm, arm_scores in scores.items():
@@ -147,6 +147,7 @@ def summarize(
                 values[arm]["values"] += np.asarray(train_aucs[arm])
             if metric == "auc":
                 areas = estimate(**values[arm], classes=classes, overlap=overlap, level=True)
+                levels[arm] = areas.value
                 learned[arm] = _learned(areas, arm_scores, labels, positive, cuts[arm])
         if metric not in (*metrics, GAP):
             continue
@@ -157,9 +158,7 @@ def summarize(
         ]
         lost = max((planned or 0) - len(others), primary is not None and primary not in others)
         first = None if primary is None else others.index(primary) if primary in others else len(others)
-        levels = {arm: np.mean(values[arm]["values"]) for arm in scores}
-        needed = [_needed(metric, (levels[arm] + levels[baseline]) / 2) for arm in others]
-        few = [fewest < patients for patients in needed]
+        few = [fewest < patients_needed((levels[arm] + levels[baseline]) / 2) for arm in others]
         comparisons = dict(zip(others, _compare(differences, metric, margin, few, first, lost), strict=True))
         for arm in scores:
             mean = estimate(**values[arm], classes=classes, level=True, **sampling)
@@ -199,9 +198,9 @@ def _learned(areas, scores, labels, positive, thresholds):
     return mean, bool(areas.value - 1.96 * areas.error > 0.5 and not one_class)
 
 
-def _needed(metric, level):
-    """Returns how many test patients of each class it takes to call two arms of this mean level equivalent."""
-    return FEW_PATIENTS if metric in LOWER_IS_BETTER else max(FEW_PATIENTS, NEAR_ONE / max(1 - level, 1e-9))
+def patients_needed(area):
+    """Returns how many test patients of each class it takes to call two arms with this mean AUC equivalent."""
+    return max(FEW_PATIENTS, NEAR_ONE / max(1 - area, 1e-9))
 
 
 def _compare(differences, metric, margin, few, first=None, lost=0):

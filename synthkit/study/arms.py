@@ -59,6 +59,7 @@ def shuffled(synthesizer):
         synthetic = synthesizer(train, labels, seed)
         return dataclasses.replace(synthetic, labels=np.random.default_rng(seed).permutation(synthetic.labels))
 
+    synthesize.synthesizer = synthesizer
     for name in ("check", "pretrained_on"):
         if hasattr(synthesizer, name):
             setattr(synthesize, name, getattr(synthesizer, name))

@@ -190,7 +190,10 @@ def apart(todo):
     """
     fitted, order = set(), []
     for arm, seed in todo:
-        fit = None if arm.synthesizer is None else (id(arm.synthesizer), seed)
+        source = arm.synthesizer
+        while hasattr(source, "synthesizer"):  # of a control, or of images that are selected
+            source = source.synthesizer
+        fit = None if source is None else (id(source), seed)
         order.append(seed + 1.5 * (fit in fitted))
         fitted |= {fit} - {None}
     return [todo[i] for i in np.argsort(order, kind="stable")]

@@ -1,11 +1,14 @@
 import dataclasses
 import functools
+import threading
+import time
 
 import keras
 import numpy as np
 import pytest
 
 from synthkit import augmentation, generators
+from synthkit._files import waiting
 from synthkit.generators import adapter, callbacks
 from synthkit.generators.contract import Generator
 from synthkit.generators.medmnist_autoencoder import autoencoder
@@ -72,16 +75,45 @@ def test_everything_that_determines_a_fit_has_a_file_of_its_own(no_fit, tmp_path
 def test_damaged_file_is_named(tmp_path):
     options = {"epochs": 1, "batch_size": 8, "keep": tmp_path}
     generators.synthesizer(toy, **options)(TRAIN, LABELS, 1)
-    (file,) = tmp_path.iterdir()
+    (file,) = tmp_path.glob("*.keras")
     file.write_bytes(file.read_bytes()[:-200])
     with pytest.raises(ValueError, match=rf"{file.name} is damaged .*; delete it to fit the generator again"):
         generators.synthesizer(toy, **options)(TRAIN, LABELS, 1)
 
 
-def test_folder_that_cannot_be_written_costs_no_second_fit(no_fit, tmp_path):
+def test_folder_that_cannot_be_written_is_said_before_the_fit(no_fit, tmp_path):
     (tmp_path / "file").touch()
     synthesize = generators.synthesizer(toy, epochs=1, batch_size=8, keep=tmp_path / "file" / "kept")
-    with pytest.raises(OSError, match=r"kept.*\.keras cannot be written"):
+    no_fit()
+    with pytest.raises(OSError, match="kept cannot be written"):
+        synthesize(TRAIN, LABELS, 1)
+
+
+def test_second_process_waits_for_the_fit_of_the_first(no_fit, tmp_path):
+    generators.synthesizer(toy, epochs=1, keep=tmp_path)(TRAIN, LABELS, 1)
+    (file,) = tmp_path.glob("*.keras")
+    no_fit()
+    images = []
+    reader = threading.Thread(
+        target=lambda: images.append(generators.synthesizer(toy, epochs=1, keep=tmp_path)(TRAIN, LABELS, 1))
+    )
+    with waiting(tmp_path / f".{file.stem}.lock"):  # as if the first were still fitting
+        elsewhere = file.rename(tmp_path / "later")
+        reader.start()
+        time.sleep(1)
+        assert not images
+        elsewhere.rename(file)
+    reader.join()
+    assert len(images) == 1
+
+
+def test_file_that_cannot_be_written_costs_no_second_fit(no_fit, tmp_path, monkeypatch):
+    def full(path):
+        raise OSError("no space left")
+
+    synthesize = generators.synthesizer(toy, epochs=1, batch_size=8, keep=tmp_path)
+    monkeypatch.setattr(adapter, "replacing", full)
+    with pytest.raises(OSError, match="no space left"):
         synthesize(TRAIN, LABELS, 1)
     no_fit()
     assert len(synthesize(TRAIN, LABELS, 1)) == len(LABELS)
@@ -139,11 +171,11 @@ def test_killed_synthesizer_resumes_its_fit(tmp_path, monkeypatch):
     monkeypatch.setattr(adapter, "Checkpoint", Killed)
     with pytest.raises(KeyboardInterrupt):
         images("killed")
-    assert [path.suffix for path in (tmp_path / "killed").iterdir()] == [".npz"]
+    assert [path.suffix for path in (tmp_path / "killed").glob("[!.]*")] == [".npz"]
     resumed = images("killed")
     assert begun[2] > 0
     assert begun[-1] == 3
-    assert [path.suffix for path in (tmp_path / "killed").iterdir()] == [".keras"]
+    assert [path.suffix for path in (tmp_path / "killed").glob("[!.]*")] == [".keras"]
     monkeypatch.undo()
     np.testing.assert_array_equal(resumed, images("whole"))
 
@@ -196,7 +228,7 @@ class TestPretraining:
             synthesize = generators.synthesizer(toy, epochs=1, pretrained_on=others, keep=tmp_path)
             synthesize(TRAIN, LABELS, 1)
             identities.append(str(synthesize.identity()))
-        assert len(list(tmp_path.iterdir())) == len(set(identities)) == 3
+        assert len(list(tmp_path.glob("*.keras"))) == len(set(identities)) == 3
 
     def test_other_channels_are_refused_before_the_study(self):
         colour = dataclasses.replace(TRAIN, images=np.repeat(TRAIN.images, 3, -1), name="skin")

@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -201,8 +202,12 @@ class TestCheckpoint:
 
     def test_on_google_drive_it_is_on_the_local_disk(self, tmp_path, monkeypatch):
         monkeypatch.setattr(_files, "DRIVE", tmp_path / "drive")
-        path = callbacks.Checkpoint(tmp_path / "drive" / "study" / "fit.npz").path
-        assert path == Path(tempfile.gettempdir()) / "synthkit" / "study" / "fit.npz"
+        folder = tmp_path / "drive" / "study"
+        first, again = (callbacks.Checkpoint(folder / "fit.npz").path for _ in range(2))
+        assert first == again
+        assert first.is_relative_to(Path(tempfile.gettempdir()) / "synthkit")
+        shutil.rmtree(folder)
+        assert callbacks.Checkpoint(folder / "fit.npz").path != first, "without the folder, one starts anew"
 
     def test_damaged_file_is_named(self, tmp_path):
         path = tmp_path / "gan.npz"

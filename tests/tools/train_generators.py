@@ -35,23 +35,23 @@ class Timed(callbacks.Checkpoint):
         self.minutes, self.between, self.measure = minutes, every, measure
         self.best, self.progress = work / "best.npz", work / "progress.json"
         self.record = {"minutes": 0.0, "losses": {}, "measured": []}
-        if self.progress.exists():
+        if self.progress.exists() and self.path.exists():
             self.record = json.loads(self.progress.read_text(encoding="utf-8"))
 
     def resume(self, model):
         epoch = super().resume(model)
         self.record["measured"] = [row for row in self.record["measured"] if row["epoch"] <= epoch]
         self.record["losses"] = {name: values[:epoch] for name, values in self.record["losses"].items()}
-        self.epoch, self.started = epoch, time.monotonic() - 60 * self.record["minutes"] * bool(epoch)
+        self.started = time.monotonic() - 60 * self.record["minutes"]
         return epoch
 
     def on_epoch_end(self, epoch, logs=None):
         for name, value in logs.items():
             self.record["losses"].setdefault(name, []).append(round(float(value), 4))
-        self.epoch = epoch + 1
         minutes = (time.monotonic() - self.started) / 60
         done = len(self.record["measured"])
-        if minutes >= self.between * (done + 1) or minutes >= self.minutes:
+        measured = minutes >= self.between * (done + 1) or minutes >= self.minutes
+        if measured:
             paused = time.monotonic()
             row = {"epoch": epoch + 1, "minutes": round(minutes, 2), **self.measure(self.model)}
             if row["kid"] < min((other["kid"] for other in self.record["measured"]), default=np.inf):
@@ -63,15 +63,13 @@ class Timed(callbacks.Checkpoint):
         self.record["minutes"] = (time.monotonic() - self.started) / 60
         if self.record["minutes"] >= self.minutes:
             self.model.stop_training = True
-        written = self.written
+        written, self.every = self.written, 1 if measured else None  # a measurement goes with a checkpoint
         super().on_epoch_end(epoch, logs)
-        if self.written != written or self.model.stop_training:
+        if self.written != written:
             write_json(self.progress, self.record)
 
     def on_train_end(self, logs=None):
-        """Writes a last checkpoint instead of deleting it."""
-        self.every, self.written = 1, 0
-        callbacks.Checkpoint.on_epoch_end(self, self.epoch - 1)
+        """Keeps the checkpoint, for a run with more minutes."""
 
 
 def measurement(splits):

@@ -251,3 +251,11 @@ def test_cross_validation_scores_every_patient_with_a_network_that_was_not_train
     assert set.union(*scored) == set(whole.patients)
     with pytest.raises(ValueError, match="folds must be at least 2 and at most the .* patients of class"):
         cross_validate(Spy(), whole, 50)
+
+
+def test_fewer_large_images_are_scored_at_a_time():
+    trainer, sizes = object.__new__(training.Trainer), []
+    trainer._scores = lambda images: sizes.append(len(images)) or np.full((len(images), 2), 0.5, "float32")
+    for side in (224, 28):
+        assert len(trainer.predict(np.zeros((300, side, side, 1), "uint8"))) == 300
+    assert sizes == [47] * 6 + [18] + [256, 44]

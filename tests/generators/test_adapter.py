@@ -165,8 +165,11 @@ def test_killed_synthesizer_resumes_its_fit(tmp_path, monkeypatch):
                 raise KeyboardInterrupt
 
     def images(folder):
-        return generators.synthesizer(toy, epochs=4, keep=tmp_path / folder)(TRAIN, LABELS, 1).images
+        options = {"epochs": 4, "keep": tmp_path / folder, "pretrained_on": others}
+        return generators.synthesizer(toy, **options)(TRAIN, LABELS, 1).images
 
+    others, pretrained, pretrain = make_imageset(40, 5), [], adapter.pretrain
+    monkeypatch.setattr(adapter, "pretrain", lambda *a, **options: pretrained.append(pretrain(*a, **options)))
     monkeypatch.setattr(callbacks, "PAUSE", 0)
     monkeypatch.setattr(adapter, "Checkpoint", Killed)
     with pytest.raises(KeyboardInterrupt):
@@ -175,6 +178,7 @@ def test_killed_synthesizer_resumes_its_fit(tmp_path, monkeypatch):
     resumed = images("killed")
     assert begun[2] > 0
     assert begun[-1] == 3
+    assert len(pretrained) == 1
     assert [path.suffix for path in (tmp_path / "killed").glob("[!.]*")] == [".keras"]
     monkeypatch.undo()
     np.testing.assert_array_equal(resumed, images("whole"))

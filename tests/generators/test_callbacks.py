@@ -190,15 +190,17 @@ class TestCheckpoint:
         self.check(build, path)
 
     def test_without_a_number_of_epochs_it_is_rare(self, tmp_path, monkeypatch):
-        def written(pause):
+        def written(pause, cost=0.0):
             monkeypatch.setattr(callbacks, "PAUSE", pause)
             checkpoint = callbacks.Checkpoint(tmp_path / "gan.npz", every=None)
+            checkpoint.cost = cost
             data = tf.data.Dataset.from_tensor_slices((np.zeros((4, 4, 4, 1), "float32"), np.arange(4) % 2)).batch(4)
             toy().fit(data, epochs=2, verbose=0, callbacks=[checkpoint])
-            return checkpoint.cost > 0
+            return checkpoint.cost != cost
 
         assert written(0)
         assert not written(1000)
+        assert not written(0, cost=1000)
 
     def test_on_google_drive_it_is_on_the_local_disk(self, tmp_path, monkeypatch):
         monkeypatch.setattr(_files, "DRIVE", tmp_path / "drive")

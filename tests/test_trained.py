@@ -71,7 +71,11 @@ def test_damaged_missing_and_unfitting_files_are_named(kept, tmp_path):
         trained.load("toy_gan", tmp_path)
 
 
-@pytest.mark.parametrize("name", trained.names())
+def test_the_repository_has_four():
+    assert trained.names() == sorted(train_generators.NAMES)
+
+
+@pytest.mark.parametrize("name", train_generators.NAMES)
 def test_generators_of_the_repository_draw_images_of_both_classes(name):
     model, record = trained.load(name)
     images = model.sample([0, 1] * 8, 0)

@@ -118,6 +118,7 @@ def _run_study(arguments, names, argv):
         splits = _meaning.load(arguments, train=20 * (per_class or 0))
         if arguments.drop_near_duplicates:
             splits = splitting.without_near_duplicates(splits)
+        _meaning.check_draws(splits, per_class)
     _meaning.check_validation(splits, per_class, phantoms)
     fixed = _meaning.fixed(arguments, names, per_class)
     planned = plan.sentence(

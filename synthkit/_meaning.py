@@ -17,6 +17,7 @@ NOT_IN_THE_NAME = (
     *("groups", "prevalence", "threshold_probability"),
 )
 PRETRAINING_PHANTOMS = 4000
+MANY_IMAGES = 4  # of a patient
 GENERATOR_SIZE = 64  # pixels a side; in larger images a generator takes a GPU
 
 
@@ -209,6 +210,18 @@ def check_validation(splits, per_class, phantoms):
             f"the validation set has {len(splits.validation)} images, more than the {images} that a trial trains on; "
             "somebody with so few would not hold back that many. --validation makes it smaller for a folder of images, "
             "and --test gives the rest to the test set",
+            stacklevel=2,
+        )
+
+
+def check_draws(splits, per_class):
+    """Warns of training sets that are drawn image by image where patients have many."""
+    images = len(splits.train) / len(set(splits.train.patients))
+    if per_class and images >= MANY_IMAGES:
+        warnings.warn(
+            f"--per-class draws image by image, and patients have {images:.0f} images on average: two seeds share more "
+            "patients than images, and the intervals allow for the images only, so they may be too narrow. Without "
+            "--per-class a seed draws whole patients",
             stacklevel=2,
         )
 

@@ -1,7 +1,9 @@
+import dataclasses
 import json
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -238,6 +240,16 @@ def test_folder(tiny, tmp_path, capsys):
     assert about["prevalence"] == 0.01
     assert about["commands"][0].startswith(f"python -m synthkit study --data {tmp_path / 'skin'} --arms real")
     assert about["classifier"] == catalogue.CLASSIFIERS["skin_cnn"].text
+
+
+@pytest.mark.parametrize("images", [3, 5])
+def test_images_of_one_patient_that_are_drawn_one_by_one_are_noted(splits, images):
+    patients = [f"P{i // images}" for i in range(len(splits.train))]
+    several = dataclasses.replace(splits, train=dataclasses.replace(splits.train, patients=patients))
+    with warnings.catch_warnings(record=True) as noted:
+        _meaning.check_draws(several, 5)
+        _meaning.check_draws(several, None)
+    assert len(noted) == (images > 4)
 
 
 @pytest.mark.parametrize("classifier", ["simple_cnn", pytest.param("resnet18", marks=pytest.mark.slow)])

@@ -244,9 +244,9 @@ def test_folder(tiny, tmp_path, capsys):
 
 @pytest.mark.parametrize("images", [3, 5])
 def test_images_of_one_patient_that_are_drawn_one_by_one_are_noted(splits, images):
-    patients = [f"P{i // images}" for i in range(len(splits.train))]
+    patients = [f"T{i // images}" for i in range(len(splits.train))]
     several = dataclasses.replace(splits, train=dataclasses.replace(splits.train, patients=patients))
-    with warnings.catch_warnings(record=True) as noted:
+    with warnings.catch_warnings(record=True, action="always") as noted:
         _meaning.check_draws(several, 5)
         _meaning.check_draws(several, None)
     assert len(noted) == (images > 4)

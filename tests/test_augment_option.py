@@ -3,7 +3,7 @@ import argparse
 import pytest
 
 from synthkit import __main__ as command
-from synthkit import _augment_option, catalogue
+from synthkit import _augment_option, _meaning, catalogue
 from synthkit.augmentation import Augmenter
 from synthkit.datasets import phantom
 
@@ -73,7 +73,7 @@ class TestArms:
 
         monkeypatch.setattr(catalogue, "arms", arms)
         monkeypatch.setattr(catalogue, "AUTO", ("skin_cnn",))
-        monkeypatch.setattr(command, "_load", lambda *_, **__: phantom.load(20, train=40, validation=20, test=20))
+        monkeypatch.setattr(_meaning, "load", lambda *_, **__: phantom.load(20, train=40, validation=20, test=20))
         runs = [
             ([], {}),
             (["--data", "x"], {"vertical_flip": False}),

@@ -99,7 +99,7 @@ for name, row in catalogue.GENERATORS.items():
     if not (folder / name).exists():
         continue
     builder = catalogue.build(row)
-    (path,) = (folder / name).iterdir()
+    (path,) = (folder / name).glob("*.keras")
     model = keras.saving.load_model(path)
     assert np.array_equal(model.sample(LABELS, 3), np.load(folder / f"{name}.npy")), name
     if name in ("autoencoder", "dense_cvae", "dcgan"):

@@ -89,10 +89,12 @@ class ImageSet:
         """Returns the selected images as an ImageSet; `index` is a slice, integers or booleans."""
         groups = None if self.groups is None else self.groups[index]
         chosen = {"images": self.images[index], "labels": self.labels[index], "patients": self.patients[index]}
-        rows = np.arange(len(self), dtype="int64")
-        every, rows = rows, rows[index]
         part = dataclasses.replace(self, **chosen, groups=groups)
-        if self.source is None or np.array_equal(rows, every):
+        if self.source is None:
+            return part
+        every = np.arange(len(self), dtype="int64")
+        rows = every[index]
+        if np.array_equal(rows, every):
             return part.drawn_by(self.source)
         return part.drawn_by(f"{self.source}, rows {hashlib.sha256(rows.tobytes()).hexdigest()}")
 

@@ -4,6 +4,7 @@ import html.parser
 import re
 import shutil
 import subprocess
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 
 from synthkit import catalogue, report, statistics
 from synthkit.imageset import ImageSet
+from synthkit.report import page
 from synthkit.statistics import sentences
 from synthkit.study.results import Results
 from synthkit.study.storage import COLUMNS
@@ -409,3 +411,12 @@ def test_copies_are_shown_in_pairs(write, results):
     text = write(changed)
     assert text.count("9 of 60 synthetic images are near copies of training images") == 1  # not for each augmentation
     assert text.count("A synthetic image and its nearest training image") == 2
+
+
+def test_images_beside_the_answer_are_of_a_generator_even_if_all_are_augmented():
+    def glance(arms):
+        summary = pd.DataFrame({"arm": arms, "metric": "auc", "difference": range(len(arms))})
+        return page._glance(SimpleNamespace(samples=dict.fromkeys(arms)), summary)
+
+    assert glance(["real", "augmentation", "diffusion augmented", "blend"]) == ["real", "diffusion augmented"]
+    assert glance(["real", "diffusion", "conv_cgan augmented"]) == ["real", "diffusion"]

@@ -113,10 +113,14 @@ def _images(results, summary, folder):
 
 
 def _glance(results, summary):
-    """Returns the arms whose images are shown beside the answer: the real ones, and the best of generators."""
+    """Returns the arms whose images are shown beside the answer: the real ones, and the best of generators.
+
+    Images without augmentation show more of a generator, if there is such an arm.
+    """
     others = {*catalogue.CONTROLS, *catalogue.RIVALS, *catalogue.AUGMENTATIONS}
     rows = sentences.main_rows(summary).sort_values("difference", ascending=False)
-    synthetic = [arm for arm in rows["arm"] if arm.split(" ")[0] not in others and not arm.endswith(" augmented")]
+    synthetic = [arm for arm in rows["arm"] if arm.split(" ")[0] not in others]
+    synthetic.sort(key=lambda arm: arm.endswith(" augmented"))
     return [arm for arm in ("real", *synthetic[:1]) if arm in results.samples]
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from synthkit import catalogue, report, statistics
 from synthkit.imageset import ImageSet
-from synthkit.report import page
+from synthkit.report.page import _glance
 from synthkit.statistics import sentences
 from synthkit.study.results import Results
 from synthkit.study.storage import COLUMNS
@@ -416,7 +416,7 @@ def test_copies_are_shown_in_pairs(write, results):
 def test_images_beside_the_answer_are_of_a_generator_even_if_all_are_augmented():
     def glance(arms):
         summary = pd.DataFrame({"arm": arms, "metric": "auc", "difference": range(len(arms))})
-        return page._glance(SimpleNamespace(samples=dict.fromkeys(arms)), summary)
+        return _glance(SimpleNamespace(samples=dict.fromkeys(arms)), summary)
 
     assert glance(["real", "augmentation", "diffusion augmented", "blend"]) == ["real", "diffusion augmented"]
     assert glance(["real", "diffusion", "conv_cgan augmented"]) == ["real", "diffusion"]

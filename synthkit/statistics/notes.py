@@ -4,7 +4,7 @@ import numpy as np
 
 from synthkit.statistics.estimates import MARGIN
 from synthkit.statistics.sentences import main_metric, main_rows, metric_name, signs
-from synthkit.statistics.verdicts import FEW_PATIENTS, INCONCLUSIVE, NEAR_ONE
+from synthkit.statistics.verdicts import FEW_PATIENTS, INCONCLUSIVE, NEAR_ONE, VERDICTS
 
 
 def unlearned(summary, baseline="real"):
@@ -30,13 +30,13 @@ def unlearned(summary, baseline="real"):
 
 
 def controls(summary, margin=MARGIN):
-    """Returns what the control arms say about the study itself, as a list of sentences.
+    """Returns what the control arms say about the study itself, as a list of sentences; nothing without verdicts.
 
     Args:
         summary: DataFrame of `summarize`.
         margin: the margin of that summary.
     """
-    rows = {row["arm"]: row for row in main_rows(summary).to_dict("records")}
+    rows = {row["arm"]: row for row in main_rows(summary).to_dict("records") if row["verdict"] in VERDICTS}
     sentences, name = [], metric_name(main_metric(summary))
     best = {"oracle": "fresh images from the simulator, the best synthetic images possible,"}
     best["more_real"] = "the real images that a seed did not draw"

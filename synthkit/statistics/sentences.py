@@ -9,7 +9,7 @@ import re
 import numpy as np
 
 from synthkit.statistics.estimates import MARGIN
-from synthkit.statistics.verdicts import GAP, INCONCLUSIVE
+from synthkit.statistics.verdicts import GAP, INCONCLUSIVE, VERDICTS
 
 
 def label(row):
@@ -105,7 +105,7 @@ def answer(summary, arms, margin=MARGIN):
         f"{many}{best['arm']}{',' if many else ''} changes the {name} by {best['difference']:+.3f} "
         f"({best['difference_low']:+.3f} to {best['difference_high']:+.3f}) compared with {baseline}"
     )
-    if not rows["verdict"].isin(["helps", "hurts", "equivalent", INCONCLUSIVE]).all():
+    if not rows["verdict"].isin(VERDICTS).all():
         return "No answer yet.", signs(f"{change}, and there is {rows['verdict'].iloc[0].split(': ')[-1]}.")
     if len(helping):
         others = f"{', '.join(helping['arm'])} help. " if len(helping) > 1 else ""
@@ -155,8 +155,9 @@ def next_step(summary, arms, margin=MARGIN):
 
 
 def augmentation(summary):
-    """Returns what classical augmentation does without synthetic images, as a text; "" if there is no such arm."""
+    """Returns what classical augmentation does without synthetic images, as a text; "" without a verdict on it."""
     rows = _of_arms(summary, ["augmentation"])
+    rows = rows[rows["verdict"].isin(VERDICTS)]
     if rows.empty:
         return ""
     (row,) = rows.to_dict("records")

@@ -16,6 +16,7 @@ from synthkit.statistics.scores import MEASURES, predict
 from synthkit.statistics.seeds import of_seeds
 
 INCONCLUSIVE = "inconclusive"  # neither a difference nor equivalence is shown
+VERDICTS = ("helps", "hurts", "equivalent", INCONCLUSIVE)  # others say why there is none
 GAP = "gap"  # the metric of overfitting
 LOWER_IS_BETTER = ("brier", GAP)
 # Test patients of a class: with fewer, simulated arms were too often called equivalent, and so they were where the AUC

@@ -109,3 +109,15 @@ def test_which_training_sets_the_intervals_are_about():
     assert "share 10 % of their images" in notes.population(0.1)
     assert "same real images" in notes.population(1)
     assert "4 of 5 folds" in notes.population(1, 5)
+
+
+def test_without_a_verdict_nothing_is_said_about_controls_and_augmentation():
+    study = statistics.simulate_study(400, 3, 2, seed=1)  # two seeds
+    names = dict(zip(study[0], ("real", "augmentation", "oracle", "shuffled"), strict=True))
+    scores = {names[arm]: of_arm for arm, of_arm in study[0].items()}
+    summary = statistics.summarize(scores, *study[1:], metrics=("auc",))
+    assert notes.controls(summary) == []
+    assert sentences.augmentation(summary) == ""
+    summary.loc[summary["arm"] != "real", "verdict"] = "inconclusive"
+    assert len(notes.controls(summary)) == 2
+    assert "is not shown to help" in sentences.augmentation(summary)

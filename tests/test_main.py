@@ -38,15 +38,16 @@ def tiny(monkeypatch):
 
 
 def test_study_from_end_to_end(tiny, tmp_path, capsys):
-    assert command.main(["study", "--out", str(tmp_path)]) == 0
+    assert command.main(["study", "--seeds", "3", "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr()
     assert all(arm in printed.out for arm in catalogue.DEFAULT_ARMS if arm != "more_real")
-    assert "control" in printed.out
+    assert "positive control" in printed.out
+    assert "negative control" in printed.out
     assert "Power: after correction" in printed.out
     names = {path.name for path in tmp_path.iterdir()} - {".lock"}
     assert names == {"trials", "trials.csv", "scores.npz", "summary.csv", "report.html", "study.json"}
     trials = pd.read_csv(tmp_path / "trials.csv")
-    assert len(trials) == 12
+    assert len(trials) == 18
     assert (trials["status"] == "done").all()
     assert trials["n_real"].eq(20).all()
     summary = pd.read_csv(tmp_path / "summary.csv")
@@ -54,11 +55,11 @@ def test_study_from_end_to_end(tiny, tmp_path, capsys):
         "arm metric mean low high difference difference_low difference_high p p_holm p_equivalent verdict".split()
     )
     with np.load(tmp_path / "scores.npz", allow_pickle=False) as scores:
-        assert scores["scores/dense_cvae"].shape == (2, 40, 2)
+        assert scores["scores/dense_cvae"].shape == (3, 40, 2)
         assert len(scores["patients"]) == 40
-    assert "12/12" in printed.err
-    assert command.main(["study", "--out", str(tmp_path)]) == 0
-    assert "12 of 12 trials were finished before" in capsys.readouterr().err
+    assert "18/18" in printed.err
+    assert command.main(["study", "--seeds", "3", "--out", str(tmp_path)]) == 0
+    assert "18 of 18 trials were finished before" in capsys.readouterr().err
 
 
 class TestDefaultFolder:

@@ -93,8 +93,8 @@ def too_small(summary):
 
 
 def _range(values):
-    """Returns the smallest and the largest of numbers as a text."""
-    low, high = f"{values.min():.3f}", f"{values.max():.3f}"
+    """Returns the smallest and the largest of differences as a text."""
+    low, high = ("more than 1" if end > 1 else f"{end:.3f}" for end in (values.min(), values.max()))
     return low if low == high else f"{low} to {high}"
 
 

@@ -84,6 +84,8 @@ class TestSentences:
         assert "For gan no number of seeds is enough to detect a difference of 0.05" in text
         precise = [self.row(detectable=0.04)]
         assert "eeds" not in " ".join(notes.power(pd.DataFrame(precise), margin=0.05))
+        hopeless = [self.row(detectable=0.2), self.row(detectable=6.7)]
+        assert "true difference in AUC of 0.200 to more than 1, depending" in " ".join(notes.power(pd.DataFrame(hopeless)))
         one_seed = [self.row(seeds_needed=np.nan)]
         assert notes.power(pd.DataFrame(one_seed)) == []
 

@@ -93,6 +93,7 @@ def _about(arguments, argv, notes, classifier, generator_size):
     about |= {"classifier": classifier.text, "group_column": arguments.groups, "generator_size": generator_size}
     about |= {
         "pretrained_on": arguments.pretrain_on,
+        "pretrain_steps": arguments.pretrain_on and arguments.pretrain_steps,
         "prevalence": arguments.prevalence,
         "threshold_probability": arguments.threshold_probability,
     }
@@ -140,7 +141,7 @@ def _run_study(arguments, names, argv):
     if len(candidates) > 1:
         augmenter = catalogue.build(catalogue.AUGMENTATIONS["augmentation"])(**augment)
         progress = sys.stderr.isatty()
-        draw = {"train_per_class": per_class, "fixed_training_set": fixed}
+        draw = {"train_per_class": per_class, "fixed_training_set": fixed, "random_state": arguments.random_state}
         choice = study.choose(splits, candidates, out=out, augment=augmenter, progress=progress, **draw)
         name = choice["chosen"]
         print(_choice(choice))
@@ -164,6 +165,7 @@ def _run_study(arguments, names, argv):
         keep_aspect=arguments.keep_aspect,
         generator_size=generator_size,
         pretrained_on=others,
+        pretrain_steps=arguments.pretrain_steps,
     )
     results = study.run(
         splits,
@@ -171,6 +173,7 @@ def _run_study(arguments, names, argv):
         out=out,
         classifier=classifier,
         seeds=arguments.seeds or profile["seeds"],
+        random_state=arguments.random_state,
         train_per_class=per_class,
         fixed_training_set=fixed,
         folds=arguments.folds,
@@ -289,6 +292,7 @@ def _generate(arguments, argv):
             epochs=arguments.epochs,
             load=arguments.load,
             pretrained_on=others,
+            pretrain_steps=arguments.pretrain_steps,
             splits="all" if arguments.all else "train",
             source=arguments.data,
             commands=(shlex.join(["synthkit", *argv]), None if arguments.all else _meaning.study_command(arguments)),

@@ -196,6 +196,7 @@ def _add_study(commands, prog):
         help="images that the generators of arms with the ending pretrained learn first, without their labels: the "
         "training set of what --data takes, also that of --data itself, of which a seed draws a part",
     )
+    _add_pretrain_steps(add)
     add(
         "--generators",
         metavar="DIR",
@@ -205,6 +206,13 @@ def _add_study(commands, prog):
     add = study.add_argument_group("training").add_argument
     add("--profile", choices=("fast", "full"), default="fast", help="fast (default) or full, see below")
     add("--seeds", type=_positive, metavar="N", help="number of seeds of every arm (default: the profile's)")
+    add(
+        "--random-state",
+        type=_not_negative,
+        default=0,
+        metavar="N",
+        help="another number makes all seeds others: for a study whose arms an earlier one has chosen (default: 0)",
+    )
     add(
         "--classifier",
         metavar="NAME",
@@ -377,7 +385,7 @@ def _add_generate(commands, prog):
     images.add_argument("--per-class", type=_positive, metavar="N", help="images to draw of each class")
     images.add_argument("--counts", type=_counts, metavar="CLASS=N,…", help="images to draw of the named classes")
     add("--epochs", type=_positive, metavar="N", help="epochs of the generator (default: its own)")
-    add("--seed", type=int, default=0, metavar="N", help="seed of the fit and of the images (default: 0)")
+    add("--seed", type=_not_negative, default=0, metavar="N", help="seed of the fit and of the images (default: 0)")
     add(
         "--all",
         action="store_true",
@@ -389,6 +397,7 @@ def _add_generate(commands, prog):
         metavar="SOURCE",
         help="images that the generator learns first, without their labels: the training set of what --data takes",
     )
+    _add_pretrain_steps(add)
     add("--load", metavar="FILE", help="a .keras file that generate wrote: draw more images from it instead of fitting")
     add(
         "--out",
@@ -437,14 +446,23 @@ def _add_workers(command, text):
     where.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, for example tcp://10.0.0.7:8786")
 
 
-def _positive(text):
+def _add_pretrain_steps(add):
+    text = f"gradient steps on the images of --pretrain-on, once for all seeds (default: {catalogue.PRETRAIN_STEPS})"
+    add("--pretrain-steps", type=_positive, default=catalogue.PRETRAIN_STEPS, metavar="N", help=text)
+
+
+def _positive(text, least=1):
     try:
         value = int(text)
     except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, received {text!r}")
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"expected an integer of at least {least}, received {text!r}")
     return value
+
+
+def _not_negative(text):
+    return _positive(text, least=0)
 
 
 def _named(text, names, what, others=""):

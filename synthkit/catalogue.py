@@ -182,6 +182,7 @@ GENERATORS = {  # epochs as in the studies, or enough for a few hundred images
         "generators.diffusion:diffusion", "images of a small conditional diffusion model", 250, 32, "#56B4E9"
     ),
 }
+PRETRAIN_STEPS = 3000
 CLASSIFIERS = {
     "frozen": Classifier(
         "pretrained:frozen",
@@ -274,6 +275,7 @@ def arms(
     keep_aspect=False,
     generator_size=None,
     pretrained_on=None,
+    pretrain_steps=PRETRAIN_STEPS,
 ):
     """Makes arms of a study by name.
 
@@ -290,6 +292,7 @@ def arms(
         keep_aspect: whether to pad images of folders that are not square instead of stretching them.
         generator_size: pixels a side at which generators work, as `image_size` of `generators.synthesizer`.
         pretrained_on: ImageSet that the generators of arms with the ending pretrained learn first.
+        pretrain_steps: gradient steps on it.
 
     Returns:
         list of study.Arm.
@@ -323,7 +326,7 @@ def arms(
         if first in GENERATORS:
             row, options = GENERATORS[first], {"keep": keep, "progress": progress, "image_size": generator_size}
             if endings:
-                options["pretrained_on"] = pretrained_on
+                options |= {"pretrained_on": pretrained_on, "pretrain_steps": pretrain_steps}
             return synthesizer(build(row), epochs=epochs[first], batch_size=row.batch_size, **options)
         if name == "shuffled":
             return study.shuffled(source("dense_cvae"))
@@ -343,7 +346,7 @@ def arms(
         generator = "dense_cvae" if images == "shuffled" else images and images.split()[0]
         settings = {"epochs": epochs[generator]} if generator in epochs else {}
         if is_pretrained(name):
-            settings["pretrained_on"] = f"{pretrained_on.name}, {len(pretrained_on)} images"
+            settings["pretrained_on"] = f"{pretrained_on.name}, {len(pretrained_on)} images, {pretrain_steps} steps"
         kind = "features" if makes_features(name) else "synthesizer"
         return study.Arm(
             _arm_names.display_name(name),

@@ -36,6 +36,7 @@ def generate(
     epochs=None,
     load=None,
     pretrained_on=None,
+    pretrain_steps=catalogue.PRETRAIN_STEPS,
     splits="train",
     source=None,
     commands=(None, None),
@@ -65,6 +66,7 @@ def generate(
         epochs: passes over the training images; None for the catalogue's.
         load: path of a `.keras` file with a fitted generator of this name; None fits one.
         pretrained_on: ImageSet that the generator learns first, without its labels; None for none.
+        pretrain_steps: gradient steps on it.
         splits: "train", or "all" if `train` holds the validation and test images too; for the card.
         source: origin of the real images, for the card; None for the name of the set.
         commands: for the card: the command that makes the folder, and the one that uses it in a study; or None.
@@ -99,6 +101,7 @@ def generate(
             "source": pretrained_on.name,
             "images": len(pretrained_on),
             "fingerprint": pretrained_on.fingerprint(),
+            "steps": pretrain_steps,
         }
         record["pretrained_on"] = others
     if load is not None:
@@ -114,7 +117,7 @@ def generate(
         "generator's file": load and _file_digest(load),
     }
     if pretrained_on is not None:
-        settings["pretrained on"] = record["pretrained_on"]["fingerprint"]
+        settings["pretrained on"] = [record["pretrained_on"][name] for name in ("fingerprint", "steps")]
     try:
         model = reusable(lambda: build(train.image_shape, len(class_names)))(seed)
     except ValueError as error:
@@ -169,10 +172,10 @@ def _fit(model, train, seed, record, load, pretrained_on, out, progress):
         if file.exists():
             adapter.load_weights(model, file)
             return
-        options = {"epochs": record["epochs"], "batch_size": record["batch_size"], "progress": progress}
+        options = {"batch_size": record["batch_size"], "progress": progress}
         if pretrained_on is not None and not checkpoint.path.exists():
-            adapter.pretrain(model, pretrained_on, train, seed, **options)
-        adapter.fit(model, train, seed, callbacks=[checkpoint], **options)
+            adapter.pretrain(model, pretrained_on, train, steps=record["pretrained_on"]["steps"], **options)
+        adapter.fit(model, train, seed, epochs=record["epochs"], callbacks=[checkpoint], **options)
         adapter.draw(model, train.class_names, np.arange(len(train.class_names)), seed)  # raises if it diverged
     except Exception:
         if not checkpoint.path.exists():  # nothing to resume, so the folder is free for other settings

@@ -148,7 +148,11 @@ class TestArms:
         plain, pretrained, filtered = catalogue.arms(names, pretrained_on=others)
         assert plain.synthesizer.pretrained_on is None
         assert pretrained.synthesizer.pretrained_on is filtered.synthesizer.pretrained_on is others
-        assert pretrained.settings == filtered.settings == {"epochs": 300, "pretrained_on": "others, 12 images"}
+        assert (
+            pretrained.settings
+            == filtered.settings
+            == {"epochs": 300, "pretrained_on": "others, 12 images, 3000 steps"}
+        )
         with pytest.raises(ValueError, match="dense_cvae pretrained x1 needs images to pretrain on; .* --pretrain-on"):
             catalogue.arms(names)
 

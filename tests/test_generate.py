@@ -327,8 +327,8 @@ class TestCommand:
 class TestPretraining:
     def test_it_is_recorded_and_part_of_the_settings(self, phantoms, tmp_path):
         others = phantom.load(28, train=50).train
-        images = run(phantoms, tmp_path / "a", pretrained_on=others)
-        record = {"source": others.name, "images": 50, "fingerprint": others.fingerprint()}
+        images = run(phantoms, tmp_path / "a", pretrained_on=others, pretrain_steps=3)
+        record = {"source": others.name, "images": 50, "fingerprint": others.fingerprint(), "steps": 3}
         assert json.loads((tmp_path / "a" / "card.json").read_text())["pretrained_on"] == record
         assert "after 50 images of" in (tmp_path / "a" / "README.md").read_text()
         assert (images.images != run(phantoms, tmp_path / "b").images).any()
@@ -343,6 +343,7 @@ class TestPretraining:
 
     def test_on_the_command_line(self, tmp_path, capsys):
         options = ["--per-class", "2", "--epochs", "1", "--image-size", "20", "--out", str(tmp_path / "a")]
+        options += ["--pretrain-steps", "2"]
         assert command.main(["generate", "--generator", "dense_cvae", "--pretrain-on", "phantom", *options]) == 0
         assert json.loads((tmp_path / "a" / "card.json").read_text())["pretrained_on"]["source"]
         options = ["--arms", "real,dense_cvae", "--out", str(tmp_path / "b"), "--pretrain-on", "phantom"]

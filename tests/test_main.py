@@ -133,14 +133,17 @@ def test_npz_and_chosen_arms(tiny, tmp_path, capsys, monkeypatch):
 def test_pretrained_generators_and_what_they_learned_first(tiny, tmp_path, capsys):
     path, out = write(tmp_path / "mine.npz"), tmp_path / "out"
     study = ["study", "--data", str(path), "--seeds", "1", "--image-size", "20", "--per-class", "9", "--steps", "3"]
+    study += ["--pretrain-steps", "4"]
     arms = ["--arms", "real,dense_cvae x1,dense_cvae pretrained x1", "--classifier", "skin_cnn", "--out", str(out)]
     assert command.main([*study, *arms, "--pretrain-on", "phantom"]) == 0
     trials = pd.read_csv(out / "trials.csv")
     assert trials["status"].tolist() == ["done"] * 3
     stored = json.loads((out / "study.json").read_text())
     assert stored["about"]["pretrained_on"] == "phantom"
-    assert stored["arms"]["dense_cvae pretrained x1"]["pretrained_on"] == "phantom, 60 images"
-    assert "as many gradient steps on simulated masses" in " ".join((out / "report.html").read_text().split())
+    assert stored["arms"]["dense_cvae pretrained x1"]["pretrained_on"] == "phantom, 60 images, 4 steps"
+    assert "first took 4 gradient steps, once for all seeds, on simulated masses" in " ".join(
+        (out / "report.html").read_text().split()
+    )
     assert command.main([*study, *arms]) == 2
     assert (
         "dense_cvae pretrained x1 needs images to pretrain on; give them with --pretrain-on" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import math
 import re
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from synthkit.generators.callbacks import Checkpoint
 from synthkit.imageset import ImageSet, resize
 from synthkit.pipeline import to_dataset
 
+EPOCH = 100  # gradient steps of pretraining between two checkpoints
+
 
 def synthesizer(
     build,
@@ -27,6 +30,7 @@ def synthesizer(
     augment=None,
     image_size=None,
     pretrained_on=None,
+    pretrain_steps=3000,
     keep=None,
     progress=False,
 ):
@@ -42,8 +46,9 @@ def synthesizer(
         augment: callable for `pipeline.to_dataset`, applied to the training images; None for none.
         image_size: pixels a side at which the generator works. Its training images are resized to this, and its images
             are resized to the size of the training images. None is the size of the training images.
-        pretrained_on: ImageSet that the generator learns first, without its labels (`pretrain`); None for none. A study
-            refuses it if it has near-duplicates of validation or test images.
+        pretrained_on: ImageSet that the generator learns first, once for all seeds and without its labels
+            (`pretrain`); None for none. A study refuses it if it has near-duplicates of validation or test images.
+        pretrain_steps: gradient steps on it.
         keep: folder for fitted generators, made if missing. A generator that was fitted before on the same images, with
             the same seed, epochs and network, is read from there, a fit that is killed resumes, and of two processes
             that need the same one the second waits for it. Empty it after changing a generator's code. The file of an
@@ -55,11 +60,23 @@ def synthesizer(
         if pixels are not finite, and ValueError for a damaged file in `keep`. A study calls its `check(train, counts)`
         before the first trial, which raises what `build` does for images of a size that it cannot make.
     """
-    starts, fitted, checked = ProcessCache(), ProcessCache(), ProcessCache()
-    others = [] if pretrained_on is None else [pretrained_on.fingerprint()]
+    starts, learned, fitted, checked = ProcessCache(), ProcessCache(), ProcessCache(), ProcessCache()
+    others = [] if pretrained_on is None else [pretrained_on.fingerprint(), pretrain_steps]
+    shown = {"batch_size": batch_size, "progress": progress, "bar_position": 2}
 
     def resized(train):
         return train if image_size is None else resize(train, image_size)
+
+    def path_of(model, kind, *key):
+        return keep and Path(keep) / f"{model.name}{kind}-{_digest(model, *key)}.keras"
+
+    def learn(kind, train):
+        if kind not in learned:
+            model = starts[kind](0)
+            path = path_of(model, "-pretrained", batch_size, *others)
+            then = lambda: learned.update({kind: model.get_weights()})  # noqa: E731
+            _kept(model, path, then, pretrain, pretrained_on, train, steps=pretrain_steps, **shown)
+        return learned[kind]
 
     def synthesize(train, labels, seed):
         full_size, train = train.image_shape[0], resized(train)
@@ -71,20 +88,13 @@ def synthesizer(
             fitted.clear()
             model = starts[kind](seed)
             settings = [epochs, batch_size, getattr(augment, "__name__", augment and type(augment).__name__), *others]
-            path = keep and Path(keep) / f"{model.name}-{_digest(model, *key, *settings)}.keras"
-            with waiting(path.with_name(f".{path.stem}.lock")) if path else contextlib.nullcontext():
-                if path and path.exists():
-                    load_weights(model, path)
-                else:
-                    options = {"epochs": epochs, "batch_size": batch_size, "progress": progress, "bar_position": 2}
-                    checkpoints = [Checkpoint(path.with_suffix(".checkpoint.npz"), every=None)] if path else []
-                    if pretrained_on is not None and not any(checkpoint.path.exists() for checkpoint in checkpoints):
-                        pretrain(model, pretrained_on, train, seed, **options)
-                    fit(model, train, seed, augment=augment, callbacks=checkpoints, **options)
-                fitted[key] = model
-                if path and not path.exists():
-                    with replacing(path) as temporary:
-                        model.save(temporary)
+            path = path_of(model, "", *key, *settings)
+            if pretrained_on is not None and not (path and path.exists()):
+                weights = learn(kind, train)
+                model = starts[kind](seed)
+                model.set_weights(weights)
+            then = lambda: fitted.update({key: model})  # noqa: E731
+            _kept(model, path, then, fit, train, seed, epochs=epochs, augment=augment, **shown)
         synthetic = draw(fitted[key], train.class_names, labels, seed)
         return synthetic if image_size is None else resize(synthetic, full_size)
 
@@ -103,29 +113,51 @@ def synthesizer(
     return synthesize
 
 
-def pretrain(model, others, train, seed, *, epochs, batch_size, progress=False, bar_position=None):
+def _kept(model, path, then, fit, *images, **options):
+    """Fits a generator and writes its file, or reads that; a fit that was killed resumes, and two processes take turns.
+
+    Args:
+        model: compiled generator.
+        path: of the file, or None to fit only.
+        then: callable `()`, called before the file is written: if that fails, the fit is not lost.
+        fit: callable `(model, *images, callbacks=…, **options)`.
+    """
+    with waiting(path.with_name(f".{path.stem}.lock")) if path else contextlib.nullcontext():
+        if path and path.exists():
+            load_weights(model, path)
+            then()
+            return
+        checkpoints = [Checkpoint(path.with_suffix(".checkpoint.npz"), every=None)] if path else []
+        fit(model, *images, callbacks=checkpoints, **options)
+        then()
+        if path:
+            with replacing(path) as part:
+                model.save(part)
+
+
+def pretrain(model, others, train, *, steps, batch_size, callbacks=(), progress=False, bar_position=None):
     """Fits a generator to other images, before it is fitted to those of a training set.
 
-    It takes as many gradient steps as the fit on the training set will. Their labels are not used: each image gets a
-    random class, so that the generator learns what images look like, and nothing about classes.
+    Their labels are not used: each image gets a random class, so that the generator learns what images look like, and
+    nothing about classes.
 
     Args:
         model: compiled generator.
         others: ImageSet, of any classes and size, with the channels of the training set.
         train: ImageSet, the training set, at the generator's size.
-        seed: int, of the labels and of the order of the images.
-        epochs, batch_size, progress, bar_position: of the fit on the training set, as in `fit`.
+        steps: gradient steps, about.
+        batch_size, callbacks, progress, bar_position: as in `fit`.
 
     Raises:
         ValueError: for another number of channels.
     """
     check_channels(others, train)
     images = resize(others, train.image_shape[0]).images
-    labels = np.random.default_rng(seed).permutation(np.arange(len(images)) % len(train.class_names))
+    labels = np.random.default_rng(0).permutation(np.arange(len(images)) % len(train.class_names))
     unlabelled = ImageSet(images, labels, train.class_names, name=others.name)
-    steps = _steps(train, batch_size)
-    options = {"batch_size": batch_size, "progress": progress, "bar_position": bar_position}
-    fit(model, unlabelled, seed, epochs=epochs, steps_per_epoch=steps, **options)
+    options = {"batch_size": batch_size, "callbacks": callbacks, "progress": progress, "bar_position": bar_position}
+    epochs = math.ceil(steps / EPOCH)
+    fit(model, unlabelled, 0, epochs=epochs, steps_per_epoch=round(steps / epochs), **options)
 
 
 def check_channels(others, train):

@@ -16,7 +16,17 @@ FEW = 50  # validation images of a class below which folds of the training set a
 FOLDS = 3
 
 
-def choose(splits, candidates, *, out, train_per_class=None, fixed_training_set=False, augment=None, progress=True):
+def choose(
+    splits,
+    candidates,
+    *,
+    out,
+    train_per_class=None,
+    fixed_training_set=False,
+    random_state=0,
+    augment=None,
+    progress=True,
+):
     """Chooses the classifier with the highest AUC on real images that it was not trained on; the test set is not used.
 
     Each candidate is trained on the real training images of the first seed, without and with augmentation, and the
@@ -27,7 +37,7 @@ def choose(splits, candidates, *, out, train_per_class=None, fixed_training_set=
         splits: Splits.
         candidates: dict from a name to `(classifier, recipe)`, arguments of `study.run`.
         out: the study's folder. The choice is kept in `classifier.json`, and read from there the next time.
-        train_per_class, fixed_training_set: as in `study.run`.
+        train_per_class, fixed_training_set, random_state: as in `study.run`.
         augment: callable for `pipeline.to_dataset`, or None to train without augmentation only.
         progress: whether to show a progress bar.
 
@@ -38,7 +48,7 @@ def choose(splits, candidates, *, out, train_per_class=None, fixed_training_set=
     checks.images(splits)
     path = out / "classifier.json"
     draw = {"per_class": train_per_class, "fixed": fixed_training_set}
-    real = training_sets.draw(splits.train, **draw, seed=seeds_of(0)[0])
+    real = training_sets.draw(splits.train, **draw, seed=seeds_of(0, random_state)[0])
     small = min(splits.validation.class_counts().values()) < FEW
     settings = {
         "data": real.fingerprint() if small else [real.fingerprint(), splits.validation.fingerprint()],

@@ -25,6 +25,7 @@ def run(
     out,
     classifier,
     seeds=5,
+    random_state=0,
     train_per_class=None,
     fixed_training_set=False,
     folds=None,
@@ -51,6 +52,8 @@ def run(
         classifier: callable `(image_shape, num_classes) → keras.Model`, or one of `pretrained`.
         seeds: int, number of seeds. Each determines the subset of the training set, the generator, its samples and the
             classifier's training, and is the same for all arms.
+        random_state: int of at least 0; another one makes all seeds others. A study whose arms were chosen by what an
+            earlier one showed needs another one, since chance that favoured an arm would do so again.
         train_per_class: int, real training images of each class, newly drawn for every seed; None draws half of
             the training patients (`training_sets`). The intervals are then about training sets of this size and kind.
         fixed_training_set: whether every seed is trained on all images of the training set instead. The intervals are
@@ -99,7 +102,7 @@ def run(
     positive = positive or checks.positive_class(classes)
     checks.settings(splits, arms, seeds, positive)
     # Folds of one seed, and of two seeds, have as good as equally many images of each class.
-    first = cross_validation(pool(splits), folds, seed=seeds_of(0)[0])[0][0] if folds else splits
+    first = cross_validation(pool(splits), folds, seed=seeds_of(0, random_state)[0])[0][0] if folds else splits
     checks.enough(first.train, train_per_class)
     draw = {"per_class": train_per_class, "fixed": fixed_training_set or bool(folds)}
     checks.suited(splits, arms, classifier, first.train, draw, folds)
@@ -116,6 +119,7 @@ def run(
         "positive": positive,
         "operating_point": operating_point,
         **({"folds": folds} if folds else {}),
+        **({"random_state": random_state} if random_state else {}),
         **({} if deterministic else {"deterministic": False}),
         "overlap": training_sets.overlap(first.train, **draw),
         **(settings or {}),
@@ -139,6 +143,7 @@ def run(
         rows = {key: contents["row"] for key, contents in storage.read_trials(out).items()}
         todo = [(arm, seed) for arm, seed in grid if rows.get((arm.name, seed), {}).get("status") != "done"]
         options = {"classifier": classifier, "recipe": recipe, "draw": draw, "folds": folds}
+        options["random_state"] = random_state
         options["positive"] = None if positive is None else classes.index(positive)
         options |= {
             "deterministic": deterministic,
@@ -218,7 +223,7 @@ def _claim(out, identity, splits, seeds, protocol, draw, about):
     """
     path, identity = out / "study.json", json.loads(json.dumps(identity))
     if not any((out / "trials").glob("*.npz")):
-        looked = _look_alikes(out, splits, seeds, draw, identity.get("folds"))
+        looked = _look_alikes(out, splits, seeds, draw, identity)
         write_json(path, {**identity, "protocol": protocol, **looked, "about": about, "versions": versions()})
         return list(identity["arms"])
     stored = storage.read_settings(out)
@@ -238,16 +243,17 @@ def _claim(out, identity, splits, seeds, protocol, draw, about):
     known, now = ({key: value for key, value in part.items() if key not in hidden} for part in (stored, identity))
     compare(path, known | _flat(before), now | _flat({arm: arms[arm] for arm in before}))
     seeds = max(seeds, *(seed + 1 for _, seed in done), 1)
-    now = {**stored, "arms": arms, **_look_alikes(out, splits, seeds, draw, identity.get("folds"))}
+    now = {**stored, "arms": arms, **_look_alikes(out, splits, seeds, draw, identity)}
     now["about"] = merged(stored.get("about", {}), about)
     if now != stored:
         write_json(path, now)
     return list(arms)
 
 
-def _look_alikes(out, splits, seeds, draw, folds):
+def _look_alikes(out, splits, seeds, draw, identity):
     """Returns what `study.json` says about near-duplicates; writes their picture and table if there are any."""
-    table, limit = pairs.find(splits, seeds, draw, folds)
+    folds = identity.get("folds")
+    table, limit = pairs.find(splits, seeds, draw, folds, identity.get("random_state", 0))
     if len(table):
         pairs.write(out, table, splits, folds)
     return {"near_duplicates": sorted(table["test"].tolist()), "near_duplicates_above": limit}

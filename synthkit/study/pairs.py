@@ -12,7 +12,7 @@ SHOWN = 12  # pairs in the picture, from the most to the least alike
 ACROSS = 2  # as many as a telephone shows at a size that can be read
 
 
-def find(splits, seeds, draw, folds=None):
+def find(splits, seeds, draw, folds=None, random_state=0):
     """Compares the test set with the validation set and with the training images that some trial draws.
 
     In a cross-validation, any images of different patients may come to lie in the test and in the training set.
@@ -21,7 +21,7 @@ def find(splits, seeds, draw, folds=None):
         splits: Splits.
         seeds: int, number of seeds.
         draw: dict, arguments of `training_sets.rows`.
-        folds: as in `study.run`.
+        folds, random_state: as in `study.run`.
 
     Returns:
         `(table, limit)`: DataFrame with a row for each test image that looks like another image, most alike first, and
@@ -35,7 +35,7 @@ def find(splits, seeds, draw, folds=None):
         table = {"test": test, "patient": images.patients[test], "other": "training", "row": found.row[test]}
         table |= {"other_patient": images.patients[found.row[test]], "correlation": found.correlation[test]}
         return pd.DataFrame(table).sort_values("correlation", ascending=False, kind="stable"), found.limit
-    drawn = [training_sets.rows(splits.train, **draw, seed=seeds_of(seed)[0]) for seed in range(seeds)]
+    drawn = [training_sets.rows(splits.train, **draw, seed=seeds_of(seed, random_state)[0]) for seed in range(seeds)]
     rows = np.unique(np.concatenate(drawn))
     found = nearest(splits.test, splits.train[rows], splits.validation)
     test = np.flatnonzero(found.correlation > found.limit)

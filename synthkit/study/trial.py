@@ -33,7 +33,7 @@ class Trials:
         positive: label of the positive class; None for the mean over classes.
         operating_point: as in `study.run`.
         features: folder for the features of the images, if the classifier computes some; None keeps them in memory.
-        folds, deterministic: as in `study.run`.
+        folds, random_state, deterministic: as in `study.run`.
     """
 
     def __init__(
@@ -46,11 +46,12 @@ class Trials:
         operating_point="youden",
         features=None,
         folds=None,
+        random_state=0,
         deterministic=True,
     ):
         _environment.make_deterministic(deterministic)  # in a worker's process, too
         self.splits, self.draw, self.positive = splits, draw, positive
-        self.rule, self.folds = operating_point, folds
+        self.rule, self.folds, self.random_state = operating_point, folds, random_state
         self.scored = pool(splits) if folds else splits.test
         self.trainer = make_trainer(classifier, splits.train, recipe)
         if features and hasattr(self.trainer, "keep"):
@@ -107,7 +108,7 @@ class Trials:
         """Returns the splits whose test sets make up all scored images: `(Splits, rows of its test set)` for each."""
         if not self.folds:
             return [(self.splits, np.arange(len(self.scored)))]
-        return cross_validation(self.scored, self.folds, seed=seeds_of(seed)[0])
+        return cross_validation(self.scored, self.folds, seed=seeds_of(seed, self.random_state)[0])
 
     def _train(self, splits, arm, seed, on_stage, on_step):
         """Trains and scores one network; see `run`.
@@ -116,7 +117,7 @@ class Trials:
             dict of `row`, `history`, `scores`, `samples` and `copies`.
         """
         began, trainer = time.perf_counter(), self.trainer
-        subset_seed, synthesis_seed, network_seed = seeds_of(seed)
+        subset_seed, synthesis_seed, network_seed = seeds_of(seed, self.random_state)
         real = training_sets.draw(splits.train, **self.draw, seed=subset_seed)
         if arm.more_real:
             real = splits.train
@@ -203,9 +204,9 @@ def _mean(outcomes):
     return {key: np.mean(value, axis=0).tolist() for key, value in values.items()}
 
 
-def seeds_of(seed):
+def seeds_of(seed, random_state=0):
     """Returns a trial's seeds of the subset of the training set, the synthetic images, and the network's training."""
-    return np.random.SeedSequence(seed).generate_state(3).tolist()
+    return np.random.SeedSequence([seed, random_state]).generate_state(3).tolist()
 
 
 def _augmented(samples, augment, seed):

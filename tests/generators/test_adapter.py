@@ -154,18 +154,19 @@ def test_killed_fit_resumes_in_the_same_order(build, tmp_path):
     np.testing.assert_array_equal(images(4, checkpoint), images(4))
 
 
-def test_killed_synthesizer_resumes_its_fit(tmp_path, monkeypatch):
-    begun = []
+@pytest.mark.parametrize("killed_in", ["pretraining", "fit"])
+def test_killed_synthesizer_resumes(tmp_path, monkeypatch, killed_in):
+    begun, kill = [], {"pretraining": [0, 1], "fit": [0, 1, 2, 0, 1]}[killed_in]
 
     class Killed(callbacks.Checkpoint):
         def on_epoch_end(self, epoch, logs=None):
             begun.append(epoch)
             super().on_epoch_end(epoch, logs)
-            if begun == [0, 1]:
+            if begun == kill:
                 raise KeyboardInterrupt
 
     def images(folder):
-        options = {"epochs": 4, "keep": tmp_path / folder, "pretrained_on": others}
+        options = {"epochs": 4, "keep": tmp_path / folder, "pretrained_on": others, "pretrain_steps": 300}
         return generators.synthesizer(toy, **options)(TRAIN, LABELS, 1).images
 
     others, pretrained, pretrain = make_imageset(40, 5), [], adapter.pretrain
@@ -174,12 +175,12 @@ def test_killed_synthesizer_resumes_its_fit(tmp_path, monkeypatch):
     monkeypatch.setattr(adapter, "Checkpoint", Killed)
     with pytest.raises(KeyboardInterrupt):
         images("killed")
-    assert [path.suffix for path in (tmp_path / "killed").glob("[!.]*")] == [".npz"]
+    assert len(list((tmp_path / "killed").glob("[!.]*.checkpoint.npz"))) == 1
     resumed = images("killed")
-    assert begun[2] > 0
-    assert begun[-1] == 3
+    assert begun[len(kill)] > 0
+    assert begun[-4:] == ([0, 1, 2, 3] if killed_in == "pretraining" else [1, 1, 2, 3])
     assert len(pretrained) == 1
-    assert [path.suffix for path in (tmp_path / "killed").glob("[!.]*")] == [".keras"]
+    assert [path.suffix for path in (tmp_path / "killed").glob("[!.]*")] == [".keras"] * 2
     monkeypatch.undo()
     np.testing.assert_array_equal(resumed, images("whole"))
 
@@ -205,10 +206,10 @@ class TestPretraining:
 
         monkeypatch.setattr(adapter, "fit", fit)
         options, slow = {"epochs": 3, "batch_size": 4}, functools.partial(toy, learning_rate=0.01)
-        pretrained = generators.synthesizer(slow, pretrained_on=others, **options)(TRAIN, LABELS, 1)
+        pretrained = generators.synthesizer(slow, pretrained_on=others, pretrain_steps=7, **options)(TRAIN, LABELS, 1)
         (first, before), (second, between) = fits
         assert second is TRAIN
-        assert (before, between) == (0, 9)  # as many steps as on the training set: 3 epochs of 12 images
+        assert (before, between) == (0, 7)
         np.testing.assert_array_equal(first.images, resize(others, 20).images)
         assert first.class_counts() == {"bright": 20, "dark": 20}
         assert 10 < (first.labels != others.labels).sum() < 30
@@ -220,7 +221,9 @@ class TestPretraining:
         others, train = make_imageset(60, 5), make_imageset(8, 1)
         distances = []
         for pretrained_on in (None, others):
-            synthesize = generators.synthesizer(dense_cvae, epochs=25, batch_size=8, pretrained_on=pretrained_on)
+            synthesize = generators.synthesizer(
+                dense_cvae, epochs=25, batch_size=8, pretrained_on=pretrained_on, pretrain_steps=25
+            )
             images = synthesize(train, np.arange(40) % 2, 0).images.astype(float)
             means = [images[label::2].mean() - train.images[train.labels == label].mean() for label in (0, 1)]
             distances.append(np.abs(means).sum())
@@ -229,10 +232,11 @@ class TestPretraining:
     def test_fits_are_told_apart_by_it(self, tmp_path):
         identities = []
         for others in (None, make_imageset(40, 5), make_imageset(40, 6)):
-            synthesize = generators.synthesizer(toy, epochs=1, pretrained_on=others, keep=tmp_path)
+            synthesize = generators.synthesizer(toy, epochs=1, pretrained_on=others, pretrain_steps=2, keep=tmp_path)
             synthesize(TRAIN, LABELS, 1)
             identities.append(str(synthesize.identity()))
-        assert len(list(tmp_path.glob("*.keras"))) == len(set(identities)) == 3
+        assert len(list(tmp_path.glob("toy-[!p]*.keras"))) == len(set(identities)) == 3
+        assert len(list(tmp_path.glob("toy-pretrained-*.keras"))) == 2
 
     def test_other_channels_are_refused_before_the_study(self):
         colour = dataclasses.replace(TRAIN, images=np.repeat(TRAIN.images, 3, -1), name="skin")

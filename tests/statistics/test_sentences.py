@@ -85,7 +85,9 @@ class TestSentences:
         precise = [self.row(detectable=0.04)]
         assert "eeds" not in " ".join(notes.power(pd.DataFrame(precise), margin=0.05))
         hopeless = [self.row(detectable=0.2), self.row(detectable=6.7)]
-        assert "true difference in AUC of 0.200 to more than 1, depending" in " ".join(notes.power(pd.DataFrame(hopeless)))
+        assert "true difference in AUC of 0.200 to more than 1, depending" in " ".join(
+            notes.power(pd.DataFrame(hopeless))
+        )
         one_seed = [self.row(seeds_needed=np.nan)]
         assert notes.power(pd.DataFrame(one_seed)) == []
 

@@ -117,6 +117,16 @@ def test_trials_that_share_a_fit_are_run_apart():
     assert order[3:] == [("real", 1), ("brighter", 1), ("other", 1), ("brighter x2", 0), ("brighter x2", 1)]
 
 
+@pytest.mark.parametrize("design", [{}, {"train_per_class": 4}, {"folds": 2}])
+def test_another_random_state_makes_all_seeds_others(tmp_path, design):
+    splits, options = toy_splits(40), OPTIONS | {"seeds": 2} | design
+    runs = [study.run(splits, ARMS[:1], out=tmp_path / str(i), random_state=i, **options) for i in range(2)]
+    first, second = (results.scores["real"] for results in runs)
+    assert not any(np.allclose(a, b, atol=1e-4) for a in first for b in second)
+    drawn = [seeds_of(seed, state) for seed in range(50) for state in range(4)]
+    assert len({number for numbers in drawn for number in numbers}) == 600
+
+
 def test_arms_and_seeds_can_be_added(finished, tmp_path):
     splits, _, results = finished
     study.run(splits, ARMS[:1], out=tmp_path, **(OPTIONS | {"seeds": 1}))
@@ -126,6 +136,7 @@ def test_arms_and_seeds_can_be_added(finished, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"random_state": 1}, "random_state is None, here it is 1"),
         ({"steps": 8}, "belongs to a job with other settings: steps is 6, here it is 8"),
         ({"settings": {"epochs": 3}}, "epochs is None, here it is 3"),
         ({"label_smoothing": 0.1}, "label_smoothing is None, here it is 0.1"),

@@ -3,6 +3,7 @@
 Nothing else of synthkit uses this module, and it reads neither the profile nor the environment.
 """
 
+import dataclasses
 import json
 import threading
 import time
@@ -56,13 +57,14 @@ def is_collection(source):
     return path.is_dir() and any(True for name in TABLES.values() for _ in path.rglob(name))
 
 
-def load(source, image_size, prepare=False, **options):
+def load(source, image_size, prepare=False, at_most=None, **options):
     """Loads the images of a notebook, the same in all of them.
 
     Args:
         source: as `datasets.load` takes it, or a folder with a download of CBIS-DDSM.
         image_size: pixels a side.
         prepare: whether to prepare a download of CBIS-DDSM, as the first notebook does.
+        at_most: training images of a class to keep, so that a first look at a large set is short; None keeps all.
         options: of `datasets.load`, such as `patients` and `labels`.
 
     Returns:
@@ -73,6 +75,7 @@ def load(source, image_size, prepare=False, **options):
     """
     from synthkit import datasets
     from synthkit.datasets import cbis_ddsm
+    from synthkit.splitting import subsample
 
     if is_collection(source):
         prepared = folder("prepared")
@@ -81,7 +84,12 @@ def load(source, image_size, prepare=False, **options):
         elif not (prepared / "prepare.json").exists():
             raise FileNotFoundError(f"{source} is a download of CBIS-DDSM; run notebook 1, which prepares its crops")
         source = prepared
-    return datasets.load(source, image_size, **options)
+    splits = datasets.load(source, image_size, **options)
+    if at_most is None or max(splits.train.class_counts().values()) <= at_most:
+        return splits
+    train = subsample(splits.train, at_most)
+    print(f"a first look: {len(train)} of {len(splits.train)} training images, at most {at_most} of a class")
+    return dataclasses.replace(splits, train=train)
 
 
 def positive(class_names):

@@ -45,6 +45,15 @@ def test_other_sources_are_those_of_load():
     assert notebook.load("phantom", 20, train=30).train.image_shape == (20, 20, 1)
 
 
+def test_a_first_look_at_a_large_set(capsys):
+    whole = notebook.load("phantom", 20, train=60, at_most=100)
+    assert capsys.readouterr().out == ""
+    few = notebook.load("phantom", 20, train=60, at_most=20)
+    assert list(few.train.class_counts().values()) == [20, 20]
+    assert few.test.fingerprint() == whole.test.fingerprint()
+    assert capsys.readouterr().out == "a first look: 40 of 60 training images, at most 20 of a class\n"
+
+
 def test_the_class_that_is_to_be_found():
     assert notebook.positive(("benign", "malignant")) == 1
     assert notebook.positive(("malignant", "benign")) == 0

@@ -3,8 +3,9 @@
 `reread` and `areas` are about the three studies that synthkit reproduces, `reread(read(path))` is about claims in a
 table, `LITERATURE` about others. Every number of the three studies is from a report: the mammography study's slides
 ("Topic 3: Data Synthesis"), the MedMNIST study's Tables 1 and 2, and the skin-lesion study's Tables 1 to 6. Each is the
-result of one training run. The intervals and tests cover the sampling of test images only. They do not cover the
-variation between seeds, nor the optimism of reporting the best of several results on the test set (`selection_gain`).
+result of one training run, except that the slides' "average trials" is a mean over an unstated number of them. The
+intervals and tests cover the sampling of test images only. They do not cover the variation between seeds, nor the
+optimism of reporting the best of several results on the test set (`selection_gain`).
 """
 
 import re
@@ -54,7 +55,7 @@ MAMMOGRAPHY = {
 }
 
 # Two-class AUCs: test images of the two classes, the baseline's AUC, then those of the arms. The slides do not give the
-# classes of the test set; they are assumed to be as in the whole data set, 48.3 % malignant. MedMNIST's are from its
+# classes of the test set; they are assumed to be as in the training table, 48.3 % malignant. MedMNIST's are from its
 # files.
 AREAS = {
     ("mammography", "InceptionResNetV2"): ((165, 176), 0.75, {"cGAN, average": 0.76, "cGAN, best trial": 0.89}),

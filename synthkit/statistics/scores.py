@@ -14,7 +14,6 @@ on `positive` or `threshold` ignore them.
 """
 
 import numpy as np
-from scipy import stats
 
 
 def auc(labels, scores, positive=None, threshold=None):
@@ -109,13 +108,17 @@ def _binary_auc(positive, scores):
     cases, controls = scores[positive], scores[~positive]
     if not len(cases) or not len(controls):
         return np.nan, np.full(len(scores), np.nan)
-    ranks = stats.rankdata(np.concatenate([cases, controls]))
-    below = (ranks[: len(cases)] - stats.rankdata(cases)) / len(controls)
-    above = 1 - (ranks[len(cases) :] - stats.rankdata(controls)) / len(cases)
+    below, above = _share_below(cases, controls), 1 - _share_below(controls, cases)
     area, influences = below.mean(), np.empty(len(scores))
     influences[positive] = (below - area) / len(cases)
     influences[~positive] = (above - area) / len(controls)
     return area, influences
+
+
+def _share_below(scores, others):
+    """Returns, for each score, the fraction of others that are lower, where equal ones count half."""
+    others = np.sort(others)
+    return (np.searchsorted(others, scores, "left") + np.searchsorted(others, scores, "right")) / (2 * len(others))
 
 
 def at_thresholds(name, labels, scores, positive, thresholds):

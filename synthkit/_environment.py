@@ -99,7 +99,7 @@ def check():
     )
 
 
-REFERENCE = 40.0  # milliseconds of `_milliseconds` on the two quiet CPU cores for which the notebooks' times are given
+REFERENCE = 7.0  # milliseconds of `_milliseconds` on the two quiet CPU cores for which the notebooks' times are given
 
 
 def _milliseconds():

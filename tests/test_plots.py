@@ -143,6 +143,20 @@ def test_forest_shades_the_margin(summary):
     assert ax.patches[0].get_extents().transformed(ax.transData.inverted()).intervalx == pytest.approx([-0.05, 0.05])
 
 
+def test_panels_that_share_arms_share_colours(summary):
+    shared = plots.arm_colors(["real", "mine", "dense_cvae", "mine", "oracle"])
+    assert len(set(shared.values())) == 4
+    ax = plots.forest(summary, "auc", plt.figure().add_subplot(), colors=shared)
+    assert [line.get_color() for line in ax.lines[:2]] == [shared["dense_cvae"]] * 2
+
+
+def test_sweep_over_arms_has_their_colours(ax):
+    rows = [{"arm": arm, "x": x, "mean": 0.6, "low": 0.5, "high": 0.9} for arm in ("oracle", "real") for x in (1, 2)]
+    plots.sweep(pd.DataFrame(rows), "x", group="arm", ax=ax)
+    expected = plots.arm_colors(["oracle", "real"])
+    assert {line.get_label(): line.get_color() for line in ax.lines} == expected
+
+
 def test_sweep_draws_a_line_for_each_group(ax):
     table = pd.DataFrame(
         [

@@ -17,11 +17,11 @@ def arm_colors(arms, baseline="real"):
     """Returns a colour for every arm: its own in the catalogue, or one of the remaining ones in turn."""
     own = {name: color for name, color in colors().items() if name in arms} | {baseline: BASELINE_COLOR}
     remaining = [color for color in COLORS if color not in own.values()] or COLORS
-    others = (arm for arm in arms if arm not in own)
+    others = dict.fromkeys(arm for arm in arms if arm not in own)
     return {baseline: BASELINE_COLOR} | own | dict(zip(others, itertools.cycle(remaining), strict=False))
 
 
-def forest(summary, metric="auc", ax=None, *, margin=None):
+def forest(summary, metric="auc", ax=None, *, margin=None, colors=None):
     """Draws the difference between every arm and the baseline, with its 95 % interval, and above it the verdict.
 
     Args:
@@ -29,12 +29,13 @@ def forest(summary, metric="auc", ax=None, *, margin=None):
         metric: name of a metric in it.
         ax: matplotlib Axes.
         margin: float, differences smaller than this are shaded; None for no shading.
+        colors: dict of `arm_colors`, for panels that share arms; None for those of the arms in the summary.
     """
     ax = ax or plt.gca()
     if margin is not None:
         ax.axvspan(-margin, margin, color=BASELINE_COLOR, alpha=0.1, linewidth=0)
     table = summary[(summary["metric"] == metric) & summary["difference"].notna()]
-    color_of = arm_colors(summary["arm"].unique())
+    color_of = colors or arm_colors(summary["arm"].unique())
     for y, row in enumerate(table.to_dict("records")):
         color = color_of[row["arm"]]
         ax.plot([row["difference_low"], row["difference_high"]], [y, y], color=color, linewidth=2.5)
@@ -94,8 +95,9 @@ def sweep(table, x, *, group=None, baseline=None, xlabel=None, ylabel="test AUC"
         if interval:
             ax.axhspan(*interval, color=BASELINE_COLOR, alpha=0.12, linewidth=0)
     groups = [(None, table)] if group is None else list(table.groupby(group, sort=True))
+    own = arm_colors([name for name, _ in groups]) if any(name in colors() for name, _ in groups) else {}
     for (name, rows), color in zip(groups, COLORS, strict=False):
-        rows = rows.sort_values(x)
+        rows, color = rows.sort_values(x), own.get(name, color)
         ax.fill_between(rows[x], rows["low"], rows["high"], color=color, alpha=0.15, linewidth=0)
         ax.plot(rows[x], rows["mean"], "o-", color=color, label=name, markersize=5, linewidth=1.8)
     values = np.unique(table[x])

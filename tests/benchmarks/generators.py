@@ -1,8 +1,8 @@
 """How fast the studies' GANs train, compared with the same work elsewhere: `python -m tests.benchmarks.generators`.
 
-`dcgan_training_vs_pytorch` and `cgan_training_vs_pytorch` need PyTorch, installed by hand; without it they are left
-out. PyTorch's networks are the same layer by layer, in channels-last layout, and its step is that of its own DCGAN
-tutorial, which generates one batch per step, too. `cgan_training_vs_train_on_batch` compares with the loop of most
+What is compared with PyTorch needs it installed by hand, and is left out without it. PyTorch's networks are the same
+layer by layer, in channels-last layout. The GANs' step is that of its own DCGAN tutorial, which generates one batch per
+step, too; the diffusion model's is our own. `cgan_training_vs_train_on_batch` compares with the loop of most
 Keras tutorials: frozen discriminator, combined model, three calls of `train_on_batch` and one of `predict` per batch.
 """
 
@@ -22,7 +22,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from synthkit.generators import mammography_cgan, medmnist_cgan, skin_dcgan
+from synthkit.generators import diffusion, mammography_cgan, medmnist_cgan, skin_dcgan
 
 BATCH = 128
 ROUNDS = 5
@@ -108,18 +108,32 @@ def with_pytorch(model):
         "classes": model.num_classes if len(model.generator.inputs) == 2 else 0,
         "batch_size": BATCH,
     }
+    return peer("torch_gan", plan, [weights(model.generator), weights(model.discriminator)])
+
+
+def with_pytorch_unet(model):
+    """As `with_pytorch`, for the diffusion model."""
+    widths = [layer.output.shape[-1] for layer in model.network.layers if getattr(layer, "strides", None) == (2, 2)]
+    plan = {"image_shape": model.image_shape, "classes": model.num_classes, "widths": [model.width, *widths]}
+    return peer("torch_unet", plan | {"batch_size": BATCH}, [weights(model.network)])
+
+
+def peer(module, plan, counts):
+    """Starts a peer and checks that its networks have as many weights; returns a callable that trains it for steps."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
-    peer = subprocess.Popen([sys.executable, "-m", "tests.benchmarks.torch_gan"], **pipes)
+    process = subprocess.Popen([sys.executable, "-m", f"tests.benchmarks.{module}"], **pipes)
 
     def ask(line):
-        print(line, file=peer.stdin, flush=True)
-        return peer.stdout.readline()
+        print(line, file=process.stdin, flush=True)
+        return process.stdout.readline()
 
-    counts = [
-        sum(int(np.prod(w.shape)) for w in part.trainable_weights) for part in (model.generator, model.discriminator)
-    ]
     assert ask(json.dumps(plan)).split() == [str(count) for count in counts], "the networks differ"
     return ask
+
+
+def weights(network):
+    """Returns how many numbers a network trains."""
+    return sum(int(np.prod(weight.shape)) for weight in network.trainable_weights)
 
 
 def torch_table(network):
@@ -166,12 +180,14 @@ def samples_per_second(model, count=1024):
 
 def main():
     peers = {"PyTorch": with_pytorch} if importlib.util.find_spec("torch") else {}
+    unet_peers = {"PyTorch": with_pytorch_unet} if peers else {}
     if not peers:
         print("PyTorch is not installed: the figures that compare with it are left out")
     ratios = {}
     for name, build, shape, classes, others, steps in (
         ("dcgan_training_vs_pytorch", lambda *_: skin_dcgan.dcgan((32, 32, 3), True), (32, 32, 3), 1, peers, 12),
         ("cgan_training_vs_pytorch", mammography_cgan.mammography_cgan, (64, 64, 3), 2, peers, 4),
+        ("diffusion_training_vs_pytorch", diffusion.diffusion, (32, 32, 1), 2, unet_peers, 4),
         (
             "cgan_training_vs_train_on_batch",
             medmnist_cgan.dense_cgan,

@@ -44,9 +44,10 @@ def to_8_bits(image):
 def equalize_histogram(image):
     """Equalises the histogram: all grey levels become about equally frequent (OpenCV's `equalizeHist`).
 
-    Takes uint8 or uint16 `(height, width)`, which is scaled to 8 bits first; returns uint8 of the same shape.
+    Takes uint8 or uint16 `(height, width)` or `(height, width, 3)`, which is scaled to 8 bits first; returns uint8 of
+    the same shape. Of RGB images the luma is equalised (the Y of YCrCb), so that colours keep their hue.
     """
-    return cv2.equalizeHist(np.ascontiguousarray(to_8_bits(image)))
+    return _of_luma(image, cv2.equalizeHist)
 
 
 def clahe(image, clip_limit=2.0, tiles=8):
@@ -62,7 +63,16 @@ def clahe(image, clip_limit=2.0, tiles=8):
     Returns:
         uint8 array of the same shape.
     """
-    return cv2.createCLAHE(clip_limit, (tiles, tiles)).apply(np.ascontiguousarray(to_8_bits(image)))
+    return _of_luma(image, cv2.createCLAHE(clip_limit, (tiles, tiles)).apply)
+
+
+def _of_luma(image, equalize):
+    """Applies a function of uint8 `(height, width)` to a grey image, or to the luma of an RGB image."""
+    image = np.ascontiguousarray(to_8_bits(image))
+    if image.ndim == 2 or image.shape[2] == 1:
+        return equalize(image).reshape(image.shape)
+    luma, *colors = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb))
+    return cv2.cvtColor(cv2.merge([equalize(luma), *colors]), cv2.COLOR_YCrCb2RGB)
 
 
 def blur_and_resize(image, image_size=224, *, kernel_size=KERNEL, keep_aspect=False):

@@ -45,6 +45,20 @@ def test_equalize_histogram_by_hand():
     assert preprocessing.equalize_histogram(image.astype("uint16") * 257).tolist() == [[0, 0], [128, 255]]
 
 
+@pytest.mark.parametrize("equalize", [preprocessing.equalize_histogram, preprocessing.clahe])
+def test_equalization_of_colour_keeps_the_hue(equalize):
+    grey = np.random.default_rng(0).integers(60, 120, (32, 24), "uint8")
+    expected = equalize(grey)
+    assert (equalize(grey[..., None])[..., 0] == expected).all()
+    same = equalize(np.repeat(grey[..., None], 3, -1))
+    np.testing.assert_allclose(same, np.repeat(expected[..., None], 3, -1), atol=1)
+    skin = np.stack([grey, grey * 0.7, grey * 0.5], -1).astype("uint8")
+    changed = equalize(skin).astype(int)
+    assert changed.std() > 2 * skin.std(axis=(0, 1)).mean()
+    assert (changed[..., 0] >= changed[..., 1]).all()
+    assert (changed[..., 1] >= changed[..., 2]).all()
+
+
 def test_clahe_raises_local_contrast_up_to_its_limit():
     image = (noise((128, 128), "uint8") // 16 + np.linspace(0, 200, 128)).astype("uint8")
     contrasts = [preprocessing.clahe(image, limit)[:16, :16].std() for limit in (1.0, 2.0, 8.0)]

@@ -146,7 +146,7 @@ def table(summary, arms=None, over=None):
     def difference(row):
         if not np.isfinite(row["difference"]):
             return ""
-        return f"{row['difference']:+.3f} ({row['difference_low']:+.2f} to {row['difference_high']:+.2f})"
+        return f"{row['difference']:+.3f} ({row['difference_low']:+.3f} to {row['difference_high']:+.3f})"
 
     def verdict(row):
         inside = max(-row["difference_low"], row["difference_high"]) <= MARGIN

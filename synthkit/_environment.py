@@ -94,8 +94,8 @@ def check():
         return
     cores, ratio = os.cpu_count(), _milliseconds() / REFERENCE
     print(
-        f"No GPU, {cores} CPU cores, at the moment {ratio:.1f} times the stated times: two minutes become "
-        f'{2 * ratio:.1f}. PROFILE "colab" and "full" need a GPU (on Colab: Runtime → Change runtime type).'
+        f"No GPU, {cores} CPU cores: a notebook takes about {ratio:.1f} times its stated time at the moment. "
+        'PROFILE "colab" and "full" need a GPU (on Colab: Runtime → Change runtime type).'
     )
 
 

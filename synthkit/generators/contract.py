@@ -129,7 +129,8 @@ class Generator(keras.Model):
     @functools.cached_property
     def _drawing_graph(self):
         signature = [tf.TensorSpec((None, *self.noise_shape), "float32"), tf.TensorSpec((None,), "int64")]
-        return tf.function(self.draw, input_signature=signature)
+        # Of a partial, TensorFlow counts the tracings of each generator alone, and does not warn that there are many.
+        return tf.function(functools.partial(self.draw), input_signature=signature)
 
 
 def check_labels(labels, num_classes):

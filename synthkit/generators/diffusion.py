@@ -8,6 +8,7 @@ from keras import layers
 from synthkit.generators.contract import Generator
 from synthkit.generators.layers import follow, halvings, mirror, moving_average
 
+PATCHES = 48  # pixels a side from which on the network works on squares of 2×2 pixels
 OFFSET = 0.008  # of the cosine schedule; without it the noise level would change too little near time 0
 
 
@@ -167,6 +168,8 @@ def unet(image_shape, num_labels, width):
     """Builds the network that predicts the velocity, a U-Net that goes down to 5×5 to 9×9 pixels where sides are even.
 
     It is Ho et al.'s with one residual block per level and attention at the lowest level, small enough for CPUs.
+    From 48 pixels on it works on squares of 2×2 pixels, of which it makes twice as many channels (Hoogeboom, Heek and
+    Salimans, "Simple diffusion", ICML 2023, section 3.3): most of the time would go into the finest level.
 
     Args:
         image_shape: `(height, width, channels)`.
@@ -183,8 +186,9 @@ def unet(image_shape, num_labels, width):
     time_embedding = layers.Concatenate()([keras.ops.sin(angles), keras.ops.cos(angles)])
     condition = layers.Add()([layers.Dense(4 * width)(time_embedding), layers.Dense(4 * width, use_bias=False)(label)])
     condition = layers.Dense(4 * width, activation="swish")(layers.Activation("swish")(condition))
-    widths = [width * min(2**level, 8) for level in range(halvings(image_shape) + 1)]
-    x = layers.Conv2D(width, 3, padding="same")(noisy)
+    patch = 2 if min(image_shape[:2]) >= PATCHES else 1
+    widths = [width * min(patch * 2**level, 8) for level in range(halvings(image_shape) + 2 - patch)]
+    x = layers.Conv2D(widths[0], 3, padding="same")(_to_patches(noisy, patch))
     skips = []
     for filters in widths[:-1]:
         x = _residual(x, condition, filters)
@@ -197,8 +201,26 @@ def unet(image_shape, num_labels, width):
         x = layers.UpSampling2D()(layers.Conv2D(filters, 1)(x))
         x = _residual(layers.Concatenate()([x, skips.pop()]), condition, filters)
     x = layers.Activation("swish")(layers.GroupNormalization(1)(x))
-    x = layers.Conv2D(image_shape[-1], 3, padding="same", kernel_initializer="zeros")(x)
-    return keras.Model([noisy, time, label], x, name="unet")
+    x = layers.Conv2D(image_shape[-1] * patch**2, 3, padding="same", kernel_initializer="zeros")(x)
+    return keras.Model([noisy, time, label], _from_patches(x, patch), name="unet")
+
+
+def _to_patches(x, patch):
+    """Puts the pixels of each `patch` × `patch` square into channels."""
+    if patch == 1:
+        return x
+    height, width, channels = x.shape[1:]
+    x = layers.Reshape((height // patch, patch, width // patch, patch * channels))(x)
+    return layers.Reshape((height // patch, width // patch, patch**2 * channels))(layers.Permute((1, 3, 2, 4))(x))
+
+
+def _from_patches(x, patch):
+    """Undoes `_to_patches`."""
+    if patch == 1:
+        return x
+    height, width, channels = x.shape[1:]
+    x = layers.Permute((1, 3, 2, 4))(layers.Reshape((height, width, patch, channels // patch))(x))
+    return layers.Reshape((height * patch, width * patch, channels // patch**2))(x)
 
 
 def _residual(x, condition, filters):

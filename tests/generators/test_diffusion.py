@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from synthkit.generators.diffusion import Diffusion, ddim_step, diffusion, schedule, unet
+from synthkit.generators.diffusion import Diffusion, _from_patches, _to_patches, ddim_step, diffusion, schedule, unet
 from synthkit.pipeline import to_dataset
 from tests.conftest import make_imageset
 
@@ -149,3 +149,19 @@ def test_builder_gives_a_small_network():
     model = diffusion((28, 28, 1), 2)
     assert model.network.count_params() < 500_000
     assert isinstance(model.optimizer, keras.optimizers.Adam)
+
+
+class TestPatches:
+    def test_they_are_squares_of_pixels_and_come_back(self):
+        images = np.arange(2 * 4 * 6 * 3, dtype="float32").reshape(2, 4, 6, 3)
+        patches = keras.ops.convert_to_numpy(_to_patches(images, 2))
+        assert patches.shape == (2, 2, 3, 12)
+        np.testing.assert_array_equal(patches[1, 1, 2], images[1, 2:4, 4:6].ravel())
+        np.testing.assert_array_equal(_from_patches(patches, 2), images)
+
+    @pytest.mark.parametrize(("side", "first"), [(40, 40), (48, 24), (64, 32)])
+    def test_large_images_are_worked_on_at_half_their_size(self, side, first):
+        network = unet((side, side, 1), 3, 16)
+        assert network.output_shape == (None, side, side, 1)
+        convolution = next(layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D))
+        assert convolution.output.shape[1:] == (first, first, 16 * side // first)

@@ -93,7 +93,7 @@ def _about(arguments, argv, notes, classifier, generator_size):
     about |= {"classifier": classifier.text, "group_column": arguments.groups, "generator_size": generator_size}
     about |= {
         "pretrained_on": arguments.pretrain_on,
-        "pretrain_steps": arguments.pretrain_on and arguments.pretrain_steps,
+        "pretrain_steps": arguments.pretrain_on and (arguments.pretrain_steps or catalogue.PRETRAIN_STEPS),
         "prevalence": arguments.prevalence,
         "threshold_probability": arguments.threshold_probability,
     }
@@ -165,7 +165,8 @@ def _run_study(arguments, names, argv):
         keep_aspect=arguments.keep_aspect,
         generator_size=generator_size,
         pretrained_on=others,
-        pretrain_steps=arguments.pretrain_steps,
+        pretrain_steps=arguments.pretrain_steps or catalogue.PRETRAIN_STEPS,
+        pretrain_seed=arguments.random_state,
     )
     results = study.run(
         splits,
@@ -292,7 +293,7 @@ def _generate(arguments, argv):
             epochs=arguments.epochs,
             load=arguments.load,
             pretrained_on=others,
-            pretrain_steps=arguments.pretrain_steps,
+            pretrain_steps=arguments.pretrain_steps or catalogue.PRETRAIN_STEPS,
             splits="all" if arguments.all else "train",
             source=arguments.data,
             commands=(shlex.join(["synthkit", *argv]), None if arguments.all else _meaning.study_command(arguments)),

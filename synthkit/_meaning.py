@@ -36,6 +36,8 @@ def pretraining(arguments, splits):
 
     source = arguments.pretrain_on
     if source is None:
+        if arguments.pretrain_steps:
+            raise ValueError("--pretrain-steps needs images to pretrain on; give them with --pretrain-on, or remove it")
         return None
     if Path(source).resolve() == Path(arguments.data).resolve():
         return splits.train

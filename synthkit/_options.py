@@ -196,7 +196,7 @@ def _add_study(commands, prog):
         help="images that the generators of arms with the ending pretrained learn first, without their labels: the "
         "training set of what --data takes, also that of --data itself, of which a seed draws a part",
     )
-    _add_pretrain_steps(add)
+    _add_pretrain_steps(add, ", once for all seeds; with --jobs once for each process, unless there is --generators")
     add(
         "--generators",
         metavar="DIR",
@@ -211,7 +211,8 @@ def _add_study(commands, prog):
         type=_not_negative,
         default=0,
         metavar="N",
-        help="another number makes all seeds others: for a study whose arms an earlier one has chosen (default: 0)",
+        help="another number makes all seeds others: for a study whose arms an earlier one has chosen; the test images "
+        "stay the same (default: 0)",
     )
     add(
         "--classifier",
@@ -446,9 +447,9 @@ def _add_workers(command, text):
     where.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, for example tcp://10.0.0.7:8786")
 
 
-def _add_pretrain_steps(add):
-    text = f"gradient steps on the images of --pretrain-on, once for all seeds (default: {catalogue.PRETRAIN_STEPS})"
-    add("--pretrain-steps", type=_positive, default=catalogue.PRETRAIN_STEPS, metavar="N", help=text)
+def _add_pretrain_steps(add, often=""):
+    text = f"gradient steps on the images of --pretrain-on{often} (default: {catalogue.PRETRAIN_STEPS})"
+    add("--pretrain-steps", type=_positive, metavar="N", help=text)
 
 
 def _positive(text, least=1):

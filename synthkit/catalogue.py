@@ -276,6 +276,7 @@ def arms(
     generator_size=None,
     pretrained_on=None,
     pretrain_steps=PRETRAIN_STEPS,
+    pretrain_seed=0,
 ):
     """Makes arms of a study by name.
 
@@ -292,7 +293,7 @@ def arms(
         keep_aspect: whether to pad images of folders that are not square instead of stretching them.
         generator_size: pixels a side at which generators work, as `image_size` of `generators.synthesizer`.
         pretrained_on: ImageSet that the generators of arms with the ending pretrained learn first.
-        pretrain_steps: gradient steps on it.
+        pretrain_steps, pretrain_seed: gradient steps on it, and the seed of their randomness.
 
     Returns:
         list of study.Arm.
@@ -326,7 +327,8 @@ def arms(
         if first in GENERATORS:
             row, options = GENERATORS[first], {"keep": keep, "progress": progress, "image_size": generator_size}
             if endings:
-                options |= {"pretrained_on": pretrained_on, "pretrain_steps": pretrain_steps}
+                options |= {"pretrained_on": pretrained_on}
+                options |= {"pretrain_steps": pretrain_steps, "pretrain_seed": pretrain_seed}
             return synthesizer(build(row), epochs=epochs[first], batch_size=row.batch_size, **options)
         if name == "shuffled":
             return study.shuffled(source("dense_cvae"))

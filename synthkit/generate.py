@@ -174,7 +174,7 @@ def _fit(model, train, seed, record, load, pretrained_on, out, progress):
             return
         options = {"batch_size": record["batch_size"], "progress": progress}
         if pretrained_on is not None and not checkpoint.path.exists():
-            adapter.pretrain(model, pretrained_on, train, steps=record["pretrained_on"]["steps"], **options)
+            adapter.pretrain(model, pretrained_on, train, seed, steps=record["pretrained_on"]["steps"], **options)
         adapter.fit(model, train, seed, epochs=record["epochs"], callbacks=[checkpoint], **options)
         adapter.draw(model, train.class_names, np.arange(len(train.class_names)), seed)  # raises if it diverged
     except Exception:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from synthkit import _files
+from synthkit._identity import digest
 
 RESULTS = "synthkit_notebooks"
 EVERY = 2.0  # seconds between two updates of a clock
@@ -36,15 +37,18 @@ def settings(profiles, profile):
     return {name: values[profile] for name, values in profiles.items()}
 
 
-def folder(name):
+def folder(name, *settings):
     """Makes and returns the folder for a notebook's results: on Google Drive where that is mounted, else beside it.
 
     A cell that is run again finds there what it had finished, and resumes.
 
     Args:
-        name: the number of the notebook, and the profile if results of several profiles are to be kept.
+        name: the number of the notebook, and the profile.
+        settings: what decides the results, such as the source of the images: with others the folder is another one, so
+            that nothing of another source or of a changed exercise is taken for theirs.
     """
-    path = (_files.DRIVE if _files.DRIVE.is_dir() else Path()) / RESULTS / name
+    ending = f"-{digest(list(settings))[:8]}" if settings else ""
+    path = (_files.DRIVE if _files.DRIVE.is_dir() else Path()) / RESULTS / f"{name}{ending}"
     path.mkdir(parents=True, exist_ok=True)
     return path
 

@@ -145,6 +145,8 @@ def test_pretrained_generators_and_what_they_learned_first(tiny, tmp_path, capsy
         (out / "report.html").read_text().split()
     )
     assert command.main([*study, *arms]) == 2
+    assert "--pretrain-steps needs images to pretrain on" in capsys.readouterr().err
+    assert command.main([*study[:-2], *arms]) == 2
     assert (
         "dense_cvae pretrained x1 needs images to pretrain on; give them with --pretrain-on" in capsys.readouterr().err
     )

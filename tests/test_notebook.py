@@ -28,6 +28,11 @@ def test_results_are_beside_the_notebook_or_on_the_drive(elsewhere):
     (elsewhere / "drive" / "MyDrive").mkdir(parents=True)
     assert notebook.folder("05") == elsewhere / "drive" / "MyDrive" / "synthkit_notebooks" / "05"
     assert notebook.folder("05").is_dir()
+    folders = {
+        notebook.folder("05", {"epochs": 3}, *what) for what in (["crops", {}], ["mine", {}], ["mine", {"a": 1}])
+    }
+    folders |= {notebook.folder("05", {"epochs": 4}, "crops", {}), notebook.folder("05", {"epochs": 3}, "crops", {})}
+    assert len(folders) == 4
 
 
 def test_what_the_first_notebook_prepares_the_others_take(elsewhere):

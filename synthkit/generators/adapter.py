@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import math
 import re
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from synthkit.generators.callbacks import Checkpoint
 from synthkit.imageset import ImageSet, resize
 from synthkit.pipeline import to_dataset
 
-EPOCH = 100  # gradient steps of pretraining between two checkpoints
+EPOCH = 100  # gradient steps of pretraining between two checkpoints, at most
 
 
 def synthesizer(
@@ -31,6 +30,7 @@ def synthesizer(
     image_size=None,
     pretrained_on=None,
     pretrain_steps=3000,
+    pretrain_seed=0,
     keep=None,
     progress=False,
 ):
@@ -48,7 +48,7 @@ def synthesizer(
             are resized to the size of the training images. None is the size of the training images.
         pretrained_on: ImageSet that the generator learns first, once for all seeds and without its labels
             (`pretrain`); None for none. A study refuses it if it has near-duplicates of validation or test images.
-        pretrain_steps: gradient steps on it.
+        pretrain_steps, pretrain_seed: gradient steps on it, and the seed of their randomness.
         keep: folder for fitted generators, made if missing. A generator that was fitted before on the same images, with
             the same seed, epochs and network, is read from there, a fit that is killed resumes, and of two processes
             that need the same one the second waits for it. Empty it after changing a generator's code. The file of an
@@ -61,21 +61,21 @@ def synthesizer(
         before the first trial, which raises what `build` does for images of a size that it cannot make.
     """
     starts, learned, fitted, checked = ProcessCache(), ProcessCache(), ProcessCache(), ProcessCache()
-    others = [] if pretrained_on is None else [pretrained_on.fingerprint(), pretrain_steps]
+    others = [] if pretrained_on is None else [pretrained_on.fingerprint(), pretrain_steps, pretrain_seed]
     shown = {"batch_size": batch_size, "progress": progress, "bar_position": 2}
 
     def resized(train):
         return train if image_size is None else resize(train, image_size)
 
     def path_of(model, kind, *key):
-        return keep and Path(keep) / f"{model.name}{kind}-{_digest(model, *key)}.keras"
+        return keep and Path(keep) / f"{model.name}{kind}-{_digest(model, describe(build), *key)}.keras"
 
     def learn(kind, train):
         if kind not in learned:
-            model = starts[kind](0)
-            path = path_of(model, "-pretrained", batch_size, *others)
+            model = starts[kind](pretrain_seed)
+            path = path_of(model, "-pretrained", kind, batch_size, *others)
             then = lambda: learned.update({kind: model.get_weights()})  # noqa: E731
-            _kept(model, path, then, pretrain, pretrained_on, train, steps=pretrain_steps, **shown)
+            _kept(model, path, then, pretrain, pretrained_on, train, pretrain_seed, steps=pretrain_steps, **shown)
         return learned[kind]
 
     def synthesize(train, labels, seed):
@@ -135,7 +135,7 @@ def _kept(model, path, then, fit, *images, **options):
                 model.save(part)
 
 
-def pretrain(model, others, train, *, steps, batch_size, callbacks=(), progress=False, bar_position=None):
+def pretrain(model, others, train, seed, *, steps, batch_size, callbacks=(), progress=False, bar_position=None):
     """Fits a generator to other images, before it is fitted to those of a training set.
 
     Their labels are not used: each image gets a random class, so that the generator learns what images look like, and
@@ -145,7 +145,8 @@ def pretrain(model, others, train, *, steps, batch_size, callbacks=(), progress=
         model: compiled generator.
         others: ImageSet, of any classes and size, with the channels of the training set.
         train: ImageSet, the training set, at the generator's size.
-        steps: gradient steps, about.
+        seed: int, of the labels and of the order of the images.
+        steps: gradient steps.
         batch_size, callbacks, progress, bar_position: as in `fit`.
 
     Raises:
@@ -153,11 +154,11 @@ def pretrain(model, others, train, *, steps, batch_size, callbacks=(), progress=
     """
     check_channels(others, train)
     images = resize(others, train.image_shape[0]).images
-    labels = np.random.default_rng(0).permutation(np.arange(len(images)) % len(train.class_names))
+    labels = np.random.default_rng(seed).permutation(np.arange(len(images)) % len(train.class_names))
     unlabelled = ImageSet(images, labels, train.class_names, name=others.name)
     options = {"batch_size": batch_size, "callbacks": callbacks, "progress": progress, "bar_position": bar_position}
-    epochs = math.ceil(steps / EPOCH)
-    fit(model, unlabelled, 0, epochs=epochs, steps_per_epoch=round(steps / epochs), **options)
+    each = max(number for number in range(1, EPOCH + 1) if steps % number == 0)
+    fit(model, unlabelled, seed, epochs=steps // each, steps_per_epoch=each, **options)
 
 
 def check_channels(others, train):

@@ -39,7 +39,7 @@ def positive_class(class_names):
     return class_names[1] if len(class_names) == 2 else None
 
 
-def settings(splits, arms, seeds, positive):
+def settings(splits, arms, seeds, positive, random_state=0):
     """Raises ValueError for arms, a number of seeds or a positive class that are invalid, and for too small sets."""
     names = [arm.name for arm in arms]
     if not names or len(set(names)) != len(names):
@@ -52,6 +52,8 @@ def settings(splits, arms, seeds, positive):
             f"an arm's name becomes a file name and a cell of a table; it cannot contain / \\ : * ? \" < > |, begin "
             f"with = + - @, or begin or end with a space. Received: {invalid[0]!r}"
         )
+    if not isinstance(random_state, int) or random_state < 0:
+        raise ValueError(f"random_state must be an integer of at least 0. Received: random_state={random_state}")
     if not isinstance(seeds, int) or seeds < 1:
         raise ValueError(f"seeds must be an integer of at least 1. Received: seeds={seeds}")
     for arm in arms:

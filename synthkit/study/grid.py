@@ -53,7 +53,8 @@ def run(
         seeds: int, number of seeds. Each determines the subset of the training set, the generator, its samples and the
             classifier's training, and is the same for all arms.
         random_state: int of at least 0; another one makes all seeds others. A study whose arms were chosen by what an
-            earlier one showed needs another one, since chance that favoured an arm would do so again.
+            earlier one showed needs another one, since chance that favoured an arm would do so again. The test images
+            stay the same, and their chance with them.
         train_per_class: int, real training images of each class, newly drawn for every seed; None draws half of
             the training patients (`training_sets`). The intervals are then about training sets of this size and kind.
         fixed_training_set: whether every seed is trained on all images of the training set instead. The intervals are
@@ -100,7 +101,7 @@ def run(
     checks.gpu(n_jobs)
     classes = splits.train.class_names
     positive = positive or checks.positive_class(classes)
-    checks.settings(splits, arms, seeds, positive)
+    checks.settings(splits, arms, seeds, positive, random_state)
     # Folds of one seed, and of two seeds, have as good as equally many images of each class.
     first = cross_validation(pool(splits), folds, seed=seeds_of(0, random_state)[0])[0][0] if folds else splits
     checks.enough(first.train, train_per_class)

@@ -216,6 +216,24 @@ class TestPretraining:
         plain = generators.synthesizer(slow, **options)(TRAIN, LABELS, 1)
         assert (pretrained.images != plain.images).any()
 
+    def test_it_is_done_once_for_all_seeds(self, tmp_path, monkeypatch):
+        done, pretrain, others = [], adapter.pretrain, make_imageset(40, 5)
+        monkeypatch.setattr(adapter, "pretrain", lambda *a, **options: done.append(pretrain(*a, **options)))
+        options = {"epochs": 2, "batch_size": 4, "pretrained_on": others, "pretrain_steps": 7}
+        memory, folder = (generators.synthesizer(dense_cvae, keep=keep, **options) for keep in (None, tmp_path))
+        first, alone = memory(TRAIN, LABELS, 0).images, generators.synthesizer(dense_cvae, **options)
+        second = memory(TRAIN, LABELS, 1).images
+        assert len(done) == 1
+        assert (first != second).any()
+        np.testing.assert_array_equal(alone(TRAIN, LABELS, 1).images, second)
+        folder(TRAIN, LABELS, 0)
+        again = generators.synthesizer(dense_cvae, keep=tmp_path, **options)
+        np.testing.assert_array_equal(again(TRAIN, LABELS, 1).images, second)
+        assert len(done) == 3
+        other = generators.synthesizer(dense_cvae, keep=tmp_path, pretrain_seed=1, **options)
+        assert (other(TRAIN, LABELS, 1).images != second).any()
+        assert len(done) == 4
+
     def test_it_helps_with_few_steps(self):
         """Of 60 images from elsewhere a VAE learns what the images of a short fit lack."""
         others, train = make_imageset(60, 5), make_imageset(8, 1)

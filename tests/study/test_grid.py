@@ -184,6 +184,7 @@ def test_a_failing_synthesizer_fails_its_trials_only_and_can_be_repaired(finishe
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"random_state": -1}, "random_state must be an integer of at least 0. Received: random_state=-1"),
         ({"seeds": 0}, "seeds must be an integer of at least 1. Received: seeds=0"),
         ({"positive": "grey"}, "positive must be one of bright, dark. Received: 'grey'"),
         ({"arms": []}, "Received: none"),

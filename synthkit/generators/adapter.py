@@ -68,7 +68,7 @@ def synthesizer(
         return train if image_size is None else resize(train, image_size)
 
     def path_of(model, kind, *key):
-        return keep and Path(keep) / f"{model.name}{kind}-{_digest(model, describe(build), *key)}.keras"
+        return keep and Path(keep) / f"{model.name}{kind}-{_digest(model, *key)}.keras"
 
     def learn(kind, train):
         if kind not in learned:

@@ -60,7 +60,17 @@ MAY_IMPORT = {
     "tuning": {"_files", "classifiers", "training"},
     "explain": set(),
     "claims": {"datasets", "statistics"},
-    "notebook": {"_files", "_identity", "datasets", "generators", "plots", "splitting", "statistics", "study", "trained"},
+    "notebook": {
+        "_files",
+        "_identity",
+        "datasets",
+        "generators",
+        "plots",
+        "splitting",
+        "statistics",
+        "study",
+        "trained",
+    },
 }
 
 

@@ -327,7 +327,7 @@ def arms(
         if first in GENERATORS:
             row, options = GENERATORS[first], {"keep": keep, "progress": progress, "image_size": generator_size}
             if endings:
-                options |= {"pretrained_on": pretrained_on}
+                options["pretrained_on"] = pretrained_on
                 options |= {"pretrain_steps": pretrain_steps, "pretrain_seed": pretrain_seed}
             return synthesizer(build(row), epochs=epochs[first], batch_size=row.batch_size, **options)
         if name == "shuffled":

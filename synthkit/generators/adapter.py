@@ -67,8 +67,8 @@ def synthesizer(
     def resized(train):
         return train if image_size is None else resize(train, image_size)
 
-    def path_of(model, kind, *key):
-        return keep and Path(keep) / f"{model.name}{kind}-{_digest(model, *key)}.keras"
+    def path_of(model, ending, *key):
+        return keep and Path(keep) / f"{model.name}{ending}-{_digest(model, *key)}.keras"
 
     def learn(kind, train):
         if kind not in learned:

@@ -97,6 +97,12 @@ def test_near_duplicates_of_images_that_some_trial_draws(tmp_path):
     assert table.loc[6, ["other", "row", "other_patient"]].tolist() == ["validation", 3, "toy 1-3"]
     assert (table.drop(6)["row"] == table.drop(6).index).all()
     assert (tmp_path / "near_duplicates.png").stat().st_size > 5000
+    state = next(
+        n for n in range(1, 40) if set(range(6)) & set(subsample_rows(splits.train, 4, seed=seeds_of(0, n)[0]))
+    )
+    study.run(splits, ARMS[:1], **options | {"seeds": 1, "random_state": state, "out": tmp_path / "other"})
+    others = subsample_rows(splits.train, 4, seed=seeds_of(0, state)[0])
+    assert load(tmp_path / "other").settings["near_duplicates"] == [*(row for row in range(6) if row in others), 6]
 
 
 def test_missing_trials_are_run_and_come_out_the_same(copied):

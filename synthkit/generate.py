@@ -20,7 +20,8 @@ from synthkit.generators import adapter, callbacks
 from synthkit.imageset import ImageSet
 from synthkit.splitting import refuse_near_duplicates
 
-SETTINGS, CHECKPOINT, CARD = ".generate.json", ".checkpoint.npz", "card.json"
+SETTINGS, CARD = ".generate.json", "card.json"
+CHECKPOINT, PRETRAINING = ".checkpoint.npz", ".pretraining.npz"  # of the fit, and of the pretraining before it
 RECORD = "synthkit.json"  # in a generator's file: what it was fitted on
 
 
@@ -118,8 +119,9 @@ def generate(
     }
     if pretrained_on is not None:
         settings["pretrained on"] = [record["pretrained_on"][name] for name in ("fingerprint", "steps")]
+    start = reusable(lambda: build(train.image_shape, len(class_names)))
     try:
-        model = reusable(lambda: build(train.image_shape, len(class_names)))(seed)
+        model = start(seed)
     except ValueError as error:
         raise ValueError(f"{generator}: {error}") from error
     labels = np.repeat(np.arange(len(class_names)), list(counts.values()))
@@ -130,7 +132,7 @@ def generate(
         if (out / CARD).exists():
             warnings.warn(f"{out} is finished and was left as it is; delete it to start again", stacklevel=2)
             return _read(out, class_names)
-        _fit(model, train, seed, record, load, pretrained_on, out, progress)
+        _fit(start, train, seed, record, load, pretrained_on, out, progress)
         synthetic = adapter.draw(model, class_names, labels, seed)
         _class_folders.write(out, synthetic.images, labels, class_names, {"seed": seed})
         about = {"images": counts, **record, "text": row.text, "seed": seed, "loaded": load and Path(load).name}
@@ -161,10 +163,11 @@ def _check_empty(out):
         raise ValueError(f"{out} holds other files, for example {min(others)}; choose a new folder for the images")
 
 
-def _fit(model, train, seed, record, load, pretrained_on, out, progress):
+def _fit(start, train, seed, record, load, pretrained_on, out, progress):
     """Fits a generator, or resumes the fit, or reads the weights of a fitted one, and writes its file to the folder."""
+    model = start(seed)
     file = out / f"{record['generator']}.keras"
-    checkpoint = callbacks.Checkpoint(out / CHECKPOINT, every=None)
+    learned, checkpoint = (callbacks.Checkpoint(out / name, every=None) for name in (PRETRAINING, CHECKPOINT))
     if load is not None and not file.exists():
         with replacing(file) as part:
             shutil.copyfile(load, part)
@@ -174,11 +177,15 @@ def _fit(model, train, seed, record, load, pretrained_on, out, progress):
             return
         options = {"batch_size": record["batch_size"], "progress": progress}
         if pretrained_on is not None and not checkpoint.path.exists():
-            adapter.pretrain(model, pretrained_on, train, seed, steps=record["pretrained_on"]["steps"], **options)
+            steps = record["pretrained_on"]["steps"]
+            adapter.pretrain(model, pretrained_on, train, seed, steps=steps, callbacks=[learned], **options)
+            weights = model.get_weights()
+            start(seed).set_weights(weights)  # the same model, with new optimizers
         adapter.fit(model, train, seed, epochs=record["epochs"], callbacks=[checkpoint], **options)
         adapter.draw(model, train.class_names, np.arange(len(train.class_names)), seed)  # raises if it diverged
     except Exception:
-        if not checkpoint.path.exists():  # nothing to resume, so the folder is free for other settings
+        if not any(callback.path.exists() for callback in (learned, checkpoint)):
+            # There is nothing to resume, so the folder is free for other settings.
             (out / SETTINGS).unlink()
             file.unlink(missing_ok=True)
         raise

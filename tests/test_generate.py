@@ -337,6 +337,27 @@ class TestPretraining:
         run(phantoms, tmp_path / "c", load=tmp_path / "a" / "dense_cvae.keras", epochs=None)
         assert json.loads((tmp_path / "c" / "card.json").read_text())["pretrained_on"] == record
 
+    def test_as_in_a_study_also_after_a_kill(self, phantoms, tmp_path, monkeypatch):
+        others, epochs, write = phantom.load(28, train=50).train, [], callbacks.Checkpoint.on_epoch_end
+
+        def stop(self, epoch, logs=None):
+            write(self, epoch, logs)
+            epochs.append(epoch)
+            if len(epochs) == 2:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(callbacks, "PAUSE", 0)
+        monkeypatch.setattr(callbacks.Checkpoint, "on_epoch_end", stop)
+        options = {"pretrained_on": others, "pretrain_steps": 300, "counts": {"malignant": 3, "benign": 3}}
+        with pytest.raises(KeyboardInterrupt):
+            run(phantoms, tmp_path / "a", **options)
+        images = run(phantoms, tmp_path / "a", **options).images
+        assert epochs == [0, 1, 2, 0, 1]  # three of pretraining, two of the fit
+        options = {"epochs": 2, "pretrained_on": others, "pretrain_steps": 300}
+        synthesize = adapter.synthesizer(dense_cvae, **options)
+        labels = np.repeat([0, 1], 3)
+        np.testing.assert_array_equal(images, synthesize(phantoms.train, labels, 0).images)
+
     def test_held_out_images_are_refused(self, phantoms, tmp_path):
         with pytest.raises(ValueError, match="look like validation or test images"):
             run(phantoms, tmp_path / "a", pretrained_on=phantoms.validation)

@@ -1,105 +1,157 @@
-"""How real the generators' images are: `python -m tests.benchmarks.generator_quality breastmnist.npz OUT`.
+"""How real the generators' images are after equal minutes of training.
 
-Every generator is fitted on the training set and draws as many images of each class as that has. The kernel inception
-distance (KID) to the training set and to the validation set is computed in two feature spaces: pixels after a PCA
-fitted on the training set, which represent shape and brightness, and the last features of a classifier trained on it,
-which represent texture too. `label_auc` is the AUC of that classifier on the synthetic images. The test set is used
-with `phantom` only, to report how well the classifier does on real images.
-OUT/generator_quality.csv has a row for each generator and seed; rows that exist already are not computed again.
+`python -m tests.benchmarks.generator_quality mass_crops_224 OUT --patients '([a-z]+)/(\\d*)\\d\\.jpg' --minutes 30`
+
+Every generator is fitted on `--per-class` images of each class, for `--minutes` of two cores, by the processor time
+that it used, and draws 250 images of each class. What they are compared with are real images that no generator saw, in
+the ImageNet features of EfficientNet-Lite0, which agree with experts better than those of medical networks (Woodland et
+al., MICCAI 2024): the kernel inception distance (KID) to test images and to the training images, precision, recall,
+density and coverage against test images. The classifier `frozen`, fitted to real images that are neither the
+generator's nor test images, tells how well it finds the class that was asked for: `label_auc`, `label_accuracy`. `copies`
+is the fraction of near copies of training images. The row `real` has test images in place of synthetic ones, other ones
+than those that all are compared with. Near-duplicates of training images are not among the test images.
+
+`keras_ddim` and `keras_cgan` are two examples of keras.io (`keras_examples`); the first knows no classes.
+
+OUT has a JSON file for each generator and seed, which is not computed again, its images, and a grid of them.
 """
 
 import argparse
+import json
 import time
 from pathlib import Path
 
-import matplotlib.pyplot as plt
+import keras
 import numpy as np
 import pandas as pd
 
-from synthkit import catalogue, classifiers, fidelity, generators, plots
-from synthkit.datasets import medmnist, phantom
+from synthkit import catalogue, datasets, fidelity, pretrained
+from synthkit.generators import adapter, callbacks
+from synthkit.imageset import resize
+from synthkit.pipeline import to_dataset
+from synthkit.splitting import partition, subsample, without_near_duplicates
 from synthkit.statistics import auc
-from synthkit.training import Trainer
+from tests.benchmarks import keras_examples
 
-GENERATORS = ("dense_cvae", "dense_cgan", "conv_cvae", "conv_cgan", "diffusion")
+PEERS = {"keras_ddim": (keras_examples.ddim, 64), "keras_cgan": (keras_examples.cgan, 64)}
+GENERATORS = ("conv_cvae", "conv_cgan", "acgan", "wgan_gp", "diffusion", *PEERS)
+DRAWN = 250  # images of each class
+CORES = 2
 
 
-def measure(splits, name, seed, spaces, classifier, out):
-    """Fits a generator, writes its images to OUT and returns the row."""
-    settings = catalogue.GENERATORS[name]
-    began, cpu_began = time.perf_counter(), time.process_time()
-    synthesize = generators.synthesizer(
-        catalogue.build(settings), epochs=settings.epochs, batch_size=settings.batch_size
+class Budget(keras.callbacks.Callback):
+    """Stops a fit after so many seconds of `CORES` cores, by processor time, which other jobs do not change much."""
+
+    def __init__(self, seconds):
+        super().__init__()
+        self.seconds, self.began, self.steps = seconds, None, 0
+
+    @property
+    def spent(self):
+        return (time.process_time() - self.began) / CORES
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.began is None:  # the first step was traced
+            self.began = time.process_time()
+            return
+        self.steps += 1
+        if self.spent > self.seconds:
+            self.model.stop_training = True
+
+
+def measure(judge, train, test, synthetic):
+    """Returns the metrics of synthetic images as a dict."""
+    features = [judge.features(part) for part in (train, test, synthetic)]
+    kid = fidelity.kid(features[1], features[2])
+    row = {"kid": kid.value, "kid_error": kid.error, "kid_train": fidelity.kid(features[0], features[2]).value}
+    row |= fidelity.neighbourhoods(features[1], features[2])._asdict()
+    scores = judge.predict(synthetic.images)
+    row |= {"label_auc": auc(synthetic.labels, scores)}
+    row |= {"label_accuracy": float((scores.argmax(1) == synthetic.labels).mean())}
+    space = fidelity.pixels(np.concatenate([train.images, test.images]))
+    copies = fidelity.copy_test(*(space(part.images) for part in (train, test, synthetic)))
+    return row | {"copies": copies.copies / len(synthetic)}
+
+
+def load(arguments):
+    """Returns the images of the generators, those of the judge, and two halves of the test images."""
+    folder = Path(arguments.data).is_dir()
+    options = {"patients": arguments.patients, "validation": 0.02, "test": 0.4} if folder else {}
+    splits = datasets.load(arguments.data, arguments.image_size if folder else None, **options)
+    splits = without_near_duplicates(splits)
+    pool, for_judge = partition(resize(splits.train, arguments.image_size), [0.5], seed=0)
+    return (
+        subsample(pool, arguments.per_class, seed=1),
+        for_judge,
+        *partition(resize(splits.test, arguments.image_size), [0.5], seed=0),
     )
-    synthetic = synthesize(splits.train, splits.train.labels, seed)
-    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
-    np.savez_compressed(out / f"{name}_{seed}.npz", images=synthetic.images, labels=synthetic.labels)
-    row = {"generator": name, "seed": seed, "epochs": settings.epochs}
-    for kind, space in spaces.items():
-        features = space(synthetic.images)
-        for imageset in (splits.train, splits.validation):
-            row[f"{kind}_kid_{imageset.name.split()[-1]}"] = fidelity.kid(space(imageset.images), features).value
-    neighbourhoods = fidelity.neighbourhoods(spaces["classifier"](splits.train.images), features)
-    row |= {"precision": neighbourhoods.precision, "coverage": neighbourhoods.coverage}
-    row["label_auc"] = auc(synthetic.labels, classifier.predict(synthetic.images))
-    return row | {"seconds": round(seconds), "cpu_seconds": round(cpu_seconds)}
 
 
-def compare(splits, rows, out):
-    """Draws real images and those of every generator, one below the other."""
-    names = ["real", *dict.fromkeys(row["generator"] for row in rows)]
-    fig, axes = plt.subplots(len(names), 1, figsize=(9, 1.55 * len(names)), layout="constrained", squeeze=False)
-    for name, ax in zip(names, axes.flat, strict=True):
-        if name == "real":
-            images, labels = splits.train.images, splits.train.labels
-        else:
-            seed = min(row["seed"] for row in rows if row["generator"] == name)
-            with np.load(out / f"{name}_{seed}.npz") as file:
-                images, labels = file["images"], file["labels"]
-        examples = np.concatenate([images[labels == label][:16] for label in range(2)])
-        plots.image_grid(examples, 16, ax)
-        ax.set_title(f"{name}: {splits.train.class_names[0]} above, {splits.train.class_names[1]} below", loc="left")
-    fig.savefig(out / "generator_quality.png", dpi=130)
-    plt.close(fig)
+def fitted(name, train, seed, minutes):
+    """Returns a generator that was fitted for so many minutes of two cores, and a row about its fit."""
+    if name in PEERS:
+        build, batch_size = PEERS[name]
+    else:
+        build, batch_size = catalogue.build(catalogue.GENERATORS[name]), catalogue.GENERATORS[name].batch_size
+    keras.utils.set_random_seed(seed)
+    model, budget = build(train.image_shape, len(train.class_names)), Budget(60 * minutes)
+    data = to_dataset(train, min(batch_size, len(train)), shuffle_seed=seed, repeat=True)
+    steps = max(1, round(len(train) / batch_size))
+    model.fit(data, epochs=10**6, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=[budget])
+    row = {"steps": budget.steps + 1, "minutes": budget.spent / 60}
+    return model, row | {"images_per_second": budget.steps * batch_size / budget.spent}
+
+
+def write(out, name, seed, row, images=None):
+    """Writes a generator's row, and the images with a grid of them."""
+    row = {key: round(float(value), 4) for key, value in row.items()}
+    (out / f"{name}_{seed}.json").write_text(json.dumps({"generator": name, "seed": seed, **row}), encoding="utf-8")
+    print(name, seed, row, flush=True)
+    if images is not None:
+        np.savez_compressed(out / f"{name}_{seed}.npz", images=images.images, labels=images.labels)
+        shown = [images.images[images.labels == label][:32] for label in range(len(images.class_names))]
+        grid = callbacks.tile(np.concatenate(shown) / np.float32(255), 16)
+        keras.utils.save_img(out / f"{name}_{seed}.png", grid, scale=False)
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("data")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--image-size", type=int, default=64)
+    parser.add_argument("--patients")
+    parser.add_argument("--per-class", type=int, default=100)
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--generators", default=",".join(GENERATORS))
+    parser.add_argument("--guidance", type=float, nargs="*", default=[], help="of diffusion, besides the usual one")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    simulated = arguments.data == "phantom"
-    splits = phantom.load(28, train=600, validation=200) if simulated else medmnist.load(arguments.data)
-    classifier = Trainer(classifiers.skin_cnn, splits.train.image_shape, 2, steps=300)
-    classifier.train(splits.train, splits.validation, seed=0)
-    validation = auc(splits.validation.labels, classifier.predict(splits.validation.images))
-    spaces = {"pixel": fidelity.pixels(splits.train.images), "classifier": fidelity.penultimate(classifier.model)}
-    print(f"validation AUC of the classifier: {validation:.3f}", flush=True)
-    if simulated:
-        print(
-            f"test AUC of the classifier: {auc(splits.test.labels, classifier.predict(splits.test.images)):.3f}",
-            flush=True,
-        )
-    for kind, space in spaces.items():
-        real = fidelity.kid(space(splits.train.images), space(splits.validation.images))
-        print(
-            f"{kind}: {space.name}; KID of training and validation set {real.value:.4f} ± {real.error:.4f}", flush=True
-        )
-    file = arguments.out / "generator_quality.csv"
-    rows = pd.read_csv(file).to_dict("records") if file.exists() else []
+    train, for_judge, test, others = load(arguments)
+    print(f"{len(train)} training images, {len(for_judge)} of the judge, {len(test)} and {len(others)} test images")
+    judge = pretrained.frozen.trainer(train.image_shape, len(train.class_names))
+    judge.train(for_judge, seed=0)
+    if not (arguments.out / "real_0.json").exists():
+        write(arguments.out, "real", 0, measure(judge, train, test, others), others)
+    labels = np.repeat(np.arange(len(train.class_names)), DRAWN)
     for seed in range(1, arguments.seeds + 1):
         for name in arguments.generators.split(","):
-            if not any((row["generator"], row["seed"]) == (name, seed) for row in rows):
-                rows.append(measure(splits, name, seed, spaces, classifier, arguments.out))
-                pd.DataFrame(rows).round(4).to_csv(file, index=False)
-                print(rows[-1], flush=True)
-                compare(splits, rows, arguments.out)
-    means = pd.DataFrame(rows).drop(columns="seed").groupby("generator").mean()
-    for name, row in means.iterrows():
-        for metric, value in row.items():
+            if (arguments.out / f"{name}_{seed}.json").exists():
+                continue
+            model, row = fitted(name, train, seed, arguments.minutes)
+            models = {name: model}
+            if name == "diffusion":
+                models |= {f"{name}_guidance_{scale:g}": model.with_guidance(scale) for scale in arguments.guidance}
+            for named, generator in reversed(models.items()):  # the one whose file is looked for comes last
+                began = time.process_time()
+                images = adapter.draw(generator, train.class_names, labels, seed)
+                drawn = {"sampling_seconds": (time.process_time() - began) / CORES}
+                write(arguments.out, named, seed, row | drawn | measure(judge, train, test, images), images)
+    rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(arguments.out.glob("*.json"))]
+    frame = pd.DataFrame(rows)
+    frame.to_csv(arguments.out / "generator_quality.csv", index=False)
+    for name, row in frame.drop(columns="seed").groupby("generator").mean().iterrows():
+        for metric, value in row.dropna().items():
             print(f"{name}_{metric} = {value:.4f}")
 
 

@@ -187,7 +187,7 @@ def _run_study(arguments, names, argv):
         n_jobs=arguments.jobs,
         deterministic=not arguments.nondeterministic,
         settings=settings,
-        about=_about(arguments, argv, notes, rows[name], generator_size),
+        about=_about(arguments, argv, notes, rows[name], generator_size) | ({"plan": planned} if planned else {}),
         **recipe,
     )
     summary = results.summary(arguments.margin, arguments.baseline)

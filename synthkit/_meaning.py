@@ -88,13 +88,26 @@ def classifiers(arguments):
             f"note: with --folds every image is tested on, so none can choose a classifier; it is {name}",
             file=sys.stderr,
         )
+    if arguments.weights and not catalogue.is_application(name):
+        raise ValueError(
+            f"--weights are those of a Keras application (--classifier VGG16, for example); remove them. Received: "
+            f"--classifier {name}"
+        )
     if name == "auto":
-        return {name: catalogue.CLASSIFIERS[name] for name in catalogue.AUTO}
+        return {name: _sized(catalogue.CLASSIFIERS[name], arguments.image_size) for name in catalogue.AUTO}
     weights = {None: "imagenet", "none": None}.get(arguments.weights, arguments.weights)
     row = catalogue.classifier(name, weights)
     if row.steps is None and (arguments.recipe or arguments.steps):
         raise ValueError(f"{name} is not trained in steps; remove --steps and --recipe")
-    return {name: row}
+    return {name: _sized(row, arguments.image_size)}
+
+
+def _sized(row, image_size):
+    """Returns a classifier whose network sees images at `--image-size`, if that is more than what it sees them at."""
+    if not image_size or image_size <= row.image_size:
+        return row
+    builder = catalogue.build(row)
+    return row._replace(builder=builder.at(image_size)) if hasattr(builder, "at") else row
 
 
 def choose_size(arguments, rows):

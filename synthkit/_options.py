@@ -66,7 +66,7 @@ def _examples(prog, *commands):
 
 def _add_study(commands, prog):
     arms = catalogue.texts()
-    default = {name: arms.pop(name) for name in catalogue.DEFAULT_ARMS}
+    default = {name: arms.pop(name, catalogue.ENDINGS["augmented"]) for name in catalogue.DEFAULT_ARMS}
     epochs = ", ".join(f"{name}\N{NO-BREAK SPACE}{row.epochs}" for name, row in catalogue.GENERATORS.items())
     epochs = textwrap.fill(epochs, 100, initial_indent="  ", subsequent_indent="  ").replace("\N{NO-BREAK SPACE}", " ")
     rows = {f"steps, {name}": row.steps for name, row in catalogue.CLASSIFIERS.items() if row.steps}
@@ -434,8 +434,9 @@ def _add_prepare(commands, prog):
 
 
 def _lines(texts):
+    width = max(18, *(len(name) + 2 for name in texts))
     return "\n".join(
-        textwrap.fill(text, 100, initial_indent=f"  {name:18}", subsequent_indent=" " * 20)
+        textwrap.fill(text, 100, initial_indent=f"  {name:{width}}", subsequent_indent=" " * (width + 2))
         for name, text in texts.items()
     )
 

@@ -186,7 +186,8 @@ PRETRAIN_STEPS = 3000
 CLASSIFIERS = {
     "frozen": Classifier(
         "pretrained:frozen",
-        "ImageNet features of EfficientNet-Lite0 under a logistic regression; sees images at 96 pixels",
+        "ImageNet features of EfficientNet-Lite0 under a logistic regression; sees images at 96 pixels, or "
+        "at more with --image-size",
         None,
         image_size=96,
     ),
@@ -222,7 +223,16 @@ ENDINGS = {  # after a generator's name, any of them in this order; the first fo
 }
 FOLDER = {"folder:PATH": "images made elsewhere, in a folder for each class; may have the endings of a generator"}
 AUTO = ("frozen", "fine_tuned", "skin_cnn")  # what the classifier auto chooses from
-DEFAULT_ARMS = ("real", "augmentation", "oversample", "shuffled", "dense_cvae", "more_real", "oracle")
+DEFAULT_ARMS = (
+    "real",
+    "augmentation",
+    "oversample",
+    "shuffled",
+    "dense_cvae",
+    "dense_cvae augmented",
+    "more_real",
+    "oracle",
+)
 RENAMED = {"cvae": "dense_cvae", "cgan": "dense_cgan"}  # old names, accepted until version 0.2
 
 
@@ -245,9 +255,9 @@ def register(name, builder, text, *, epochs=300, batch_size=32, color=None):
 
 
 def texts():
-    """Returns a dict from the names of arms to their descriptions, those of the default study first."""
+    """Returns a dict from the names of arms, without endings, to their descriptions, those of the default study first."""
     rows = {**CONTROLS, **RIVALS, **AUGMENTATIONS, **GENERATORS}
-    return {name: rows[name].text for name in dict.fromkeys((*DEFAULT_ARMS, *rows))}
+    return {name: rows[name].text for name in dict.fromkeys((*filter(rows.get, DEFAULT_ARMS), *rows))}
 
 
 def colors():
@@ -413,9 +423,8 @@ def classifier(name, weights="imagenet"):
     """
     if name in CLASSIFIERS:
         return CLASSIFIERS[name]
-    kind, _, rest = name.partition(":")
-    application = rest if kind in ("frozen", "fine_tuned") and rest else name
-    if ":" in name and application == name:
+    kind, application = _kind(name)
+    if ":" in application:
         return Classifier(_imported(name), "a classifier of your own", {"fast": 300, "full": 1500})
     from synthkit import classifiers, pretrained
 
@@ -440,6 +449,19 @@ def classifier(name, weights="imagenet"):
     if kind == "fine_tuned":
         return CLASSIFIERS[kind]._replace(builder=pretrained.FineTuned(backbone), text=f"{text}, fine-tuned")
     return CLASSIFIERS["frozen"]._replace(builder=pretrained.Frozen(backbone), text=f"frozen features of {text}")
+
+
+def _kind(name):
+    """Splits "fine_tuned:VGG16" into how the network is used and its name; others are "" and the name."""
+    kind, _, rest = name.partition(":")
+    return (kind, rest) if kind in ("frozen", "fine_tuned") and rest else ("", name)
+
+
+def is_application(name):
+    """Returns whether a classifier's name is that of a Keras application, alone or as in "fine_tuned:VGG16"."""
+    from synthkit import classifiers
+
+    return _kind(name)[1].lower() in map(str.lower, classifiers.APPLICATIONS)
 
 
 def _imported(name):

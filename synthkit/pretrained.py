@@ -53,6 +53,11 @@ class Frozen:
         self.backbone, self.image_size, self.copies = backbone or efficientnet_lite0, image_size, copies
         self.__name__ = f"frozen {self.backbone.__name__}, {image_size} pixels"
 
+    def at(self, image_size):
+        """Returns the same classifier with a network that sees the images at another size."""
+        options = {name: value for name, value in vars(self).items() if name != "__name__"}
+        return type(self)(**options | {"image_size": image_size})
+
     def __call__(self, image_shape, num_classes):
         """Returns the network without a head."""
         return self.backbone((self.image_size, self.image_size, image_shape[-1]))

@@ -94,9 +94,10 @@ class TestRows:
             assert classifier.__name__.startswith(name.replace("_", "-")) or model.name == name
 
     def test_every_arm_has_a_description_and_the_default_ones_a_colour_of_their_own(self):
-        assert list(catalogue.texts())[:7] == list(catalogue.DEFAULT_ARMS)
+        default = [name for name in catalogue.DEFAULT_ARMS if name != "dense_cvae augmented"]
+        assert list(catalogue.texts())[:7] == default
         assert all(catalogue.texts().values())
-        own = [catalogue.colors()[name] for name in catalogue.DEFAULT_ARMS]
+        own = [catalogue.colors()[name] for name in default]
         assert len(set(own)) == len(own)
 
 

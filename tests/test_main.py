@@ -396,11 +396,26 @@ class TestClassifiers:
         assert "chosen" in json.loads((out / "study.json").read_text())
         assert list((out / "features").glob("*.npy")) or "classifier: skin_cnn" in printed.out
 
+    @pytest.mark.parametrize(("given", "seen"), [(None, 96), (40, 96), (160, 160)])
+    def test_frozen_networks_see_images_at_the_size_that_was_asked_for(self, given, seen):
+        options = ["--image-size", str(given)] * (given is not None)
+        for name in ("frozen", "fine_tuned", "fine_tuned:MobileNetV2"):
+            arguments = command.parser().parse_args(["study", "--data", "mine", "--classifier", name, *options])
+            (row,) = _meaning.classifiers(arguments).values()
+            builder = catalogue.build(row)
+            assert builder.image_size == seen
+            assert builder.__name__.endswith(f", {seen} pixels")
+        auto = _meaning.classifiers(command.parser().parse_args(["study", "--data", "mine", *options]))
+        sizes = [getattr(catalogue.build(row), "image_size", None) for row in auto.values()]
+        assert sizes == [seen, seen, None]
+
     def test_bad_choices(self, tiny, tmp_path, capsys):
         for options, message in (
             (["--classifier", "frozen", "--steps", "9"], "frozen is not trained in steps; remove --steps"),
             (["--classifier", "frozn"], "there is no classifier 'frozn' (did you mean 'frozen'?)"),
             (["--classifier", "VGG16", "--weights", "no.h5"], "there is no file no.h5"),
+            (["--classifier", "fine_tuned", "--weights", "none"], "--weights are those of a Keras application"),
+            (["--data", "cbis_ddsm_crops", "--weights", "none"], "remove them. Received: --classifier auto"),
             (
                 ["--classifier", "frozen", "--arms", "real,oversample first"],
                 "is not trained in steps; leave out the arm",

@@ -115,7 +115,7 @@ def remarks(results, summary, margin):
     settings = results.settings
     return [
         *notes.controls(summary, margin),
-        *notes.power(summary, margin),
+        *notes.power(summary, margin, settings.get("about", {}).get("plan")),
         *undertrained(results),
         *failures(results, margin),
         *notes.variance(summary),

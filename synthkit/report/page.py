@@ -10,6 +10,7 @@ from synthkit import catalogue, plots
 from synthkit._files import replacing
 from synthkit.report import answers, clinical, data, figures, methods
 from synthkit.statistics import sentences
+from synthkit.statistics.verdicts import VERDICTS
 
 HIDDEN = (
     "versions",
@@ -63,6 +64,8 @@ def _verdicts(results, summary, margin):
     later = results.with_later_seeds()
     return {
         "rows": summary.to_dict("records"),
+        "decided": lambda row: row["verdict"] in VERDICTS,
+        "chances": [row for row in _of_main(summary) if row["verdict"] in VERDICTS and row["p_gain"] == row["p_gain"]],
         "baseline": baseline,
         "answers": answers.answers(summary, over, margin),
         "augmentation": sentences.augmentation(summary),

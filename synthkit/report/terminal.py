@@ -4,6 +4,7 @@ import textwrap
 
 from synthkit.report import answers
 from synthkit.statistics import sentences
+from synthkit.statistics.verdicts import VERDICTS
 
 
 def text(results, summary):
@@ -59,7 +60,8 @@ def table(summary, metric=None, beside="sensitivity"):
         line = f"{row['arm']:{width}}{row['mean']:.3f}  {row['low']:.3f} to {row['high']:.3f}  "
         if isinstance(row["verdict"], str) and row["verdict"] != "baseline":
             interval = f"{row['difference_low']:+.3f} to {row['difference_high']:+.3f}"
-            line += f"{row['difference']:+10.3f}  {interval}  {row['p_holm']:8.2g}  "
+            p = f"{row['p_holm']:8.2g}" if row["verdict"] in VERDICTS else " " * 8
+            line += f"{row['difference']:+10.3f}  {interval}  {p}  "
         else:
             line += " " * 40
         line += f"{others[row['arm']]:<7.3f}" if others else ""

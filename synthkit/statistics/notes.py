@@ -38,16 +38,16 @@ def controls(summary, margin=MARGIN):
     """
     rows = {row["arm"]: row for row in main_rows(summary).to_dict("records") if row["verdict"] in VERDICTS}
     sentences, name = [], metric_name(main_metric(summary))
-    best = {"oracle": "fresh images from the simulator, the best synthetic images possible,"}
+    best = {"oracle": "fresh images from the simulator"}
     best["more_real"] = "the real images that a seed did not draw"
     for arm in filter(rows.__contains__, best):
         sentences.append(
             {
                 "helps": f"The positive control works: {best[arm]} help, so this study can detect an effect of that "
                 f"size.",
-                "equivalent": f"The positive control leaves nothing to gain: even {best[arm]} change the {name} by "
-                f"less than {margin:g}. The study is precise enough to show that; with fewer real images there may be "
-                f"more to gain.",
+                "equivalent": f"The positive control leaves little to gain: even {best[arm]} change the {name} by "
+                f"less than {margin:g}, a gain of which is ruled out; a smaller one is not. With fewer real images there "
+                f"may be more to gain.",
             }.get(
                 rows[arm]["verdict"],
                 f"The positive control fails: even {best[arm]} are not shown to help, so this study is too small or "
@@ -64,13 +64,10 @@ def controls(summary, margin=MARGIN):
             "equivalent": f"The negative control works: synthetic images with permuted labels change the {name} by "
             f"less than {margin:g}.",
         }
-        unclear = "The negative control shows nothing: synthetic images with permuted labels may help or not."
-        if row["verdict"] == INCONCLUSIVE and not np.isnan(row["detectable"]):
-            unclear = (
-                f"The negative control is inconclusive: synthetic images with permuted labels are not shown to hurt, "
-                f"nor to make no difference (this study had an 80 % chance to detect a true difference of "
-                f"{row['detectable']:.3f})."
-            )
+        unclear = (
+            "The negative control is inconclusive: synthetic images with permuted labels are not shown to hurt, nor to "
+            "make no difference."
+        )
         sentences.append(outcome.get(row["verdict"], unclear))
     return sentences
 
@@ -92,29 +89,25 @@ def too_small(summary):
     ]
 
 
-def _range(values):
-    """Returns the smallest and the largest of differences as a text."""
-    low, high = ("more than 1" if end > 1 else f"{end:.3f}" for end in (values.min(), values.max()))
-    return low if low == high else f"{low} to {high}"
-
-
-def power(summary, margin=MARGIN):
-    """Returns which differences the study could have detected, as a list of sentences.
+def power(summary, margin=MARGIN, plan=None):
+    """Returns what the study could find, as a list of sentences; none without an uncertainty.
 
     Args:
         summary: DataFrame of `summarize`.
         margin: the margin of that summary.
+        plan: what was planned before the study, as a sentence (`plan.sentence`), or None.
     """
-    table, name = main_rows(summary).dropna(subset="detectable"), metric_name(main_metric(summary))
+    table = main_rows(summary).dropna(subset="detectable")
     if table.empty or table["seeds_needed"].isna().all():
         return []
-    detectable = _range(table["detectable"]) + (", depending on the arm" if len(table) > 1 else "")
-    alone = "" if len(table) == 1 else f" With one arm alone it would have been {_range(table['detectable_alone'])}."
-    sentences = [
-        f"Power: after correction for the number of arms, this study had about an 80 % chance to detect a true "
-        f"difference in {name} of {detectable}.{alone} Inconclusive does not mean no effect: such an arm may still "
-        f"help or hurt by less."
-    ]
+    wider = (table["detectable"] / table["detectable_alone"]).max()
+    sentences = [f"Before the study: {plan.split('. To find')[0]}."] if plan else []
+    if len(table) > 1:
+        sentences.append(
+            f"For {len(table)} arms instead of one, a difference must be {wider:.1f} times as large to be found as often."
+        )
+    if (table["verdict"] == INCONCLUSIVE).any():
+        sentences.append("Inconclusive does not mean no effect: the intervals say what is not ruled out.")
     few = table[table["p_equivalent"].isna()]
     if len(few):
         subject = "No arm can" if len(few) == len(table) else f"{', '.join(few['arm'])} cannot"
@@ -123,15 +116,11 @@ def power(summary, margin=MARGIN):
             f"would vary. It takes {FEW_PATIENTS} of each class, and more from an AUC of "
             f"{1 - NEAR_ONE / FEW_PATIENTS:.3f} on: {NEAR_ONE} divided by 1 - AUC."
         )
-    undecided = table[(table["detectable"] > margin) & (table["verdict"] == INCONCLUSIVE)]
-    needed = [f"{row.arm} {row.seeds_needed:.0f}" for row in undecided.itertuples() if np.isfinite(row.seeds_needed)]
-    if needed:
-        sentences.append(f"Seeds needed for an 80 % chance to detect a difference of {margin:g}: {', '.join(needed)}.")
-    limited = [row.arm for row in undecided.itertuples() if np.isinf(row.seeds_needed)]
-    if limited:
+    limited = table[(table["detectable"] > margin) & (table["verdict"] == INCONCLUSIVE) & np.isinf(table["seeds_needed"])]
+    if len(limited):
         sentences.append(
-            f"For {', '.join(limited)} no number of seeds is enough to detect a difference of {margin:g}, because all "
-            f"seeds have the same test patients, or training images in common (what is random in training counts as "
+            f"For {', '.join(limited['arm'])} no number of seeds is enough to detect a difference of {margin:g}, because "
+            f"all seeds have the same test patients, or training images in common (what is random in training counts as "
             f"the training set's)."
         )
     return sentences

@@ -1,12 +1,13 @@
 """What is said about a verdict, on the terminal, on the report page and in the notebooks.
 
-"Inconclusive" does not mean that there is no effect, so every text of this module that says it also says the smallest
-difference that the study could have detected.
+"Inconclusive" does not mean that there is no effect, so every text of this module that says it also gives the interval,
+which says what is not ruled out.
 """
 
 import re
 
 import numpy as np
+import pandas as pd
 
 from synthkit.statistics.estimates import MARGIN
 from synthkit.statistics.verdicts import GAP, INCONCLUSIVE, VERDICTS
@@ -17,8 +18,8 @@ def label(row):
     if not isinstance(row["verdict"], str):
         return "no baseline"
     text = row["verdict"]
-    if text == INCONCLUSIVE:
-        text = f"inconclusive (detectable: {row['detectable']:.3f})".replace("detectable: nan", "scores do not vary")
+    if text == INCONCLUSIVE and np.isnan(row["detectable"]):
+        text = "inconclusive (scores do not vary)"
     return text + (", exploratory" if row.get("exploratory") and text != "baseline" else "")
 
 
@@ -51,9 +52,8 @@ def sentence(row, margin=MARGIN):
         )
     elif word == INCONCLUSIVE:
         text = (
-            f"{arm}: the result is inconclusive. {difference}, p = {row['p_holm']:.2g} after Holm's correction; this "
-            f"study had an 80 % chance to detect a true difference of {row['detectable']:.3f}, and may have missed a "
-            f"smaller one in either direction"
+            f"{arm}: the result is inconclusive. {difference}, p = {row['p_holm']:.2g} after Holm's correction; what lies "
+            f"within the interval is not ruled out"
         )
         if few_patients(row, margin):
             text += "; there are too few test patients to call it equivalent"
@@ -77,13 +77,28 @@ def main_rows(summary):
 
 
 def _of_arms(summary, arms):
-    """Returns those of `arms` that are compared with a baseline."""
+    """Returns those of `arms` that are compared with a baseline: of the protocol, or, if it has none of them, all."""
     rows = main_rows(summary)
-    return rows[rows["arm"].isin(list(arms)) & rows["difference"].notna()]
+    rows = rows[rows["arm"].isin(list(arms)) & rows["difference"].notna()]
+    return rows[~_exploratory(rows)] if not _exploratory(rows).all() else rows
+
+
+def _exploratory(rows):
+    """Returns for each row whether its arm, or this comparison of it, was not in the protocol."""
+    return rows["exploratory"].astype(bool) if "exploratory" in rows else pd.Series(False, rows.index)
+
+
+def _unlearned(summary, rows):
+    """Returns the baseline and those arms among `rows` whose networks learned nothing."""
+    arms = summary["arm"].isin(rows["arm"]) | (summary["verdict"] == "baseline")
+    return list(dict.fromkeys(summary["arm"][arms & (summary.get("learned", True) == False)]))  # noqa: E712
 
 
 def answer(summary, arms, margin=MARGIN):
     """Answers whether synthetic images help, as two texts: a few words, and a sentence with the number.
+
+    The answer is about the arms of the protocol. Those that were added later do not change it; if they help, that is said
+    after it. Without an arm of the protocol, the answer is called exploratory.
 
     Args:
         summary: DataFrame of `summarize`.
@@ -107,17 +122,24 @@ def answer(summary, arms, margin=MARGIN):
     )
     if not rows["verdict"].isin(VERDICTS).all():
         return "No answer yet.", signs(f"{change}, and there is {rows['verdict'].iloc[0].split(': ')[-1]}.")
+    later = main_rows(summary)
+    later = later[later["arm"].isin(list(arms)) & _exploratory(later) & (later["verdict"] == "helps")]
+    note = f" Exploratory, not in the protocol: {', '.join(later['arm'])} seems to help." if len(later) else ""
+    note = " Exploratory: this comparison is not in the protocol." if _exploratory(rows).all() else note
     if len(helping):
         others = f"{', '.join(helping['arm'])} help. " if len(helping) > 1 else ""
-        return "Shown to help.", signs(f"{others}{change}.")
+        return "Shown to help.", signs(f"{others}{change}.{note}")
     if (rows["verdict"] == "hurts").all():
-        return "Shown to hurt.", signs(f"{change}.")
+        return "Shown to hurt.", signs(f"{change}.{note}")
     highest = rows["difference_high"].max() if rows["p_equivalent"].notna().all() else np.inf  # of few patients
     of_all = " for each of them" if len(rows) > 1 else ""
     ruled_out = f"; a gain of {margin:g} or more is ruled out{of_all}" if highest <= margin else ""
     if not ruled_out and highest < 0.3:
         ruled_out = f"; a gain of more than {highest:.3f} is ruled out{of_all}"
-    return "Not shown to help.", signs(f"{change}{ruled_out}.")
+    empty = _unlearned(summary, rows)
+    if empty:
+        ruled_out = f"; as {' and '.join(empty)} learned nothing, this rules nothing out"
+    return "Not shown to help.", signs(f"{change}{ruled_out}.{note}")
 
 
 def next_step(summary, arms, margin=MARGIN):
@@ -139,18 +161,15 @@ def next_step(summary, arms, margin=MARGIN):
         )
     if words == "Shown to hurt.":
         return "Next: train without these images, and look at them below to see why."
+    if _unlearned(summary, rows):
+        return "Next: a classifier that learns: with more real images or steps (--steps), or another one (--classifier)."
     open_rows = rows[~((rows["difference_high"] <= margin) & rows["p_equivalent"].notna())]
     if open_rows.empty:
         return "Next: do without these images."
-    arms, needed = ", ".join(open_rows["arm"]), open_rows["seeds_needed"].max()
-    if np.isfinite(needed) and needed > 0:
-        return (
-            f"Next: a gain of {margin:g} by {arms} is not ruled out; a study of its own with {needed:.0f} seeds would "
-            f"have about an 80 % chance to show it (--seeds, another --out)."
-        )
     return (
-        f"Next: a gain of {margin:g} by {arms} is not ruled out, and more seeds cannot show it: test on more patients "
-        f"(--folds, --test), or ask about this training set alone (--fixed-training-set)."
+        f"Next: a gain of {margin:g} by {', '.join(open_rows['arm'])} is not ruled out. python -m synthkit plan says what "
+        f"a larger study could find. Give it other seeds (--random-state, another --out) and more test patients (--test, "
+        f"--folds); best are patients from elsewhere."
     )
 
 

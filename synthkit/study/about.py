@@ -45,7 +45,7 @@ def problem(about):
     for name in (*LISTS, "groups"):
         if not isinstance(about.get(name, []), list) or not all(isinstance(text, str) for text in about.get(name, [])):
             return f"{name} must be a list of strings"
-    for name in ("source", "split", "classifier", "group_column", "pretrained_on"):
+    for name in ("source", "split", "classifier", "group_column", "pretrained_on", "plan"):
         if not isinstance(about.get(name, ""), str):
             return f"{name} must be a string"
     for name in ("prevalence", "threshold_probability"):

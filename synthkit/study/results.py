@@ -76,7 +76,9 @@ class Results:
         planned = [arm for arm in names if arm in protocol["arms"]]
         family = [arm for arm in protocol["arms"] if arm in self.scores]  # on top of augmentation, without the baseline
         family = family if baseline == protocol["baseline"] else [arm for arm in family if arm != protocol["baseline"]]
-        as_planned = margin == protocol["margin"] and baseline in (protocol["baseline"], "augmentation")
+        # With a main comparison, what is compared with another baseline was not planned: the main one is its gate.
+        baselines = (protocol["baseline"], "augmentation") if protocol["primary"] is None else (protocol["baseline"],)
+        as_planned = margin == protocol["margin"] and baseline in baselines
         as_planned &= set(planned) == set(family)
         lost = len(set(protocol["arms"]) - set(self.scores))
         primary = protocol["primary"] if baseline == protocol["baseline"] else None

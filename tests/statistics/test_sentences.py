@@ -16,15 +16,16 @@ class TestSentences:
             | changes
         )
 
-    def test_inconclusive_is_said_with_the_smallest_detectable_difference(self):
-        assert "inconclusive" in statistics.sentence(self.row())
-        assert "80 % chance to detect a true difference of 0.046" in statistics.sentence(self.row())
-        assert sentences.label(self.row()) == "inconclusive (detectable: 0.046)"
+    def test_inconclusive_is_said_with_what_is_not_ruled_out(self):
+        text = statistics.sentence(self.row())
+        assert "gan: the result is inconclusive. AUC difference −0.020 (95 % interval −0.050 to +0.010)" in text
+        assert text.endswith("what lies within the interval is not ruled out")
+        assert sentences.label(self.row()) == "inconclusive"
+        assert sentences.label(self.row(detectable=np.nan)) == "inconclusive (scores do not vary)"
         (power,) = notes.power(pd.DataFrame([self.row()]), margin=0.05)
-        assert "a true difference in AUC of 0.046. Inconclusive does not mean no effect" in power
+        assert power.startswith("Inconclusive does not mean no effect: the intervals say")
         (control,) = notes.controls(pd.DataFrame([self.row(arm="shuffled")]))
         assert control.startswith("The negative control is inconclusive")
-        assert "an 80 % chance to detect a true difference of 0.046" in control
         for word, start in {"hurts": "works", "equivalent": "works", "helps": "fails"}.items():
             (control,) = notes.controls(pd.DataFrame([self.row(arm="shuffled", verdict=word)]))
             assert control.startswith(f"The negative control {start}")
@@ -62,7 +63,7 @@ class TestSentences:
             ({"oracle": "helps"}, "positive control works"),
             ({"oracle": "inconclusive"}, "positive control fails"),
             ({"oracle": "hurts"}, "positive control fails"),
-            ({"oracle": "equivalent"}, "change the AUC by less than 0.02. The study is precise enough"),
+            ({"oracle": "equivalent"}, "change the AUC by less than 0.02, a gain of which is ruled out; a smaller one is not"),
             ({"shuffled": "helps"}, "negative control fails"),
             ({"shuffled": "hurts"}, "negative control works"),
         ],
@@ -75,21 +76,32 @@ class TestSentences:
     def test_other_arms_are_no_controls(self):
         assert notes.controls(pd.DataFrame([self.row()])) == []
 
-    def test_power_names_the_seeds_that_would_be_needed(self):
+    def test_power_is_what_was_planned_and_what_many_arms_cost(self):
         rows = [self.row(arm="dense_cvae", detectable=0.06), self.row(detectable=0.12, seeds_needed=np.inf)]
-        text = " ".join(notes.power(pd.DataFrame(rows), margin=0.05))
-        assert "80 % chance to detect a true difference in AUC of 0.060 to 0.120, depending on the arm" in text
-        assert "With one arm alone it would have been 0.030." in text
-        assert "Seeds needed for an 80 % chance to detect a difference of 0.05: dense_cvae 12." in text
-        assert "For gan no number of seeds is enough to detect a difference of 0.05" in text
-        precise = [self.row(detectable=0.04)]
-        assert "eeds" not in " ".join(notes.power(pd.DataFrame(precise), margin=0.05))
-        hopeless = [self.row(detectable=0.2), self.row(detectable=6.7)]
-        assert "true difference in AUC of 0.200 to more than 1, depending" in " ".join(
-            notes.power(pd.DataFrame(hopeless))
-        )
+        rows = [row | {"detectable_alone": row["detectable"] / 1.5} for row in rows]
+        plan = "156 test images: such a study finds 0.062 with an 80 % chance. To find one of 0.05 takes more seeds"
+        before, arms, *others = notes.power(pd.DataFrame(rows), margin=0.05, plan=plan)
+        assert before == "Before the study: 156 test images: such a study finds 0.062 with an 80 % chance."
+        assert arms == "For 2 arms instead of one, a difference must be 1.5 times as large to be found as often."
+        assert "For gan no number of seeds is enough to detect a difference of 0.05" in " ".join(others)
+        assert "no number of seeds" not in " ".join(notes.power(pd.DataFrame(rows[:1])))
         one_seed = [self.row(seeds_needed=np.nan)]
         assert notes.power(pd.DataFrame(one_seed)) == []
+
+    def test_arms_that_were_added_later_do_not_change_the_answer(self):
+        real = self.row(arm="real", verdict="baseline", difference=np.nan, exploratory=False)
+        planned = self.row(arm="gan", exploratory=False)
+        later = self.row(arm="vae", verdict="helps", difference=0.2, exploratory=True)
+        before = sentences.answer(pd.DataFrame([real, planned]), ["gan", "vae"])
+        words, sentence = sentences.answer(pd.DataFrame([real, planned, later]), ["gan", "vae"])
+        assert (words, sentence.split(" Exploratory")[0]) == before
+        assert sentence.endswith(" Exploratory, not in the protocol: vae seems to help.")
+        assert sentences.next_step(pd.DataFrame([real, planned, later]), ["gan", "vae"]) == sentences.next_step(
+            pd.DataFrame([real, planned]), ["gan", "vae"]
+        )
+        alone = sentences.answer(pd.DataFrame([real, later]), ["gan", "vae"])
+        assert alone[0] == "Shown to help."
+        assert alone[1].endswith(" Exploratory: this comparison is not in the protocol.")
 
     def test_near_duplicates(self):
         assert notes.near_duplicates(0, 40, 0.9, True) == ""

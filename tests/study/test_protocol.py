@@ -73,6 +73,16 @@ def test_another_margin_or_baseline_is_exploratory(steps):
     assert first.summary(baseline="brighter")["exploratory"].all()
 
 
+def test_a_second_baseline_is_planned_only_without_a_main_comparison(tmp_path):
+    arms = [dataclasses.replace(arm, name=name) for arm, name in zip(ARMS, ("real", "augmentation", "copies"))]
+    for primary, exploratory in ((None, False), ("copies", True)):
+        options = OPTIONS | {"seeds": 3, "primary": primary}
+        results = study.run(toy_splits(), arms, out=tmp_path / str(primary), **options)
+        assert not results.summary()["exploratory"].any()
+        over = results.summary(baseline="augmentation", arms=["augmentation", "copies"])
+        assert (over["exploratory"] == exploratory).all()
+
+
 def test_there_is_no_verdict_before_all_seeds_are_finished(tmp_path):
     study.run(toy_splits(), ARMS[:2], out=tmp_path, **OPTIONS | {"seeds": 4})
     for seed in (1, 3):

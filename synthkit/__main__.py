@@ -225,14 +225,21 @@ def _plan(arguments, argv):
 def _claims(arguments, argv):
     from synthkit import claims
 
-    single = (arguments.total, arguments.before, arguments.after)
-    given = [value is not None for value in single]
-    if any(given) and (not all(given) or arguments.csv):
-        raise ValueError("give --total, --before and --after together, or a table of claims with --csv")
+    counts = [arguments.total] if arguments.total or not arguments.positives else [arguments.positives]
+    counts += [arguments.negatives] if arguments.positives or arguments.negatives else []
+    single = (*counts, arguments.before, arguments.after)
+    given = [value is not None for value in (*single, arguments.positives)]
+    if any(given) and (None in single or arguments.csv or (arguments.total and arguments.positives)):
+        raise ValueError(
+            "give --total, --before and --after together; for AUCs --positives, --negatives, --before and --after; or a "
+            "table of claims with --csv"
+        )
     if arguments.csv:
         published = claims.read(arguments.csv)
+    elif any(given):
+        published = [(claims.area_claim if arguments.positives else claims.claim)(*single)]
     else:
-        published = [claims.claim(*single)] if all(given) else [*claims.claims(), *claims.LITERATURE]
+        published = [*claims.claims(), *claims.area_claims(), *claims.LITERATURE]
     print(claims.text(published, arguments.looks))
     return 0
 

@@ -205,6 +205,8 @@ def check_folds(arguments, names):
     others = {"--validation": arguments.validation, "--test": arguments.test}
     others["--drop-near-duplicates"] = arguments.drop_near_duplicates
     given = [name for name, value in others.items() if value]
+    if arguments.folds < 3:
+        raise ValueError("with two folds, intervals are too narrow; use --folds 3 or more")
     if given:
         hint = "; --group-near-duplicates keeps near-duplicates in one fold" if given[-1].startswith("--drop") else ""
         raise ValueError(f"with --folds there is no fixed test set; remove {' and '.join(given)}{hint}")
@@ -230,7 +232,16 @@ def check_validation(splits, per_class, phantoms):
 
 
 def check_draws(splits, per_class):
-    """Warns of training sets that are drawn image by image where patients have many."""
+    """Warns of training sets that are drawn image by image where patients have many, or of which a class is whole."""
+    from synthkit.study import training_sets
+
+    whole = training_sets.drawn_whole(splits.train, per_class) if per_class else []
+    if whole:
+        warnings.warn(
+            f"{per_class} images of each class are all that there are of {', '.join(whole)}: every seed has the same, and "
+            "the results are about these images of it. A smaller --per-class draws others for every seed",
+            stacklevel=2,
+        )
     images = len(splits.train) / len(set(splits.train.patients))
     if per_class and images >= MANY_IMAGES:
         warnings.warn(

@@ -303,13 +303,17 @@ def _add_claims(commands, prog):
             prog,
             "claims",
             "claims --total 156 --before 0.807 --after 0.864 --looks 10",
+            "claims --positives 42 --negatives 114 --before 0.872 --after 0.901",
             "claims --csv claims.csv   # columns total, before, after and, if you like, study, claim, figure",
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = claims.add_argument
     add("--total", type=_positive, metavar="N", help="test images")
-    add("--before", type=float, metavar="X", help="number or fraction of them that are right without synthetic images")
+    add("--positives", type=_positive, metavar="N", help="for an AUC: positive test images")
+    add("--negatives", type=_positive, metavar="N", help="for an AUC: negative test images")
+    text = "number or fraction of them that are right without synthetic images, or AUC"
+    add("--before", type=float, metavar="X", help=text)
     add("--after", type=float, metavar="X", help="the same with synthetic images")
     add("--looks", type=_positive, default=1, metavar="K", help="results of which the best was published (default: 1)")
     add("--csv", metavar="FILE", help="a table of claims")

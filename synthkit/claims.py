@@ -19,6 +19,7 @@ from scipy import stats
 from synthkit.datasets.labels import read_any_csv
 from synthkit.statistics import hanley_mcneil, holm, mcnemar, mcnemar_range, newcombe, wilson
 
+CORRELATION = 0.9  # between two results of the same test images, where the best of several was published
 CHOSEN = "best trial|best epoch|best of"  # in a claim: its result was chosen on the test set
 
 
@@ -41,6 +42,23 @@ class Claim(typing.NamedTuple):
     total: int
     before: int
     after: int
+
+
+class AreaClaim(typing.NamedTuple):
+    """A published comparison of two classifiers' AUCs of two classes on the same test images.
+
+    Attributes:
+        study, claim: as in `Claim`.
+        positives, negatives: number of test images of each class.
+        before, after: AUC without and with synthetic images.
+    """
+
+    study: str
+    claim: str
+    positives: int
+    negatives: int
+    before: float
+    after: float
 
 
 # Mammography: test accuracies as printed on the slides, on `X_test shape: (341, 224, 224, 3)`.
@@ -132,26 +150,32 @@ def read(path):
 
     Args:
         path: CSV file with the columns total, before and after (counts of correctly classified test images, or
-            proportions below 1), and optionally study, source, claim and figure (the metric).
+            proportions below 1), and optionally study, source, claim and figure (the metric); or, for AUCs, with the
+            columns positives, negatives, before and after, and optionally study and claim.
 
     Returns:
-        list of Claim.
+        list of Claim, or of AreaClaim.
 
     Raises:
         FileNotFoundError, ValueError: if it cannot be read, a column is missing, or a number does not make sense; names
             the line.
     """
     table = read_any_csv(path)
-    missing = {"total", "before", "after"} - set(table.columns)
-    if missing:
-        raise ValueError(f"{path} must have the columns total, before and after. Received: {', '.join(table.columns)}")
+    areas = {"positives", "negatives"} <= set(table.columns)
+    counts = ("positives", "negatives") if areas else ("total",)
+    if {*counts, "before", "after"} - set(table.columns):
+        raise ValueError(
+            f"{path} must have the columns total, before and after; for AUCs positives, negatives, before and after. "
+            f"Received: {', '.join(table.columns)}"
+        )
     result = []
     for line, row in table.iterrows():
-        texts = {name: row.get(name, "") or "" for name in ("study", "source", "claim", "figure")}
-        texts["figure"] = texts["figure"] or "accuracy"
+        texts = {name: row.get(name, "") or "" for name in ("study", "claim", *(() if areas else ("source", "figure")))}
+        if not areas:
+            texts["figure"] = texts["figure"] or "accuracy"
         try:
-            numbers = [float(row[name]) for name in ("total", "before", "after")]
-            result.append(claim(*numbers, **texts))
+            numbers = [float(row[name]) for name in (*counts, "before", "after")]
+            result.append((area_claim if areas else claim)(*numbers, **texts))
         except ValueError as error:
             raise ValueError(f"{path}, line {line}: {error}") from error
     return result
@@ -172,10 +196,33 @@ def claim(total, before, after, *, study="", source="", claim="", figure="accura
     return Claim(study, source, claim, figure, int(total), *map(int, counts))
 
 
+def area_claim(positives, negatives, before, after, *, study="", claim=""):
+    """Makes an AreaClaim of the number of test images of each class, and two AUCs.
+
+    Raises:
+        ValueError: if the numbers do not make sense.
+    """
+    if any(count < 1 or count != int(count) for count in (positives, negatives)) or not all(
+        0 < area < 1 for area in (before, after)
+    ):
+        raise ValueError(
+            "expected the number of positive and of negative test images, and AUCs between 0 and 1 before and after. "
+            f"Received: {positives:g} positive, {negatives:g} negative, before {before:g}, after {after:g}"
+        )
+    return AreaClaim(study, claim, int(positives), int(negatives), before, after)
+
+
 def text(published, looks=1):
-    """Returns what published claims show, as text for a terminal; arguments as in `reread` and `sentence`."""
-    table = reread(published)
+    """Returns what published claims show, as text for a terminal.
+
+    Args:
+        published: list of Claim and AreaClaim.
+        looks: as in `sentence`.
+    """
+    counted = [claim for claim in published if isinstance(claim, Claim)]
+    table = reread(counted) if counted else pd.DataFrame()
     rows = [sentence(row, looks) for row in table.to_dict("records")]
+    rows += [area_sentence(claim, looks) for claim in published if isinstance(claim, AreaClaim)]
     if any(claim in LITERATURE for claim in published):
         rows += [f"{study} ({source}): {claim}. Missing: {missing}." for study, source, claim, missing in UNCOUNTED]
     return "\n".join(
@@ -192,7 +239,7 @@ def in_all(table):
     """Returns how many of the claims in a table of `reread` show a gain, as a text."""
     chosen = table["claim"].str.contains(CHOSEN)
     gains = table[(table["difference"] > 0) & ~chosen]
-    whatever = gains[(gains["low"] > 0) & (gains["p_holm"] < 0.05) & (gains["p_largest"] < 0.05)]
+    whatever = gains[(gains["low"] > 0) & (gains["p_largest_holm"] < 0.05)]
     possible = gains.drop(whatever.index).query("p_smallest < 0.05")
     rest = f", {int(chosen.sum())} of which were the best of several on the test set" if chosen.any() else ""
     text = (
@@ -230,6 +277,42 @@ def sentence(row, looks=1):
         text += (
             f" The best of {looks} equal results is {gains.mean():.3f} too high on average, and in one study of twenty "
             f"{np.quantile(gains, 0.95):.3f} or more."
+        )
+    return re.sub(r"(?<!e)-(?=\d)", "−", text)
+
+
+def area_sentence(claim, looks=1):
+    """Returns an AreaClaim as a sentence, with what the best of several results is worth.
+
+    Args:
+        claim: AreaClaim.
+        looks: as in `sentence`.
+    """
+    row = _area_row(claim)
+    names = ", ".join(filter(None, (claim.study, claim.claim)))
+    text = (
+        f"{names + ': ' if names else ''}AUC {claim.before:.3f} → {claim.after:.3f} on {claim.positives} positive and "
+        f"{claim.negatives} negative images, {row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f} as if from "
+        f"different images). "
+    )
+    needed = row["needs_correlation"]
+    if not row["difference"]:
+        text += "No difference."
+    elif needed <= 0:
+        text += "Significant even if the two AUCs are not correlated."
+    else:
+        text += (
+            f"Significant if the two AUCs have a correlation of {needed:.2f} or more over test sets; 1 is that of two "
+            f"classifiers that score every image alike."
+        )
+    if re.search(CHOSEN, claim.claim) and looks == 1:
+        text += " It is the best of several trials, chosen on the test set; --looks shows what such a choice is worth."
+    if looks > 1:
+        error = hanley_mcneil(claim.before, claim.positives, claim.negatives)
+        best = np.random.default_rng(0).normal(size=(2000, looks)).max(axis=1) * error * np.sqrt(1 - CORRELATION)
+        text += (
+            f" The best of {looks} equal results is {best.mean():.3f} too high on average, and in one study of twenty "
+            f"{np.quantile(best, 0.95):.3f} or more, if each two of them have a correlation of {CORRELATION}."
         )
     return re.sub(r"(?<!e)-(?=\d)", "−", text)
 
@@ -288,7 +371,8 @@ def reread(published=None):
     Returns:
         pandas.DataFrame with a row for every claim: its fields; before and after as proportions, each with `_low` and
         `_high` (Wilson); difference, low, high (Newcombe) and p (Fisher), as if from different images; p_holm,
-        corrected for the number of claims of the study; p_smallest, p_largest and may_disagree of the paired test;
+        corrected for the number of claims of the study; p_smallest, p_largest (and p_largest_holm, corrected) and
+        may_disagree of the paired test;
         no_gain_smallest and no_gain_largest, the probability that the second classifier is no better in truth, if
         nothing was known before, for the fewest and the most images on which the two can have disagreed.
     """
@@ -305,7 +389,8 @@ def reread(published=None):
         row["may_disagree"] = _may_disagree(claim.before, claim.after, claim.total)
         rows.append(row)
     table = pd.DataFrame(rows)
-    table["p_holm"] = table.groupby("study")["p"].transform(holm)
+    for name in ("p", "p_largest"):
+        table[f"{name}_holm"] = table.groupby("study")[name].transform(holm)
     return table
 
 
@@ -318,15 +403,25 @@ def areas():
         two AUCs over test sets above which the difference is significant. A value near 1 requires two classifiers that
         are almost the same; at 0 or below, the difference is significant even between different images.
     """
-    rows = []
-    for (study, baseline), (counts, before, arms) in AREAS.items():
-        for arm, after in arms.items():
-            first, second = hanley_mcneil(before, *counts), hanley_mcneil(after, *counts)
-            gap, half = after - before, stats.norm.ppf(0.975) * np.hypot(first, second)
-            correlation = (first**2 + second**2 - (gap / stats.norm.ppf(0.975)) ** 2) / (2 * first * second)
-            row = {"study": study, "claim": f"{baseline}, {arm}", "before": before, "after": after, "difference": gap}
-            rows.append(row | {"low": gap - half, "high": gap + half, "needs_correlation": correlation})
-    return pd.DataFrame(rows)
+    return pd.DataFrame([_area_row(claim) for claim in area_claims()])
+
+
+def area_claims():
+    """Returns every claim of the three reports about a two-class AUC, as a list of AreaClaim."""
+    return [
+        AreaClaim(study, f"{baseline}, {arm}", *counts, before, after)
+        for (study, baseline), (counts, before, arms) in AREAS.items()
+        for arm, after in arms.items()
+    ]
+
+
+def _area_row(claim):
+    errors = [hanley_mcneil(area, claim.positives, claim.negatives) for area in (claim.before, claim.after)]
+    gap, z = claim.after - claim.before, stats.norm.ppf(0.975)
+    half = z * np.hypot(*errors)
+    correlation = (errors[0] ** 2 + errors[1] ** 2 - (gap / z) ** 2) / (2 * errors[0] * errors[1])
+    row = {"study": claim.study, "claim": claim.claim, "before": claim.before, "after": claim.after, "difference": gap}
+    return row | {"low": gap - half, "high": gap + half, "needs_correlation": correlation}
 
 
 def _no_gain(before, after, total):
@@ -346,7 +441,7 @@ def _may_disagree(before, after, total, level=0.05):
     return (gap + 2 * int(significant[-1])) / total if len(significant) else 0.0
 
 
-def selection_gain(images, accuracy, looks, correlation=0.9, *, seed_deviation=0.0, studies=2000, seed=0):
+def selection_gain(images, accuracy, looks, correlation=CORRELATION, *, seed_deviation=0.0, studies=2000, seed=0):
     """Simulates the optimism of reporting the best of several results on the same test set.
 
     The results, after the epochs of one training or from several trials, have the same true accuracy apart from random

@@ -12,7 +12,8 @@ from synthkit.statistics import MARGIN, simulate_study, summarize
 from synthkit.study import pairs, training_sets
 from synthkit.study.trial import make_trainer
 
-STUDIES = 15  # simulated ones, of which the median is taken
+STUDIES, DIFFERENCES = 15, 60  # simulated at least: studies, and differences in all of them
+POWER = 0.8
 TRAINING_DEVIATION = 0.02  # of the difference that an arm makes, over training sets; 0.03 was measured on 50 phantoms
 STEPS = 5  # of a generator or classifier that are timed
 LARGEST = 64  # times the test patients that there are
@@ -30,6 +31,8 @@ def sizes(splits):
 def detectable(labels, patients, comparisons=1, seeds=5, *, folds=None, copies=1, **design):
     """Simulates studies of these test images, and returns the difference in AUC that they find with an 80 % chance.
 
+    A simulated difference is found if it and the true one together are outside the interval of the difference.
+
     Args:
         labels, patients: of the test images.
         comparisons: int, number of arms besides the baseline.
@@ -41,25 +44,28 @@ def detectable(labels, patients, comparisons=1, seeds=5, *, folds=None, copies=1
             nearly the same for all seeds) and overlap (of training sets, `training_sets.overlap`).
 
     Returns:
-        float, the median over the simulated studies; a list of them for several numbers of seeds.
+        float; a list of them for several numbers of seeds.
     """
     labels = np.tile(labels, copies)
     patients = np.concatenate([np.char.add(np.asarray(patients, str), f"-{i}") for i in range(copies)])
     design = {"training_deviation": TRAINING_DEVIATION if folds is None else 0.0} | design
     options = {"metrics": ("auc",), "overlap": design.get("overlap", 0.0)}
     counts, found = np.atleast_1d(seeds), []
-    for seed in range(STUDIES):
+    studies = max(STUDIES, -(-DIFFERENCES // comparisons))
+    for seed in range(studies):
         scores, *test = simulate_study(
             None, comparisons, counts.max(), labels=labels, patients=patients, seed=seed, **design
         )
         for count in counts:
             first = {arm: of_arm[:count] for arm, of_arm in scores.items()}
             fold_of = None if folds is None else np.tile(folds, (count, copies))
-            found.append(summarize(first, *test, folds=fold_of, **options)["detectable"].median())
-    medians = np.median(np.reshape(found, (STUDIES, len(counts))), axis=0)
+            rows = summarize(first, *test, folds=fold_of, **options).dropna(subset="difference")
+            half = rows["difference_high"] - rows["difference"]
+            found.append(np.concatenate([half - rows["difference"], half + rows["difference"]]))
+    needed = np.quantile(np.reshape(found, (studies, len(counts), -1)), POWER, axis=(0, 2))
     if np.ndim(seeds):  # more seeds find no larger differences, except by the chance of the simulation
-        return np.minimum.accumulate(medians).tolist()
-    return float(medians[0])
+        return np.minimum.accumulate(needed).tolist()
+    return float(needed[0])
 
 
 def table(splits, comparisons=1, seeds=(3, 5, 10, 20), folds=5, **design):

@@ -147,11 +147,32 @@ class TestAnyClaim:
         with pytest.raises(ValueError, match="claims.csv, line 3: could not convert"):
             claims.read(path)
         path.write_text("total,before\n156,126\n")
-        with pytest.raises(ValueError, match="must have the columns total, before and after. Received: total, before"):
+        with pytest.raises(ValueError, match="must have the columns total, before and after; .* Received: total, before"):
+            claims.read(path)
+
+    def test_table_of_areas(self, tmp_path):
+        path = tmp_path / "claims.csv"
+        path.write_text("study,positives,negatives,before,after\nMine,42,114,0.872,0.901\n")
+        (claim,) = claims.read(path)
+        assert claim == claims.AreaClaim("Mine", "", 42, 114, 0.872, 0.901)
+        path.write_text("study,positives,negatives,before,after\nMine,42,114,0.872,90.1\n")
+        with pytest.raises(ValueError, match="claims.csv, line 2: expected the number of positive"):
             claims.read(path)
 
 
 class TestCommand:
+    def test_one_area(self, capsys):
+        options = ["--positives", "42", "--negatives", "114", "--before", "0.872", "--after", "0.901", "--looks", "10"]
+        assert command.main(["claims", *options]) == 0
+        text = " ".join(capsys.readouterr().out.split())
+        assert "AUC 0.872 → 0.901 on 42 positive and 114 negative images, +0.029 (−0.0" in text
+        row = claims.areas().set_index("claim").loc["BreastMNIST, cVAE"]
+        assert f"a correlation of {row['needs_correlation']:.2f} or more" in text
+        assert "The best of 10 equal results is" in text
+        for wrong in (options[2:], [*options, "--total", "156"], options[:4]):
+            assert command.main(["claims", *wrong]) == 2
+            assert "for AUCs --positives, --negatives, --before and --after" in capsys.readouterr().err
+
     def test_one_claim(self, capsys):
         assert command.main(["claims", "--total", "156", "--before", "126", "--after", "135", "--looks", "10"]) == 0
         text = " ".join(capsys.readouterr().out.split())

@@ -72,7 +72,7 @@ def protocol(results):
     return (
         f"Protocol, written at {plan['written']} before the first trial: the arms {', '.join(plan['arms'])}, "
         f"{plan['seeds']} seeds, the baseline {plan['baseline']}{main}, a margin of {plan['margin']:g}{metric}. "
-        "Whatever else is shown is exploratory."
+        "Whatever else is shown is exploratory; so is all of it if an earlier study on these test images chose the arms."
     )
 
 

@@ -58,8 +58,16 @@ NO_VARIATION = 1e-9  # a standard error below this is rounding
 
 
 def fewest_patients(labels, patients):
-    """Returns the number of patients who have images of a class, of the class with fewest."""
-    return min(len(np.unique(np.asarray(patients)[labels == label])) for label in np.unique(labels))
+    """Returns the number of patients who have images of a class, of the class with fewest.
+
+    It is the effective number, (Σn)² / Σn² of their numbers of images n, which is smaller where few patients have most of
+    the images.
+    """
+    patients, numbers = np.asarray(patients), []
+    for label in np.unique(labels):
+        images = np.unique(patients[labels == label], return_counts=True)[1]
+        numbers.append(images.sum() ** 2 / (images**2).sum())
+    return min(numbers)
 
 
 def strata(labels, patients):
@@ -131,7 +139,7 @@ class Estimate:
         nothing is known: 0 to 1.
 
         Args:
-            fewest: int, number of patients of the rarest class.
+            fewest: float, number of patients of the rarest class (`fewest_patients`).
             level: of confidence.
         """
         if np.isnan(self.error):

@@ -4,7 +4,7 @@ import numpy as np
 
 from synthkit.statistics.estimates import MARGIN
 from synthkit.statistics.sentences import main_metric, main_rows, metric_name, signs
-from synthkit.statistics.verdicts import FEW_PATIENTS, INCONCLUSIVE, NEAR_ONE, VERDICTS
+from synthkit.statistics.verdicts import FEW_PATIENTS, INCONCLUSIVE, NEAR_ONE, RARE, VERDICTS
 
 
 def unlearned(summary, baseline="real"):
@@ -113,8 +113,8 @@ def power(summary, margin=MARGIN, plan=None):
         subject = "No arm can" if len(few) == len(table) else f"{', '.join(few['arm'])} cannot"
         sentences.append(
             f"{subject} be called equivalent: the test set has too few patients of a class to know how much others "
-            f"would vary. It takes {FEW_PATIENTS} of each class, and more from an AUC of "
-            f"{1 - NEAR_ONE / FEW_PATIENTS:.3f} on: {NEAR_ONE} divided by 1 - AUC."
+            f"would vary. It takes {FEW_PATIENTS} of each class, and at least {RARE:g} / margin, {RARE / margin:.0f}, and "
+            f"{NEAR_ONE} / (1 - AUC)."
         )
     limited = table[(table["detectable"] > margin) & (table["verdict"] == INCONCLUSIVE) & np.isinf(table["seeds_needed"])]
     if len(limited):

@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 
 from synthkit.statistics.estimates import MARGIN
-from synthkit.statistics.verdicts import GAP, INCONCLUSIVE, VERDICTS
+from synthkit.statistics.verdicts import GAP, INCONCLUSIVE, TOO_FEW, VERDICTS
+
+MORE_PATIENTS = ". Test on at least three patients of each class"
 
 
 def label(row):
@@ -61,7 +63,7 @@ def sentence(row, margin=MARGIN):
         text = f"{arm}: no verdict from {word.split(':')[0]}. {difference}"
         if word.startswith("one"):
             text += "; this interval covers the choice of test patients, but not the variation between seeds"
-        text += ". Resume the study" if " of " in word else ". Run at least three seeds"
+        text += ". Resume the study" if " of " in word else MORE_PATIENTS if word == TOO_FEW else ". Run at least three seeds"
     text += ". Exploratory: not in the protocol" if row.get("exploratory") else ""
     return signs(text)
 
@@ -152,6 +154,8 @@ def next_step(summary, arms, margin=MARGIN):
     rows = _of_arms(summary, arms)
     if not words:
         return ""
+    if words == "No answer yet." and TOO_FEW in set(rows["verdict"]):
+        return "Next: test on more patients (--test, --folds); every class needs at least three."
     if words == "No answer yet.":
         return "Next: run the same command again until all seeds are finished, at least three."
     if words == "Shown to help.":

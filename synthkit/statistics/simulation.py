@@ -208,8 +208,9 @@ def coverage(studies, *, seed=0, progress=None, **design):
         levels.append(table["low"][0] <= truth <= table["high"][0])
         arms = table.iloc[1:]
         differences += ((arms["difference_low"] <= effects) & (effects <= arms["difference_high"])).tolist()
-    counts = {"level": levels} | ({"difference": differences} if differences else {})
-    rows = [(name, np.mean(inside), *wilson(sum(inside), len(inside))) for name, inside in counts.items()]
+    shares = {"level": np.mean(levels)} | ({"difference": np.mean(differences)} if differences else {})
+    # The intervals of a study's arms are not independent, so the number of studies counts.
+    rows = [(name, share, *wilson(round(share * studies), studies)) for name, share in shares.items()]
     return pd.DataFrame(rows, columns=["interval", "share", "low", "high"]).set_index("interval")
 
 

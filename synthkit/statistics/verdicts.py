@@ -20,8 +20,11 @@ VERDICTS = ("helps", "hurts", "equivalent", INCONCLUSIVE)  # others say why ther
 GAP = "gap"  # the metric of overfitting
 LOWER_IS_BETTER = ("brier", GAP)
 # Test patients of a class: with fewer, simulated arms were too often called equivalent, and so they were where the AUC
-# was so high that fewer than 1.5 times 1 / (1 - AUC) patients showed how it varies.
-FEW_PATIENTS, NEAR_ONE = 20, 1.5
+# was so high that fewer than 1.5 times 1 / (1 - AUC) patients showed how it varies, or the margin so small that a kind of
+# patient on which the arm fails, and whose share is just about the margin, might not be in the test set.
+FEW_PATIENTS, NEAR_ONE, RARE = 20, 1.5, 2.0
+FEWEST = 3  # test patients of a class; with fewer there is no verdict, since they hardly show how much patients vary
+TOO_FEW = "too few test patients: no verdict"
 LEVEL = 0.05  # of significance: the probability that a study without any effect finds one
 ONE_CLASS = 0.95  # fraction of the test images from which on a network is said to predict one class
 
@@ -159,7 +162,7 @@ def summarize(
         ]
         lost = max((planned or 0) - len(others), primary is not None and primary not in others)
         first = None if primary is None else others.index(primary) if primary in others else len(others)
-        few = [fewest < patients_needed((levels[arm] + levels[baseline]) / 2) for arm in others]
+        few = [fewest < patients_needed((levels[arm] + levels[baseline]) / 2, margin) for arm in others]
         comparisons = dict(zip(others, _compare(differences, metric, margin, few, first, lost), strict=True))
         for arm in scores:
             mean = estimate(**values[arm], classes=classes, level=True, **sampling)
@@ -170,6 +173,8 @@ def summarize(
             row |= dict(zip(("one_class", "learned"), learned[arm], strict=True))
             if row.get("verdict") == "equivalent" and not (row["learned"] and learned[baseline][1]):
                 row["verdict"] = INCONCLUSIVE
+            if fewest < FEWEST and row.get("verdict") in VERDICTS:
+                row["verdict"] = TOO_FEW
             rows.append(row)
     columns = (
         "arm metric mean low high difference difference_low difference_high p p_holm p_equivalent verdict detectable "
@@ -199,9 +204,9 @@ def _learned(areas, scores, labels, positive, thresholds):
     return mean, bool(areas.value - 1.96 * areas.error > 0.5 and not one_class)
 
 
-def patients_needed(area):
+def patients_needed(area, margin):
     """Returns how many test patients of each class it takes to call two arms with this mean AUC equivalent."""
-    return max(FEW_PATIENTS, NEAR_ONE / max(1 - area, 1e-9))
+    return max(FEW_PATIENTS, NEAR_ONE / max(1 - area, 1e-9), RARE / margin)
 
 
 def _compare(differences, metric, margin, few, first=None, lost=0):

@@ -46,17 +46,33 @@ def share_of(patients):
 
 
 def overlap(train, *, per_class=None, fixed=False):
-    """Returns the fraction of a seed's training images that are in another's as well, on average.
+    """Returns the fraction of a seed's training images that are in another's as well.
+
+    It is that of the class where it is largest, since that class may matter most: simulated studies with a rare class of
+    more effect had false alarms in up to 23 % with the mean over the classes. Classes that every seed draws whole do not
+    count; results are about these images of them (`drawn_whole`).
 
     Args:
         train, per_class, fixed: as in `rows`.
     """
     if fixed and not per_class:
         return 1.0
+    counts, drawn = _drawn(train, per_class)
+    shares = drawn[drawn < counts] / counts[drawn < counts]
+    return round(float(shares.max()), 4) if len(shares) else 1.0
+
+
+def drawn_whole(train, per_class=None):
+    """Returns the names of the classes of which every seed draws all images; other classes have more than that."""
+    counts, drawn = _drawn(train, per_class)
+    names = np.array(train.class_names)[: len(counts)]
+    return names[drawn == counts].tolist() if (drawn < counts).any() else []
+
+
+def _drawn(train, per_class):
+    """Returns the numbers of images (or, without `per_class`, patients) of each class: all, and those of one seed."""
     if per_class:
         counts = np.array(list(train.class_counts().values()))
-        drawn = np.minimum(counts, per_class)
-    else:
-        counts = np.bincount(strata(train.labels, train.patients))
-        drawn = np.array([share_of(count) for count in counts])
-    return round(float((drawn**2 / np.maximum(1, counts)).sum() / drawn.sum()), 4)
+        return counts, np.minimum(counts, per_class)
+    counts = np.bincount(strata(train.labels, train.patients))
+    return counts, np.array([share_of(count) for count in counts])

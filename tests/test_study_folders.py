@@ -145,7 +145,7 @@ class TestDoor:
         shutil.rmtree(folder / "dark")
         arms = [study.Arm("real"), study.folder_arm(folder, ratio=0.5)]
         with pytest.raises(ValueError, match="holds no images of dark"):
-            study.run(splits, arms, out=tmp_path / "out", classifier=skin_cnn)
+            study.run(splits, arms, out=tmp_path / "out", classifier=skin_cnn, fixed_training_set=True)
         assert not (tmp_path / "out").exists()
 
     def test_filtered_and_shuffled_pass_it_on(self, folder):
@@ -224,6 +224,8 @@ def test_study_with_a_folder(folder, splits, tmp_path):
 
     arms = [study.Arm("real"), study.folder_arm(folder, ratio=0.5)]
     options = {"out": tmp_path / "out", "classifier": skin_cnn, "seeds": 2, "steps": 4, "progress": False}
+    with pytest.raises(ValueError, match="may have seen all training images, and without fixed_training_set=True"):
+        study.run(splits, arms, **options)
     options["fixed_training_set"] = True
     trials = study.run(splits, arms, **options).trials
     assert trials["status"].eq("done").all()
@@ -244,7 +246,7 @@ def test_folds_test_on_every_image_and_so_on_what_a_generator_was_fitted_on(tmp_
         "--data",
         str(data),
         "--folds",
-        "2",
+        "3",
         "--steps",
         "3",
         "--seeds",
@@ -254,9 +256,12 @@ def test_folds_test_on_every_image_and_so_on_what_a_generator_was_fitted_on(tmp_
     ]
     options += ["--classifier", "skin_cnn", "--image-size", "20"]
     assert command.main([*options, "--arms", f"real,folder:{synthetic} x1"]) == 0
-    assert "by a network trained on 1 of 2 folds" in capsys.readouterr().out.replace("\n", " ")
+    assert "by a network trained on 2 of 3 folds" in capsys.readouterr().out.replace("\n", " ")
     (synthetic / "card.json").write_text(json.dumps(card))
     assert command.main([*options, "--arms", f"real,folder:{synthetic} x1"]) == 2
     assert "every one of them is tested on; name the generator itself as an arm" in capsys.readouterr().err
     assert command.main([*options, "--arms", "real", "--test", "0.2"]) == 2
     assert "there is no fixed test set; remove --test" in capsys.readouterr().err
+    options[options.index("--folds") + 1] = "2"
+    assert command.main([*options, "--arms", "real"]) == 2
+    assert "with two folds, intervals are too narrow; use --folds 3 or more" in capsys.readouterr().err

@@ -4,10 +4,12 @@ import numpy as np
 
 from synthkit import catalogue
 from synthkit.statistics import notes, sentences
+from synthkit.statistics.estimates import fewest_patients
 
 LATER = "Exploratory, with all {seeds} seeds; more of them were run after the verdicts above:"
 
 
+FEW = 10  # validation patients of a class; with fewer, simulated intervals of specificity held in 85 to 88 %
 UNKNOWN = 0.4  # width of an interval of sensitivity or specificity from which on it says next to nothing
 
 
@@ -54,7 +56,10 @@ def _operating_point(results):
         return f"Sensitivity ({positive or 'mean over the classes'}); the class with the highest score is predicted"
     rule = {"youden": "by Youden's index"}.get(results.settings.get("operating_point"))
     rule = rule or f"for a {results.settings['operating_point'].replace('=', ' of at least ')}"
-    return f"Sensitivity ({positive}) at a threshold chosen on the validation set {rule}"
+    text = f"Sensitivity ({positive}) at a threshold chosen on the validation set {rule}"
+    if results.validation is None or fewest_patients(results.validation.labels, results.validation.patients) >= FEW:
+        return text
+    return f"{text}, which has fewer than {FEW} patients of a class: intervals at this threshold are too narrow"
 
 
 def first(summary, baseline):
@@ -119,6 +124,7 @@ def remarks(results, summary, margin):
         *undertrained(results),
         *failures(results, margin),
         *notes.variance(summary),
+        *notes.rare_failures(len(results.all_seeds)),
         notes.population(settings.get("overlap", 1), settings.get("folds")),
     ]
 

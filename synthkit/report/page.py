@@ -10,7 +10,7 @@ from synthkit import catalogue, plots
 from synthkit._files import replacing
 from synthkit.report import answers, clinical, data, figures, methods
 from synthkit.statistics import sentences
-from synthkit.statistics.verdicts import VERDICTS
+from synthkit.statistics.verdicts import GAP, VERDICTS
 
 HIDDEN = (
     "versions",
@@ -84,7 +84,8 @@ def _verdicts(results, summary, margin):
         "later_title": answers.LATER.format(seeds=len(later.all_seeds) if later else 0),
         "main": main,
         "second": second,
-        "further": [metric for metric in summary["metric"].unique() if metric not in (main, second)],
+        "further": [metric for metric in summary["metric"].unique() if metric not in (main, second, GAP)],
+        "overfitting": summary[summary["metric"] == GAP].to_dict("records"),
         "operating_point": answers.operating_point(results, summary),
         "metric_name": sentences.metric_name,
         "label": sentences.label,

@@ -144,6 +144,17 @@ def variance(summary):
     ]
 
 
+def rare_failures(seeds):
+    """Returns what so few seeds may have missed, as a list of one sentence or none."""
+    if seeds < 3:
+        return []
+    share = 100 * (1 - 0.05 ** (1 / seeds))
+    return [
+        f"A training that fails only now and then, in less than {share:.0f} % of runs, may not have occurred in {seeds} "
+        f"seeds, and no interval covers it."
+    ]
+
+
 def failure(arm, count, row):
     """Returns that trials of an arm failed, and its worst case, as a sentence.
 

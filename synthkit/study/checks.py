@@ -146,6 +146,17 @@ def networks(arms, classifier, train, counts):
     return model
 
 
+def folders(arms, per_class, fixed, folds):
+    """Raises ValueError if a seed draws half of the training images that made a folder's images may all have seen."""
+    made = [(arm.name, getattr(arm.synthesizer, "made_elsewhere", None)) for arm in arms]
+    made = [(name, folder) for name, folder in made if folder]
+    if made and not (per_class or fixed or folds):
+        raise ValueError(
+            f"the generator of the arm {made[0][0]} ({made[0][1]}) may have seen all training images, and without "
+            "fixed_training_set=True every seed is trained on half of them, which would favour this arm"
+        )
+
+
 def enough(train, train_per_class):
     """Raises ValueError for a class with fewer training images than a trial draws of each."""
     counts = train.class_counts()

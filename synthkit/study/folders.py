@@ -99,7 +99,7 @@ def from_folder(path, *, keep_aspect=False):
                 f"{folder} holds fewer images than a trial needs ({few}), so some are used several times", stacklevel=2
             )
 
-    synthesize.check = check
+    synthesize.check, synthesize.made_elsewhere = check, str(folder)
     synthesize.identity = lambda: ["folder", _digest(folder), keep_aspect]
     return synthesize
 

@@ -107,6 +107,7 @@ def run(
     checks.enough(first.train, train_per_class)
     draw = {"per_class": train_per_class, "fixed": fixed_training_set or bool(folds)}
     checks.suited(splits, arms, classifier, first.train, draw, folds)
+    checks.folders(arms, train_per_class, fixed_training_set, folds)
     statistics.operating_point([0, 1], [0, 1], operating_point)  # refuses an unknown rule
     model = checks.networks(arms, classifier, first.train, training_sets.draw(first.train, **draw).class_counts())
     recipe = {"steps": 300, "batch_size": 32, "learning_rate": 1e-3} | recipe

@@ -207,3 +207,9 @@ def test_training_sets_that_overlap():
     apart, alike = (statistics.estimate(values, influences, overlap=overlap) for overlap in (0.0, 0.5))
     needed = [estimate.seeds_needed(0.02) for estimate in (apart, alike)]
     assert needed[0] < needed[1] == np.inf  # more seeds do not make up for the overlap
+
+
+def test_patients_with_most_of_the_images_count_less():
+    labels, patients = np.repeat([0, 1], 20), np.r_[np.repeat(np.arange(10), 2), np.full(10, 10), np.arange(11, 21)]
+    assert statistics.estimates.fewest_patients(labels[:20], patients[:20]) == 10
+    assert statistics.estimates.fewest_patients(labels, patients) == pytest.approx(20**2 / (10**2 + 10))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from synthkit import statistics
-from synthkit.statistics import notes, summarize, verdicts
+from synthkit.statistics import notes, sentences, summarize, verdicts
 
 
 def two_columns(scores):
@@ -196,3 +196,24 @@ def test_probabilities_of_a_gain_add_up():
     rows = table.set_index(["metric", "arm"])
     assert rows.loc[("auc", "arm 1"), "p_gain"] > 0.8
     assert rows.loc[("brier", "arm 1"), "p_loss"] < 0.1  # a smaller Brier score is a gain
+
+
+def test_a_class_of_two_test_patients_gives_no_verdict():
+    rng = np.random.default_rng(0)
+    labels, patients = np.repeat([1, 0], [20, 100]), np.r_[np.repeat([0, 1], 10), np.arange(2, 102)]
+    scores = {arm: rng.random((5, 120, 2)) for arm in ("real", "gan")}
+    summary = statistics.summarize(scores, labels, patients, metrics=("auc",))
+    assert summary["verdict"].tolist() == ["baseline", "too few test patients: no verdict"]
+    assert sentences.answer(summary, ["gan"])[0] == "No answer yet."
+    assert "at least three" in sentences.next_step(summary, ["gan"])
+    assert sentences.sentence(summary.iloc[1].to_dict()).endswith("Test on at least three patients of each class")
+
+
+@pytest.mark.parametrize(("margin", "word"), [(0.05, "equivalent"), (0.02, "inconclusive")])
+def test_a_small_margin_takes_more_patients(margin, word):
+    study = statistics.simulate_study(
+        160, 1, 10, auc=0.7, images_per_patient=1, seed_deviation=0, within=0.999, between=0.999, seed=1
+    )
+    summary = statistics.summarize(*study, metrics=("auc",), margin=margin)
+    assert summary["verdict"][1] == word
+    assert np.isnan(summary["p_equivalent"][1]) == (word == "inconclusive")

@@ -69,6 +69,16 @@ class TestDraw:
         shared = [len(first & second) / len(first) for first in drawn for second in drawn if first is not second]
         assert np.mean(shared) == pytest.approx(training_sets.overlap(train, per_class=15), abs=0.02)
 
+    def test_the_class_that_seeds_share_most_counts(self):
+        train = make_imageset(80)
+        labels = train.labels
+        rows = np.r_[np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)[:10]]
+        assert training_sets.overlap(train[rows], per_class=8) == pytest.approx(0.8)
+        assert training_sets.drawn_whole(train[rows], per_class=8) == []
+        assert training_sets.overlap(train[rows], per_class=10) == pytest.approx(10 / 40)
+        assert training_sets.drawn_whole(train[rows], per_class=10) == [train.class_names[1]]
+        assert training_sets.overlap(train[rows], per_class=40) == 1
+
     def test_a_fixed_set_is_the_set_itself(self):
         train = numbered(12)
         assert training_sets.draw(train, fixed=True) is train

@@ -108,7 +108,7 @@ def save(fig, path):
     plt.close(fig)
 
 
-def photograph(results, path, height=730):
+def photograph(results, path, height=1010):
     """Photographs the top of a study's report page with Debian's chromium, up to a gap of lines, in 200 colours."""
     flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --hide-scrollbars"
     with tempfile.TemporaryDirectory() as profile:

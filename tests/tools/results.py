@@ -28,6 +28,7 @@ from tests.conftest import ROOT
 
 RESULTS = ROOT / "data" / "results"
 PAGE = RESULTS / "README.md"
+RATES = ("sensitivity", "specificity")
 NEAR_DUPLICATES = "BreastMNIST's test images that are near-duplicates of training or validation images"
 
 
@@ -35,7 +36,7 @@ def take(name, results):
     """Writes the numbers of a study that the results page shows."""
     results.summary().to_csv(RESULTS / f"{name}.csv", index=False)
     results.trials.to_csv(RESULTS / f"{name}_trials.csv", index=False)
-    if "augmentation" in results.scores:
+    if "augmentation" in results.scores and results.protocol["baseline"] != "augmentation":
         results.summary(baseline="augmentation").to_csv(RESULTS / f"{name}_over_augmentation.csv", index=False)
     others = results.without_near_duplicates()
     if others:
@@ -156,6 +157,35 @@ def over_augmentation(name, arm):
     return difference(f"{name}_over_augmentation", arm)
 
 
+REAL_SETS = {  # rows of the README's table: what was trained on, the study, and the arm on top of augmentation
+    "50 mammogram crops a class": ("mass_crops_50", "diffusion x0.47 augmented"),
+    "590 crops, 160×160 pixels": ("mass_crops_halves_160", None),
+    "590 crops, fine-tuned": ("mass_crops_halves_fine_tuned", "diffusion x0.47 augmented"),
+    "25 brain MRI slices a class": ("brain_25", "diffusion x1 augmented"),
+    "272 of BreastMNIST": ("breastmnist_frozen", "diffusion x1 augmented"),
+}
+
+
+def real_rows():
+    """Returns the lines of the README's table of real images: AUC and operating point with augmentation."""
+    lines = []
+    for title, (name, arm) in REAL_SETS.items():
+        row = areas(name).loc["augmentation"]
+        rates = read(name).set_index(["arm", "metric"])["mean"]["augmentation"]
+        cells = [title, mean(name, "real"), f"{row['mean']:.3f} {interval(row['low'], row['high'])}"]
+        cells.append(" / ".join(f"{rates[metric]:.2f}" for metric in RATES))
+        cells.append(over_augmentation(name, arm) if arm else "not measured")
+        lines.append(f"|{'|'.join(cells)}|")
+    return "\n".join(lines)
+
+
+def changed(name, other, arm):
+    """Returns by how much an arm's AUC in one study differs from that in another, mean and range over the seeds."""
+    first, second = (read(f"{study}_trials").set_index(["arm", "seed"]).loc[arm, "auc"] for study in (name, other))
+    changes = first - second
+    return f"{signed(changes.mean())} {interval(changes.min(), changes.max(), signed)}"
+
+
 def percent(name, arm):
     """Returns the percentage of the gap to the oracle that an arm closes, with its interval."""
     row = 100 * read(f"{name}_gap").set_index("arm").loc[arm, ["share", "low", "high"]]
@@ -176,7 +206,7 @@ def operating_rows(title, name):
     """Returns the lines of a study's table with AUC, sensitivity and specificity at the operating point."""
     lines, table = [], read(name).set_index(["metric", "arm"])
     for line, arm in zip(study_rows(title, name).split("\n"), areas(name).index, strict=True):
-        rows = [table.loc[(metric, arm)] for metric in ("sensitivity", "specificity")]
+        rows = [table.loc[(metric, arm)] for metric in RATES]
         cells = [f"{row['mean']:.2f} {interval(row['low'], row['high'], '{:.2f}'.format)}" for row in rows]
         lines.append(f"{line} {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -233,14 +263,14 @@ def reference(what):
 
 def false_alarms():
     """Returns the lowest and highest percentage of simulated studies without any effect in which one is found."""
-    rates = 100 * read("error_rates").query("counted == 'any false alarm'")["share"]
-    return f"{rates.min():.1f} to {rates.max():.1f}"
+    rates = read("error_rates").query("counted == 'any false alarm'")
+    return f"{100 * rates['share'].min():.1f} to {100 * rates['share'].max():.1f}"
 
 
 def error_rows(name="error_rates"):
     """Returns the lines of a table of simulated studies."""
     rows = read(name).to_dict("records")
-    line = "| {design} | {counted} | {share:.3f} ({low:.3f} to {high:.3f}) | {wanted} |"
+    line = "| {design} | {counted} | {share:.3f} ({low:.3f} to {high:.3f}) | {wanted} | {studies} |"
     return "\n".join(line.format(**row) for row in rows)
 
 
@@ -272,6 +302,7 @@ def page():
         p_over_augmentation=lambda name, arm: areas(f"{name}_over_augmentation").loc[arm, "p_holm"],
         verdict_over_augmentation=lambda name, arm: areas(f"{name}_over_augmentation").loc[arm, "verdict"],
         percent=percent,
+        changed=changed,
         mean=mean,
         recipes_apart=f"{recipes[0] - recipes[1]:.3f}",
         reference=reference,

@@ -225,11 +225,11 @@ def _plan(arguments, argv):
 def _claims(arguments, argv):
     from synthkit import claims
 
-    counts = [arguments.total] if arguments.total or not arguments.positives else [arguments.positives]
-    counts += [arguments.negatives] if arguments.positives or arguments.negatives else []
+    areas = arguments.positives or arguments.negatives
+    counts = (arguments.positives, arguments.negatives) if areas else (arguments.total,)
     single = (*counts, arguments.before, arguments.after)
-    given = [value is not None for value in (*single, arguments.positives)]
-    if any(given) and (None in single or arguments.csv or (arguments.total and arguments.positives)):
+    given = [value is not None for value in single]
+    if any(given) and (not all(given) or arguments.csv or (areas and arguments.total)):
         raise ValueError(
             "give --total, --before and --after together; for AUCs --positives, --negatives, --before and --after; or a "
             "table of claims with --csv"
@@ -237,7 +237,7 @@ def _claims(arguments, argv):
     if arguments.csv:
         published = claims.read(arguments.csv)
     elif any(given):
-        published = [(claims.area_claim if arguments.positives else claims.claim)(*single)]
+        published = [(claims.area_claim if areas else claims.claim)(*single)]
     else:
         published = [*claims.claims(), *claims.area_claims(), *claims.LITERATURE]
     print(claims.text(published, arguments.looks))

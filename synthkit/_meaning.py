@@ -88,18 +88,23 @@ def classifiers(arguments):
             f"note: with --folds every image is tested on, so none can choose a classifier; it is {name}",
             file=sys.stderr,
         )
+    if name == "auto":
+        _check_weights(arguments, name)
+        return {name: _sized(catalogue.CLASSIFIERS[name], arguments.image_size) for name in catalogue.AUTO}
+    weights = {None: "imagenet", "none": None}.get(arguments.weights, arguments.weights)
+    row = catalogue.classifier(name, weights)
+    _check_weights(arguments, name)
+    if row.steps is None and (arguments.recipe or arguments.steps):
+        raise ValueError(f"{name} is not trained in steps; remove --steps and --recipe")
+    return {name: _sized(row, arguments.image_size)}
+
+
+def _check_weights(arguments, name):
     if arguments.weights and not catalogue.is_application(name):
         raise ValueError(
             f"--weights are those of a Keras application (--classifier VGG16, for example); remove them. Received: "
             f"--classifier {name}"
         )
-    if name == "auto":
-        return {name: _sized(catalogue.CLASSIFIERS[name], arguments.image_size) for name in catalogue.AUTO}
-    weights = {None: "imagenet", "none": None}.get(arguments.weights, arguments.weights)
-    row = catalogue.classifier(name, weights)
-    if row.steps is None and (arguments.recipe or arguments.steps):
-        raise ValueError(f"{name} is not trained in steps; remove --steps and --recipe")
-    return {name: _sized(row, arguments.image_size)}
 
 
 def _sized(row, image_size):

@@ -243,7 +243,7 @@ def in_all(table):
     possible = gains.drop(whatever.index).query("p_smallest < 0.05")
     rest = f", {int(chosen.sum())} of which were the best of several on the test set" if chosen.any() else ""
     text = (
-        f"Of {len(table)} comparisons{rest}, {len(gains)} others are gains. {len(whatever)} of these are significant "
+        f"Of {len(table)} comparisons of counts{rest}, {len(gains)} others are gains. {len(whatever)} of these are significant "
         "whichever images were right, and after correction for the number of comparisons in the study"
     )
     names = "; ".join(f"{row.study}, {row.claim}: {row.figure}".lstrip(", ") for row in whatever.itertuples())
@@ -309,7 +309,9 @@ def area_sentence(claim, looks=1):
         text += " It is the best of several trials, chosen on the test set; --looks shows what such a choice is worth."
     if looks > 1:
         error = hanley_mcneil(claim.before, claim.positives, claim.negatives)
-        best = np.random.default_rng(0).normal(size=(2000, looks)).max(axis=1) * error * np.sqrt(1 - CORRELATION)
+        rng = np.random.default_rng(0)
+        own, common = rng.normal(size=(2000, looks)).max(axis=1), rng.normal(size=2000)
+        best = error * (np.sqrt(1 - CORRELATION) * own + np.sqrt(CORRELATION) * common)
         text += (
             f" The best of {looks} equal results is {best.mean():.3f} too high on average, and in one study of twenty "
             f"{np.quantile(best, 0.95):.3f} or more, if each two of them have a correlation of {CORRELATION}."

@@ -179,7 +179,7 @@ def sentence(splits, comparisons, seeds, folds=None, margin=MARGIN, overlap=0.0)
     images = _without_pixels(splits) if folds else splits.test
     fold_of = splitting.fold(images, folds) if folds else None
     smallest = _detectable(images, comparisons, seeds, {} if folds else {"overlap": overlap % 1}, fold_of)
-    varying = "the same for all training sets" if folds else f"with a deviation of {TRAINING_DEVIATION:g} over them"
+    varying = "the same for all training sets" if folds else f"varying by {TRAINING_DEVIATION:g} between training sets"
     text = (
         f"{len(images)} test images of {len(np.unique(images.patients))} patients, {seeds} seeds and {comparisons} "
         f"comparison{'' if comparisons == 1 else 's'}: such a study finds a difference in AUC of about {smallest:.3f} "

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -168,8 +170,9 @@ class TestCommand:
         assert "AUC 0.872 → 0.901 on 42 positive and 114 negative images, +0.029 (−0.0" in text
         row = claims.areas().set_index("claim").loc["BreastMNIST, cVAE"]
         assert f"a correlation of {row['needs_correlation']:.2f} or more" in text
-        assert "The best of 10 equal results is" in text
-        for wrong in (options[2:], [*options, "--total", "156"], options[:4]):
+        error, high = statistics.hanley_mcneil(0.872, 42, 114), float(re.search(r"twenty (0\.\d+) or more", text)[1])
+        assert high == pytest.approx(error * (1.54 * 0.1**0.5 + 1.645 * (0.9 + 0.1 * 0.34) ** 0.5), abs=0.015)
+        for wrong in (options[2:], [*options, "--total", "156"], options[:4], ["--total", "156", *options[2:8]]):
             assert command.main(["claims", *wrong]) == 2
             assert "for AUCs --positives, --negatives, --before and --after" in capsys.readouterr().err
 
@@ -195,8 +198,8 @@ def test_all_claims_in_one_sentence():
     text = " ".join(claims.text(claims.claims()).split())
     assert "It is the best of several trials, chosen on the test set" in text
     assert text.count("It is the best of several trials") == 1
-    assert "Of 30 comparisons, 1 of which were the best of several on the test set, 20 others are gains." in text
+    assert "Of 30 comparisons of counts, 1 of which were the best of several on the test set, 20 others are gains." in text
     one = [claims.claim(100, 50, 90, claim="a"), claims.claim(100, 50, 56, claim="b"), claims.claim(100, 50, 40)]
     found = claims.in_all(claims.reread(one))
-    assert found.startswith("Of 3 comparisons, 2 are gains. 1 of these are significant whichever images were right")
+    assert found.startswith("Of 3 comparisons of counts, 2 are gains. 1 of these are significant whichever images were right")
     assert "(a: accuracy). 1 may be" in found

@@ -36,23 +36,19 @@ def quotations():
     yield f"from {default.loc['real', 'mean']:.3f} to {default.loc['augmentation', 'mean']:.3f}"
     over = results.over_augmentation("default_study", "dense_cvae augmented")
     assert results.areas("default_study_over_augmentation").loc["dense_cvae augmented", "verdict"] == "hurts"
-    yield f"they hurt: {over}"
+    yield f"`dense_cvae augmented` hurts: {over}"
     yield " and ".join(results.percent(f"phantom_{count}", "augmentation") for count in (50, 150))
-    yield results.percent("phantom_50", "diffusion").replace(")", ", for this arm alone)")
-    p = results.areas("phantom_150").loc["diffusion", "p_holm"]
-    yield results.percent("phantom_150", "diffusion").replace(")", f"; p = {p:.3f})")
+    of_diffusion = [results.percent(f"phantom_{count}", "diffusion") for count in (50, 150)]
+    yield f"{of_diffusion[0]} of the gap between `real` and `oracle`; with 150, {of_diffusion[1]}"
+    p_values = [results.areas(f"phantom_{count}").loc["diffusion", "p_holm"] for count in (50, 150)]
+    yield f"p after correction {p_values[0]:.3f} and {p_values[1]:.3f}"
+    yield f"hurts, {results.over_augmentation('breastmnist_resnet18', 'diffusion x1 augmented')}"
     near, images = results.reference(results.NEAR_DUPLICATES), results.reference("BreastMNIST's test images")
     yield f"{near} of BreastMNIST's {images} test images"
     yield from results.real_rows().split("\n")
     levels = [results.areas(name).loc["real", "mean"] for name in ("brain_25", "brain_25_others")]
     yield f"the AUC of `real` is {levels[0] - levels[1]:.3f} lower without such images"
     yield f"{results.false_alarms()} % found one"
-    tuned = results.read("mass_crops_fine_tuned").query("arm == 'augmentation'").set_index("metric")
-    area, rates = (
-        tuned.loc["auc"],
-        [f"{100 * tuned.loc[name, 'mean']:.0f} % {name}" for name in ("sensitivity", "specificity")],
-    )
-    yield f"{area['mean']:.3f} ({area['low']:.3f} to {area['high']:.3f}), {' and '.join(rates)}"
 
 
 @pytest.mark.parametrize("text", list(quotations()))

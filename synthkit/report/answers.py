@@ -59,7 +59,7 @@ def _operating_point(results):
     text = f"Sensitivity ({positive}) at a threshold chosen on the validation set {rule}"
     if results.validation is None or fewest_patients(results.validation.labels, results.validation.patients) >= FEW:
         return text
-    return f"{text}, which has fewer than {FEW} patients of a class: intervals at this threshold are too narrow"
+    return f"{text}, which has fewer than {FEW} patients of a class (those with many images count less): intervals at it are too narrow"
 
 
 def first(summary, baseline):

@@ -8,6 +8,7 @@ import numpy as np
 
 from synthkit.report import answers, data
 from synthkit.statistics import sentences
+from synthkit.statistics.verdicts import patients_needed
 
 FOLDER = Path(__file__).parent
 TEXTS = jinja2.Environment(loader=jinja2.FileSystemLoader(FOLDER), trim_blocks=True, lstrip_blocks=True)  # not HTML
@@ -30,6 +31,7 @@ def known(results):
         "generators": data.generators(results),
         "seeds": plan["seeds"],
         "protocol": plan,
+        "enough": round(patients_needed(0, plan["margin"])),
         "metric": sentences.metric_name(plan["metric"]),
         "operating_point": answers.operating_point(results),
         "thresholds": results.thresholds is not None,

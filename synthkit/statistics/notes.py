@@ -46,8 +46,7 @@ def controls(summary, margin=MARGIN):
                 "helps": f"The positive control works: {best[arm]} help, so this study can detect an effect of that "
                 f"size.",
                 "equivalent": f"The positive control leaves little to gain: even {best[arm]} change the {name} by "
-                f"less than {margin:g}, a gain of which is ruled out; a smaller one is not. With fewer real images there "
-                f"may be more to gain.",
+                f"less than {margin:g}. A smaller gain is not ruled out. With fewer real images there may be more to gain.",
             }.get(
                 rows[arm]["verdict"],
                 f"The positive control fails: even {best[arm]} are not shown to help, so this study is too small or "
@@ -80,12 +79,13 @@ def too_small(summary):
     """
     rows, name = main_rows(summary).dropna(subset="detectable"), metric_name(main_metric(summary))
     room = 1 - summary.loc[summary["verdict"] == "baseline", "mean"].head(1).sum()
-    if rows.empty or rows["detectable"].min() < room:
+    half = (rows["difference_high"] - rows["difference"]).min()
+    if rows.empty or half < room:
         return []
     return [
-        f"This study could not have found any improvement: the smallest difference in {name} that it could detect, "
-        f"{rows['detectable'].min():.3f}, is as large as what separates the baseline from perfect scores, {room:.3f}. "
-        f"Use more test images (--test, --folds) or more seeds."
+        f"This study could not have found any improvement: its intervals reach {half:.3f} or more to either side of a "
+        f"difference in {name}, and only {room:.3f} separates the baseline from perfect scores. Use more test images "
+        f"(--test, --folds) or more seeds."
     ]
 
 
@@ -113,15 +113,8 @@ def power(summary, margin=MARGIN, plan=None):
         subject = "No arm can" if len(few) == len(table) else f"{', '.join(few['arm'])} cannot"
         sentences.append(
             f"{subject} be called equivalent: the test set has too few patients of a class to know how much others "
-            f"would vary. It takes {FEW_PATIENTS} of each class, and at least {RARE:g} / margin, {RARE / margin:.0f}, and "
-            f"{NEAR_ONE} / (1 - AUC)."
-        )
-    limited = table[(table["detectable"] > margin) & (table["verdict"] == INCONCLUSIVE) & np.isinf(table["seeds_needed"])]
-    if len(limited):
-        sentences.append(
-            f"For {', '.join(limited['arm'])} no number of seeds is enough to detect a difference of {margin:g}, because "
-            f"all seeds have the same test patients, or training images in common (what is random in training counts as "
-            f"the training set's)."
+            f"would vary. It takes {max(FEW_PATIENTS, RARE / margin):.0f} of each class ({RARE:g} / margin, at least "
+            f"{FEW_PATIENTS}; patients with many images count less), and more where the AUC is high: {NEAR_ONE} / (1 - AUC)."
         )
     return sentences
 
@@ -192,13 +185,14 @@ def population(overlap, folds=None):
     """Returns which training sets the intervals of a study are about, as a sentence.
 
     Args:
-        overlap: fraction of a seed's training images that are in another's as well; 1 if all seeds have the same.
+        overlap: of the training sets (`training_sets.overlap`); 1 if all seeds have the same.
         folds: number of folds of a cross-validation, or None.
     """
     if overlap < 1:
         return (
-            f"Every seed drew its own training set, and two of these sets share {100 * overlap:.0f} % of their images, "
-            f"which the intervals allow for: they are about training sets of this size, and this validation set."
+            f"Every seed drew its own training set, and two of these sets share up to {100 * overlap:.0f} % of the images "
+            f"of a class, which the intervals allow for: they are about training sets of this size, and this validation "
+            f"set."
         )
     if folds:
         return (

@@ -126,7 +126,7 @@ def answer(summary, arms, margin=MARGIN):
         return "No answer yet.", signs(f"{change}, and there is {rows['verdict'].iloc[0].split(': ')[-1]}.")
     later = main_rows(summary)
     later = later[later["arm"].isin(list(arms)) & _exploratory(later) & (later["verdict"] == "helps")]
-    note = f" Exploratory, not in the protocol: {', '.join(later['arm'])} seems to help." if len(later) else ""
+    note = f" Exploratory, not in the protocol: {', '.join(later['arm'])} seem{'s' * (len(later) == 1)} to help." if len(later) else ""
     note = " Exploratory: this comparison is not in the protocol." if _exploratory(rows).all() else note
     if len(helping):
         others = f"{', '.join(helping['arm'])} help. " if len(helping) > 1 else ""
@@ -140,7 +140,8 @@ def answer(summary, arms, margin=MARGIN):
         ruled_out = f"; a gain of more than {highest:.3f} is ruled out{of_all}"
     empty = _unlearned(summary, rows)
     if empty:
-        ruled_out = f"; as {' and '.join(empty)} learned nothing, this rules nothing out"
+        verb = "is" if len(empty) == 1 else "are"
+        ruled_out = f"; {' and '.join(empty)} {verb} not shown to have learned anything, so this rules nothing out"
     return "Not shown to help.", signs(f"{change}{ruled_out}.{note}")
 
 
@@ -165,15 +166,18 @@ def next_step(summary, arms, margin=MARGIN):
         )
     if words == "Shown to hurt.":
         return "Next: train without these images, and look at them below to see why."
-    if _unlearned(summary, rows):
+    empty = _unlearned(summary, rows)
+    if set(empty) - set(rows["arm"]):
         return "Next: a classifier that learns: with more real images or steps (--steps), or another one (--classifier)."
+    if empty:
+        return f"Next: look at the images of {', '.join(empty)} below: with them the classifier is not shown to learn."
     open_rows = rows[~((rows["difference_high"] <= margin) & rows["p_equivalent"].notna())]
     if open_rows.empty:
         return "Next: do without these images."
     return (
         f"Next: a gain of {margin:g} by {', '.join(open_rows['arm'])} is not ruled out. python -m synthkit plan says what "
-        f"a larger study could find. Give it other seeds (--random-state, another --out) and more test patients (--test, "
-        f"--folds); best are patients from elsewhere."
+        f"a larger study could find. Run it with other seeds (--random-state, another --out) and more test patients "
+        f"(--test, --folds); patients from elsewhere are best."
     )
 
 

@@ -120,7 +120,7 @@ def summarize(
         - p, p_holm: of the test for a difference, without and with Holm's correction over the arms of this metric.
         - p_equivalent: of the test that the difference is smaller than the margin, with Holm's correction; NaN where a
           class has too few test patients for it.
-        - verdict: as `verdict` returns it; "baseline" for the baseline, NaN if there is no baseline.
+        - verdict: as `verdict` returns it, or `TOO_FEW`; "baseline" for the baseline, NaN if there is no baseline.
         - detectable: the smallest true difference that this study had an 80 % chance to detect, with a Bonferroni
           correction for the number of arms.
         - detectable_alone: the same without that correction, as if the study had this arm and the baseline only.
@@ -134,6 +134,7 @@ def summarize(
     labels = np.asarray(labels)
     classes = strata(labels, patients)
     fewest = fewest_patients(labels, patients)
+    alone = min(len(np.unique(np.asarray(patients)[labels == label])) for label in np.unique(labels))
     if len(np.unique(patients)) < 2:
         raise ValueError("all test images are of one patient, so how much patients vary cannot be estimated")
     cuts = {arm: [None] * len(arm_scores) for arm, arm_scores in scores.items()} | (thresholds or {})
@@ -173,7 +174,7 @@ def summarize(
             row |= dict(zip(("one_class", "learned"), learned[arm], strict=True))
             if row.get("verdict") == "equivalent" and not (row["learned"] and learned[baseline][1]):
                 row["verdict"] = INCONCLUSIVE
-            if fewest < FEWEST and row.get("verdict") in VERDICTS:
+            if alone < FEWEST and row.get("verdict") in VERDICTS:
                 row["verdict"] = TOO_FEW
             rows.append(row)
     columns = (

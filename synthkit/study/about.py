@@ -33,9 +33,12 @@ def describe(splits, folds=None, others=None):
 
 
 def merged(before, now):
-    """Returns what is known after one more run: what that run says, and the commands and notes of earlier ones."""
+    """Returns what is known after one more run: what that run says, the commands and notes of earlier ones, and the plan
+    of the first."""
     lists = {name: list(dict.fromkeys([*before.get(name, []), *now.get(name, [])])) for name in LISTS}
-    return now | {name: entries for name, entries in lists.items() if entries}
+    planned = {} if not before else {"plan": before["plan"]} if "plan" in before else {"plan": None}
+    merged = now | planned | {name: entries for name, entries in lists.items() if entries}
+    return {name: value for name, value in merged.items() if value is not None}
 
 
 def problem(about):

@@ -66,6 +66,13 @@ def shuffled(synthesizer):
     return synthesize
 
 
+def origin(synthesizer):
+    """Returns the synthesizer whose images a control, or a selection of images, uses; others are returned as they are."""
+    while hasattr(synthesizer, "synthesizer"):
+        synthesizer = synthesizer.synthesizer
+    return synthesizer
+
+
 def requested(arm, real_counts):
     """Returns the number of synthetic images of each class that an arm needs.
 

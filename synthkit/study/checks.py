@@ -5,7 +5,7 @@ import re
 from synthkit import _workers
 from synthkit.splitting import refuse_near_duplicates
 from synthkit.study import training_sets
-from synthkit.study.arms import requested
+from synthkit.study.arms import origin, requested
 from synthkit.study.trial import pool
 
 POSITIVE = "malignant malign cancer positive disease diseased abnormal pneumonia tumor tumour".split()
@@ -148,7 +148,7 @@ def networks(arms, classifier, train, counts):
 
 def folders(arms, per_class, fixed, folds):
     """Raises ValueError if a seed draws half of the training images that made a folder's images may all have seen."""
-    made = [(arm.name, getattr(arm.synthesizer, "made_elsewhere", None)) for arm in arms]
+    made = [(arm.name, getattr(origin(arm.synthesizer), "made_elsewhere", None)) for arm in arms]
     made = [(name, folder) for name, folder in made if folder]
     if made and not (per_class or fixed or folds):
         raise ValueError(

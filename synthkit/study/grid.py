@@ -14,6 +14,7 @@ from synthkit.splitting import cross_validation
 from synthkit.statistics.verdicts import LOWER_IS_BETTER
 from synthkit.study import checks, pairs, storage, training_sets
 from synthkit.study.about import describe, merged
+from synthkit.study.arms import origin
 from synthkit.study.progress import Bars
 from synthkit.study.trial import Trials, failure, pack, pool, run_packed, seeds_of
 
@@ -197,9 +198,7 @@ def apart(todo):
     """
     fitted, order = set(), []
     for arm, seed in todo:
-        source = arm.synthesizer
-        while hasattr(source, "synthesizer"):  # of a control, or of images that are selected
-            source = source.synthesizer
+        source = origin(arm.synthesizer)
         fit = None if source is None else (id(source), seed)
         order.append(seed + 1.5 * (fit in fitted))
         fitted |= {fit} - {None}

@@ -66,7 +66,7 @@ def drawn_whole(train, per_class=None):
     """Returns the names of the classes of which every seed draws all images; other classes have more than that."""
     counts, drawn = _drawn(train, per_class)
     names = np.array(train.class_names)[: len(counts)]
-    return names[drawn == counts].tolist() if (drawn < counts).any() else []
+    return names[(drawn == counts) & (counts > 0)].tolist() if (drawn < counts).any() else []
 
 
 def _drawn(train, per_class):

@@ -63,7 +63,7 @@ class TestSentences:
             ({"oracle": "helps"}, "positive control works"),
             ({"oracle": "inconclusive"}, "positive control fails"),
             ({"oracle": "hurts"}, "positive control fails"),
-            ({"oracle": "equivalent"}, "change the AUC by less than 0.02, a gain of which is ruled out; a smaller one is not"),
+            ({"oracle": "equivalent"}, "change the AUC by less than 0.02. A smaller gain is not ruled out"),
             ({"shuffled": "helps"}, "negative control fails"),
             ({"shuffled": "hurts"}, "negative control works"),
         ],
@@ -83,8 +83,7 @@ class TestSentences:
         before, arms, *others = notes.power(pd.DataFrame(rows), margin=0.05, plan=plan)
         assert before == "Before the study: 156 test images: such a study finds 0.062 with an 80 % chance."
         assert arms == "For 2 arms instead of one, a difference must be 1.5 times as large to be found as often."
-        assert "For gan no number of seeds is enough to detect a difference of 0.05" in " ".join(others)
-        assert "no number of seeds" not in " ".join(notes.power(pd.DataFrame(rows[:1])))
+        assert others == ["Inconclusive does not mean no effect: the intervals say what is not ruled out."]
         one_seed = [self.row(seeds_needed=np.nan)]
         assert notes.power(pd.DataFrame(one_seed)) == []
 

@@ -36,8 +36,9 @@ def take(name, results):
     """Writes the numbers of a study that the results page shows."""
     results.summary().to_csv(RESULTS / f"{name}.csv", index=False)
     results.trials.to_csv(RESULTS / f"{name}_trials.csv", index=False)
-    if "augmentation" in results.scores and results.protocol["baseline"] != "augmentation":
-        results.summary(baseline="augmentation").to_csv(RESULTS / f"{name}_over_augmentation.csv", index=False)
+    over = report.answers.over_augmentation(results, results.protocol["baseline"])
+    if over is not None:
+        over.to_csv(RESULTS / f"{name}_over_augmentation.csv", index=False)
     others = results.without_near_duplicates()
     if others:
         others.summary().to_csv(RESULTS / f"{name}_others.csv", index=False)
@@ -157,22 +158,22 @@ def over_augmentation(name, arm):
     return difference(f"{name}_over_augmentation", arm)
 
 
-REAL_SETS = {  # rows of the README's table: what was trained on, the study, and the arm on top of augmentation
-    "50 mammogram crops a class": ("mass_crops_50", "diffusion x0.47 augmented"),
-    "590 crops, 160×160 pixels": ("mass_crops_halves_160", None),
-    "590 crops, fine-tuned": ("mass_crops_halves_fine_tuned", "diffusion x0.47 augmented"),
-    "25 brain MRI slices a class": ("brain_25", "diffusion x1 augmented"),
-    "272 of BreastMNIST": ("breastmnist_frozen", "diffusion x1 augmented"),
+REAL_SETS = {  # of the README's table: the study, a description of its real images, the arm on top of augmentation
+    "mass_crops_50": ("{} mammogram crops", "diffusion x0.47 augmented"),
+    "mass_crops_halves_160": ("{} crops, 160×160 pixels", None),
+    "mass_crops_halves_fine_tuned": ("{} crops, fine-tuned", "diffusion x0.47 augmented"),
+    "brain_25": ("{} brain MRI slices", "diffusion x1 augmented"),
+    "breastmnist_frozen": ("{} of BreastMNIST", "diffusion x1 augmented"),
 }
 
 
 def real_rows():
-    """Returns the lines of the README's table of real images: AUC and operating point with augmentation."""
+    """Returns the lines of the README's table of real images: what augmentation changes, and diffusion on top of it."""
     lines = []
-    for title, (name, arm) in REAL_SETS.items():
-        row = areas(name).loc["augmentation"]
+    for name, (title, arm) in REAL_SETS.items():
+        images = read(f"{name}_trials").query("arm == 'real'")["n_real"].mean()
         rates = read(name).set_index(["arm", "metric"])["mean"]["augmentation"]
-        cells = [title, mean(name, "real"), f"{row['mean']:.3f} {interval(row['low'], row['high'])}"]
+        cells = [title.format(f"{images:.0f}"), mean(name, "real"), difference(name, "augmentation")]
         cells.append(" / ".join(f"{rates[metric]:.2f}" for metric in RATES))
         cells.append(over_augmentation(name, arm) if arm else "not measured")
         lines.append(f"|{'|'.join(cells)}|")

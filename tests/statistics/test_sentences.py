@@ -121,7 +121,7 @@ def test_a_study_that_could_not_find_anything_says_so_first():
 
 
 def test_which_training_sets_the_intervals_are_about():
-    assert "share 10 % of their images" in notes.population(0.1)
+    assert "share up to 10 % of the images of a class" in notes.population(0.1)
     assert "same real images" in notes.population(1)
     assert "4 of 5 folds" in notes.population(1, 5)
 

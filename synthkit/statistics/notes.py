@@ -4,7 +4,7 @@ import numpy as np
 
 from synthkit.statistics.estimates import MARGIN
 from synthkit.statistics.sentences import main_metric, main_rows, metric_name, signs
-from synthkit.statistics.verdicts import FEW_PATIENTS, INCONCLUSIVE, NEAR_ONE, RARE, VERDICTS
+from synthkit.statistics.verdicts import FEW_PATIENTS, INCONCLUSIVE, LEVEL, NEAR_ONE, RARE, VERDICTS
 
 
 def unlearned(summary, baseline="real"):
@@ -32,11 +32,14 @@ def unlearned(summary, baseline="real"):
 def controls(summary, margin=MARGIN):
     """Returns what the control arms say about the study itself, as a list of sentences; nothing without verdicts.
 
+    A control is tested alone: it helps or hurts if its own p-value says so, whatever the main comparison and other arms.
+
     Args:
         summary: DataFrame of `summarize`.
         margin: the margin of that summary.
     """
     rows = {row["arm"]: row for row in main_rows(summary).to_dict("records") if row["verdict"] in VERDICTS}
+    words = {arm: _alone(row) for arm, row in rows.items()}
     sentences, name = [], metric_name(main_metric(summary))
     best = {"oracle": "fresh images from the simulator"}
     best["more_real"] = "the real images that a seed did not draw"
@@ -48,14 +51,13 @@ def controls(summary, margin=MARGIN):
                 "equivalent": f"The positive control leaves little to gain: even {best[arm]} change the {name} by "
                 f"less than {margin:g}. A smaller gain is not ruled out. With fewer real images there may be more to gain.",
             }.get(
-                rows[arm]["verdict"],
+                words[arm],
                 f"The positive control fails: even {best[arm]} are not shown to help, so this study is too small or "
                 f"too short to judge the other arms. Run more seeds or more steps, or use fewer real images "
                 f"(--per-class).",
             )
         )
     if "shuffled" in rows:
-        row = rows["shuffled"]
         outcome = {
             "helps": "The negative control fails: synthetic images with permuted labels help, so an improvement in "
             "another arm need not come from what its images show.",
@@ -67,8 +69,15 @@ def controls(summary, margin=MARGIN):
             "The negative control is inconclusive: synthetic images with permuted labels are not shown to hurt, nor to "
             "make no difference."
         )
-        sentences.append(outcome.get(row["verdict"], unclear))
+        sentences.append(outcome.get(words["shuffled"], unclear))
     return sentences
+
+
+def _alone(row):
+    """Returns the verdict on a row of `summarize` without a correction for other arms and without a main comparison."""
+    if row.get("p", 1) < LEVEL:
+        return "helps" if row["difference"] > 0 else "hurts"
+    return row["verdict"]
 
 
 def too_small(summary):

@@ -73,6 +73,11 @@ class TestSentences:
         (text,) = notes.controls(pd.DataFrame(rows), margin=0.02)
         assert sentence in text
 
+    def test_controls_do_not_wait_for_the_main_comparison(self):
+        row = self.row(arm="more_real", difference=0.09, p=0.001, p_holm=0.086)  # inconclusive behind the gate
+        (text,) = notes.controls(pd.DataFrame([row]))
+        assert text.startswith("The positive control works")
+
     def test_other_arms_are_no_controls(self):
         assert notes.controls(pd.DataFrame([self.row()])) == []
 

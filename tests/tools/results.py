@@ -304,6 +304,7 @@ def page():
         verdict_over_augmentation=lambda name, arm: areas(f"{name}_over_augmentation").loc[arm, "verdict"],
         percent=percent,
         changed=changed,
+        verdict=lambda name, arm: areas(name).loc[arm, "verdict"],
         mean=mean,
         recipes_apart=f"{recipes[0] - recipes[1]:.3f}",
         reference=reference,

@@ -43,11 +43,11 @@ def test_study_from_end_to_end(tiny, tmp_path, capsys):
     assert all(arm in printed.out for arm in catalogue.DEFAULT_ARMS if arm != "more_real")
     assert "positive control" in printed.out
     assert "negative control" in printed.out
-    assert "Power: after correction" in printed.out
+    assert "Before the study: 40 test images" in " ".join(printed.out.split())
     names = {path.name for path in tmp_path.iterdir()} - {".lock"}
     assert names == {"trials", "trials.csv", "scores.npz", "summary.csv", "report.html", "study.json"}
     trials = pd.read_csv(tmp_path / "trials.csv")
-    assert len(trials) == 18
+    assert len(trials) == 21
     assert (trials["status"] == "done").all()
     assert trials["n_real"].eq(20).all()
     summary = pd.read_csv(tmp_path / "summary.csv")
@@ -57,9 +57,9 @@ def test_study_from_end_to_end(tiny, tmp_path, capsys):
     with np.load(tmp_path / "scores.npz", allow_pickle=False) as scores:
         assert scores["scores/dense_cvae"].shape == (3, 40, 2)
         assert len(scores["patients"]) == 40
-    assert "18/18" in printed.err
+    assert "21/21" in printed.err
     assert command.main(["study", "--seeds", "3", "--out", str(tmp_path)]) == 0
-    assert "18 of 18 trials were finished before" in capsys.readouterr().err
+    assert "21 of 21 trials were finished before" in capsys.readouterr().err
 
 
 class TestDefaultFolder:

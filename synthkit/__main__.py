@@ -231,8 +231,8 @@ def _claims(arguments, argv):
     given = [value is not None for value in single]
     if any(given) and (not all(given) or arguments.csv or (areas and arguments.total)):
         raise ValueError(
-            "give --total, --before and --after together; for AUCs --positives, --negatives, --before and --after; or a "
-            "table of claims with --csv"
+            "give --total, --before and --after together; for AUCs --positives, --negatives, --before and --after; or "
+            "a table of claims with --csv"
         )
     if arguments.csv:
         published = claims.read(arguments.csv)

@@ -243,8 +243,8 @@ def check_draws(splits, per_class):
     whole = training_sets.drawn_whole(splits.train, per_class) if per_class else []
     if whole:
         warnings.warn(
-            f"{per_class} images of each class are all that there are of {', '.join(whole)}: every seed has the same, and "
-            "the results are about these images of it. A smaller --per-class draws others for every seed",
+            f"{per_class} images of each class are all that there are of {', '.join(whole)}: every seed has the same, "
+            "and the results are about these images of it. A smaller --per-class draws others for every seed",
             stacklevel=2,
         )
     images = len(splits.train) / len(set(splits.train.patients))

@@ -255,7 +255,7 @@ def register(name, builder, text, *, epochs=300, batch_size=32, color=None):
 
 
 def texts():
-    """Returns a dict from the names of arms, without endings, to their descriptions, those of the default study first."""
+    """Returns a dict from the names of arms, without endings, to descriptions, those of the default study first."""
     rows = {**CONTROLS, **RIVALS, **AUGMENTATIONS, **GENERATORS}
     return {name: rows[name].text for name in dict.fromkeys((*filter(rows.get, DEFAULT_ARMS), *rows))}
 

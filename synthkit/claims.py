@@ -243,8 +243,8 @@ def in_all(table):
     possible = gains.drop(whatever.index).query("p_smallest < 0.05")
     rest = f", {int(chosen.sum())} of which were the best of several on the test set" if chosen.any() else ""
     text = (
-        f"Of {len(table)} comparisons of counts{rest}, {len(gains)} others are gains. {len(whatever)} of these are significant "
-        "whichever images were right, and after correction for the number of comparisons in the study"
+        f"Of {len(table)} comparisons of counts{rest}, {len(gains)} others are gains. {len(whatever)} of these are "
+        "significant whichever images were right, and after correction for the number of comparisons in the study"
     )
     names = "; ".join(f"{row.study}, {row.claim}: {row.figure}".lstrip(", ") for row in whatever.itertuples())
     return (
@@ -292,8 +292,8 @@ def area_sentence(claim, looks=1):
     names = ", ".join(filter(None, (claim.study, claim.claim)))
     text = (
         f"{names + ': ' if names else ''}AUC {claim.before:.3f} → {claim.after:.3f} on {claim.positives} positive and "
-        f"{claim.negatives} negative images, {row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f} as if from "
-        f"different images). "
+        f"{claim.negatives} negative images, {row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f} as if "
+        f"from different images). "
     )
     needed = row["needs_correlation"]
     if not row["difference"]:

@@ -149,7 +149,9 @@ class TestAnyClaim:
         with pytest.raises(ValueError, match="claims.csv, line 3: could not convert"):
             claims.read(path)
         path.write_text("total,before\n156,126\n")
-        with pytest.raises(ValueError, match="must have the columns total, before and after; .* Received: total, before"):
+        with pytest.raises(
+            ValueError, match="must have the columns total, before and after; .* Received: total, before"
+        ):
             claims.read(path)
 
     def test_table_of_areas(self, tmp_path):
@@ -198,8 +200,12 @@ def test_all_claims_in_one_sentence():
     text = " ".join(claims.text(claims.claims()).split())
     assert "It is the best of several trials, chosen on the test set" in text
     assert text.count("It is the best of several trials") == 1
-    assert "Of 30 comparisons of counts, 1 of which were the best of several on the test set, 20 others are gains." in text
+    assert (
+        "Of 30 comparisons of counts, 1 of which were the best of several on the test set, 20 others are gains." in text
+    )
     one = [claims.claim(100, 50, 90, claim="a"), claims.claim(100, 50, 56, claim="b"), claims.claim(100, 50, 40)]
     found = claims.in_all(claims.reread(one))
-    assert found.startswith("Of 3 comparisons of counts, 2 are gains. 1 of these are significant whichever images were right")
+    assert found.startswith(
+        "Of 3 comparisons of counts, 2 are gains. 1 of these are significant whichever images were right"
+    )
     assert "(a: accuracy). 1 may be" in found

@@ -59,7 +59,7 @@ def _operating_point(results):
     text = f"Sensitivity ({positive}) at a threshold chosen on the validation set {rule}"
     if results.validation is None or fewest_patients(results.validation.labels, results.validation.patients) >= FEW:
         return text
-    return f"{text}, which has fewer than {FEW} patients of a class (those with many images count less): intervals at it are too narrow"
+    return f"{text}, which has fewer than {FEW} patients of a class: intervals at it are too narrow"
 
 
 def first(summary, baseline):
@@ -77,7 +77,8 @@ def protocol(results):
     return (
         f"Protocol, written at {plan['written']} before the first trial: the arms {', '.join(plan['arms'])}, "
         f"{plan['seeds']} seeds, the baseline {plan['baseline']}{main}, a margin of {plan['margin']:g}{metric}. "
-        "Whatever else is shown is exploratory; so is all of it if an earlier study on these test images chose the arms."
+        "Whatever else is shown is exploratory; so is all of it if an earlier study on these test images chose the "
+        "arms."
     )
 
 

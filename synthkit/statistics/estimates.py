@@ -60,8 +60,8 @@ NO_VARIATION = 1e-9  # a standard error below this is rounding
 def fewest_patients(labels, patients):
     """Returns the number of patients who have images of a class, of the class with fewest.
 
-    It is the effective number, (Σn)² / Σn² of their numbers of images n, which is smaller where few patients have most of
-    the images.
+    It is the effective number, (Σn)² / Σn² of their numbers of images n, which is smaller where few patients have most
+    of the images.
     """
     patients, numbers = np.asarray(patients), []
     for label in np.unique(labels):

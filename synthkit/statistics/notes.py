@@ -32,7 +32,7 @@ def unlearned(summary, baseline="real"):
 def controls(summary, margin=MARGIN):
     """Returns what the control arms say about the study itself, as a list of sentences; nothing without verdicts.
 
-    A control is tested alone: it helps or hurts if its own p-value says so, whatever the main comparison and other arms.
+    A control is tested alone: it helps or hurts if its own p-value says so, whatever the main comparison says.
 
     Args:
         summary: DataFrame of `summarize`.
@@ -49,7 +49,8 @@ def controls(summary, margin=MARGIN):
                 "helps": f"The positive control works: {best[arm]} help, so this study can detect an effect of that "
                 f"size.",
                 "equivalent": f"The positive control leaves little to gain: even {best[arm]} change the {name} by "
-                f"less than {margin:g}. A smaller gain is not ruled out. With fewer real images there may be more to gain.",
+                f"less than {margin:g}. A smaller gain is not ruled out. With fewer real images there may be more to "
+                f"gain.",
             }.get(
                 words[arm],
                 f"The positive control fails: even {best[arm]} are not shown to help, so this study is too small or "
@@ -113,7 +114,8 @@ def power(summary, margin=MARGIN, plan=None):
     sentences = [f"Before the study: {plan.split('. To find')[0]}."] if plan else []
     if len(table) > 1:
         sentences.append(
-            f"For {len(table)} arms instead of one, a difference must be {wider:.1f} times as large to be found as often."
+            f"For {len(table)} arms instead of one, a difference must be {wider:.1f} times as large to be found as "
+            f"often."
         )
     if (table["verdict"] == INCONCLUSIVE).any():
         sentences.append("Inconclusive does not mean no effect: the intervals say what is not ruled out.")
@@ -123,7 +125,8 @@ def power(summary, margin=MARGIN, plan=None):
         sentences.append(
             f"{subject} be called equivalent: the test set has too few patients of a class to know how much others "
             f"would vary. It takes {max(FEW_PATIENTS, RARE / margin):.0f} of each class ({RARE:g} / margin, at least "
-            f"{FEW_PATIENTS}; patients with many images count less), and more where the AUC is high: {NEAR_ONE} / (1 - AUC)."
+            f"{FEW_PATIENTS}; patients with many images count less), and more where the AUC is high: {NEAR_ONE} / "
+            f"(1 - AUC)."
         )
     return sentences
 
@@ -152,8 +155,8 @@ def rare_failures(seeds):
         return []
     share = 100 * (1 - 0.05 ** (1 / seeds))
     return [
-        f"A training that fails only now and then, in less than {share:.0f} % of runs, may not have occurred in {seeds} "
-        f"seeds, and no interval covers it."
+        f"A training that fails only now and then, in less than {share:.0f} % of runs, may not have occurred in "
+        f"{seeds} seeds, and no interval covers it."
     ]
 
 
@@ -199,9 +202,9 @@ def population(overlap, folds=None):
     """
     if overlap < 1:
         return (
-            f"Every seed drew its own training set, and two of these sets share up to {100 * overlap:.0f} % of the images "
-            f"of a class, which the intervals allow for: they are about training sets of this size, and this validation "
-            f"set."
+            f"Every seed drew its own training set, and two of these sets share up to {100 * overlap:.0f} % of the "
+            f"images of a class, which the intervals allow for: they are about training sets of this size, and this "
+            f"validation set."
         )
     if folds:
         return (

@@ -54,8 +54,8 @@ def sentence(row, margin=MARGIN):
         )
     elif word == INCONCLUSIVE:
         text = (
-            f"{arm}: the result is inconclusive. {difference}, p = {row['p_holm']:.2g} after Holm's correction; what lies "
-            f"within the interval is not ruled out"
+            f"{arm}: the result is inconclusive. {difference}, p = {row['p_holm']:.2g} after Holm's correction; what "
+            f"lies within the interval is not ruled out"
         )
         if few_patients(row, margin):
             text += "; there are too few test patients to call it equivalent"
@@ -63,7 +63,13 @@ def sentence(row, margin=MARGIN):
         text = f"{arm}: no verdict from {word.split(':')[0]}. {difference}"
         if word.startswith("one"):
             text += "; this interval covers the choice of test patients, but not the variation between seeds"
-        text += ". Resume the study" if " of " in word else MORE_PATIENTS if word == TOO_FEW else ". Run at least three seeds"
+        text += (
+            ". Resume the study"
+            if " of " in word
+            else MORE_PATIENTS
+            if word == TOO_FEW
+            else ". Run at least three seeds"
+        )
     text += ". Exploratory: not in the protocol" if row.get("exploratory") else ""
     return signs(text)
 
@@ -99,8 +105,8 @@ def _unlearned(summary, rows):
 def answer(summary, arms, margin=MARGIN):
     """Answers whether synthetic images help, as two texts: a few words, and a sentence with the number.
 
-    The answer is about the arms of the protocol. Those that were added later do not change it; if they help, that is said
-    after it. Without an arm of the protocol, the answer is called exploratory.
+    The answer is about the arms of the protocol. Those that were added later do not change it; if they help, that is
+    said after it. Without an arm of the protocol, the answer is called exploratory.
 
     Args:
         summary: DataFrame of `summarize`.
@@ -126,7 +132,11 @@ def answer(summary, arms, margin=MARGIN):
         return "No answer yet.", signs(f"{change}, and there is {rows['verdict'].iloc[0].split(': ')[-1]}.")
     later = main_rows(summary)
     later = later[later["arm"].isin(list(arms)) & _exploratory(later) & (later["verdict"] == "helps")]
-    note = f" Exploratory, not in the protocol: {', '.join(later['arm'])} seem{'s' * (len(later) == 1)} to help." if len(later) else ""
+    note = (
+        f" Exploratory, not in the protocol: {', '.join(later['arm'])} seem{'s' * (len(later) == 1)} to help."
+        if len(later)
+        else ""
+    )
     note = " Exploratory: this comparison is not in the protocol." if _exploratory(rows).all() else note
     if len(helping):
         others = f"{', '.join(helping['arm'])} help. " if len(helping) > 1 else ""
@@ -168,16 +178,19 @@ def next_step(summary, arms, margin=MARGIN):
         return "Next: train without these images, and look at them below to see why."
     empty = _unlearned(summary, rows)
     if set(empty) - set(rows["arm"]):
-        return "Next: a classifier that learns: with more real images or steps (--steps), or another one (--classifier)."
+        return (
+            "Next: a classifier that learns: with more real images or steps (--steps), or another one (--classifier)."
+        )
     if empty:
         return f"Next: look at the images of {', '.join(empty)} below: with them the classifier is not shown to learn."
     open_rows = rows[~((rows["difference_high"] <= margin) & rows["p_equivalent"].notna())]
     if open_rows.empty:
         return "Next: do without these images."
+    names = ", ".join(open_rows["arm"]) if len(open_rows) < 3 else f"{len(open_rows)} of these arms"
     return (
-        f"Next: a gain of {margin:g} by {', '.join(open_rows['arm'])} is not ruled out. python -m synthkit plan says what "
-        f"a larger study could find. Run it with other seeds (--random-state, another --out) and more test patients "
-        f"(--test, --folds); patients from elsewhere are best."
+        f"Next: a gain of {margin:g} by {names} is not ruled out. python -m synthkit plan says what a larger study could "
+        f"find. Run it with other seeds (--random-state, another --out) and more test patients (--test, --folds); "
+        f"patients from elsewhere are best."
     )
 
 

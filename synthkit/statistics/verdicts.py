@@ -20,8 +20,8 @@ VERDICTS = ("helps", "hurts", "equivalent", INCONCLUSIVE)  # others say why ther
 GAP = "gap"  # the metric of overfitting
 LOWER_IS_BETTER = ("brier", GAP)
 # Test patients of a class: with fewer, simulated arms were too often called equivalent, and so they were where the AUC
-# was so high that fewer than 1.5 times 1 / (1 - AUC) patients showed how it varies, or the margin so small that a kind of
-# patient on which the arm fails, and whose share is just about the margin, might not be in the test set.
+# was so high that fewer than 1.5 times 1 / (1 - AUC) patients showed how it varies, or the margin so small that a kind
+# of patient on which the arm fails, and whose share is just about the margin, might not be in the test set.
 FEW_PATIENTS, NEAR_ONE, RARE = 20, 1.5, 2.0
 FEWEST = 3  # test patients of a class; with fewer there is no verdict, since they hardly show how much patients vary
 TOO_FEW = "too few test patients: no verdict"

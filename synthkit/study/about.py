@@ -33,12 +33,13 @@ def describe(splits, folds=None, others=None):
 
 
 def merged(before, now):
-    """Returns what is known after one more run: what that run says, the commands and notes of earlier ones, and the plan
-    of the first."""
+    """Returns what is known after one more run: what that run says, earlier commands and notes, and the first plan."""
     lists = {name: list(dict.fromkeys([*before.get(name, []), *now.get(name, [])])) for name in LISTS}
-    planned = {} if not before else {"plan": before["plan"]} if "plan" in before else {"plan": None}
-    merged = now | planned | {name: entries for name, entries in lists.items() if entries}
-    return {name: value for name, value in merged.items() if value is not None}
+    merged = now | {name: entries for name, entries in lists.items() if entries}
+    if before:  # a later plan was made with results in view
+        merged = {name: value for name, value in merged.items() if name != "plan"}
+        merged |= {name: before[name] for name in ("plan",) if name in before}
+    return merged
 
 
 def problem(about):

@@ -67,7 +67,7 @@ def shuffled(synthesizer):
 
 
 def origin(synthesizer):
-    """Returns the synthesizer whose images a control, or a selection of images, uses; others are returned as they are."""
+    """Returns the synthesizer whose images a control or a selection uses; others are returned as they are."""
     while hasattr(synthesizer, "synthesizer"):
         synthesizer = synthesizer.synthesizer
     return synthesizer

@@ -48,9 +48,9 @@ def share_of(patients):
 def overlap(train, *, per_class=None, fixed=False):
     """Returns the fraction of a seed's training images that are in another's as well.
 
-    It is that of the class where it is largest, since that class may matter most: simulated studies with a rare class of
-    more effect had false alarms in up to 23 % with the mean over the classes. Classes that every seed draws whole do not
-    count; results are about these images of them (`drawn_whole`).
+    It is that of the class where it is largest, since that class may matter most: simulated studies with a rare class
+    of more effect had false alarms in up to 23 % with the mean over the classes. Classes that every seed draws whole do
+    not count; results are about these images of them (`drawn_whole`).
 
     Args:
         train, per_class, fixed: as in `rows`.

@@ -104,7 +104,8 @@ class ConditionalGAN(Generator):
         super().__init__(image_shape, num_classes, noise_shape=(latent_size,), loss_names=names, name="keras_cgan")
         start, times = doublings(image_shape, 7)
         channels = latent_size + num_classes
-        parts = [layers.Dense(start * start * channels), layers.LeakyReLU(0.2), layers.Reshape((start, start, channels))]
+        parts = [layers.Dense(start * start * channels), layers.LeakyReLU(0.2)]
+        parts.append(layers.Reshape((start, start, channels)))
         for _ in range(times):
             parts += [layers.Conv2DTranspose(128, 4, 2, "same"), layers.LeakyReLU(0.2)]
         parts.append(layers.Conv2D(image_shape[-1], 7, padding="same", activation="sigmoid"))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from synthkit import report, study
+from synthkit.study.about import merged
 from synthkit.study.storage import load
 from tests.study.toy import ARMS, OPTIONS, toy_splits
 
@@ -56,6 +57,13 @@ def test_what_is_added_later_is_exploratory_and_changes_nothing(steps):
     text = report.text(with_seed, with_seed.summary())
     assert "Exploratory, with all 4 seeds" in text
     assert ", exploratory" in next(line for line in text.splitlines() if line.startswith("shuffled"))
+
+
+def test_the_plan_is_that_of_the_first_run():
+    first, later = {"plan": "5 seeds", "source": "a"}, {"plan": "20 seeds", "source": "a"}
+    assert merged({}, first) == first
+    assert merged(first, later)["plan"] == "5 seeds"
+    assert "plan" not in merged({"source": "a"}, later)
 
 
 def test_the_page_says_it(steps, tmp_path):

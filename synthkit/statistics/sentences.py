@@ -188,8 +188,8 @@ def next_step(summary, arms, margin=MARGIN):
         return "Next: do without these images."
     names = ", ".join(open_rows["arm"]) if len(open_rows) < 3 else f"{len(open_rows)} of these arms"
     return (
-        f"Next: a gain of {margin:g} by {names} is not ruled out. python -m synthkit plan says what a larger study could "
-        f"find. Run it with other seeds (--random-state, another --out) and more test patients (--test, --folds); "
+        f"Next: a gain of {margin:g} by {names} is not ruled out. python -m synthkit plan says what a larger study "
+        f"could find. Run it with other seeds (--random-state, another --out) and more test patients (--test, --folds); "
         f"patients from elsewhere are best."
     )
 

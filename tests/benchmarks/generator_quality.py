@@ -8,8 +8,8 @@ the ImageNet features of EfficientNet-Lite0, which agree with experts better tha
 al., MICCAI 2024): the kernel inception distance (KID) to test images and to the training images, precision, recall,
 density and coverage against test images. The classifier `frozen`, fitted to real images that are neither the
 generator's nor test images, tells how well it finds the class that was asked for: `label_auc`, `label_accuracy`.
-`copies` is the fraction of near copies of training images. The row `real` has test images in place of synthetic ones, other ones
-than those that all are compared with. Near-duplicates of training images are not among the test images.
+`copies` is the fraction of near copies of training images. The row `real` has test images in place of synthetic ones,
+other ones than those that all are compared with. Near-duplicates of training images are not among the test images.
 
 `keras_ddim` and `keras_cgan` are two examples of keras.io (`keras_examples`); the first knows no classes.
 

@@ -97,7 +97,7 @@ def ddim(image_shape, num_classes):
 
 
 class ConditionalGAN(Generator):
-    """ "Conditional GAN" (Sayak Paul, 2021): labels as further inputs and as further channels, which here are planes."""
+    """ "Conditional GAN" (Sayak Paul, 2021): labels as further inputs and as further channels, here planes."""
 
     def __init__(self, image_shape, num_classes, latent_size=128):
         names = ("generator_loss", "discriminator_loss")

@@ -106,11 +106,13 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C
 BASELINE_COLOR = "#555555"
 
 CONTROLS = {
-    "real": Control("real images only, the baseline", BASELINE_COLOR),
+    "real": Control("real images only", BASELINE_COLOR),
     "oversample": Control("real images repeated, as many as the ratio says, instead of synthetic ones", "#D55E00"),
     "shuffled": Control("the images of dense_cvae with their labels permuted: the negative control", "#009E73"),
     "more_real": Control(
-        "all real images of the training set, also those that the seed did not draw: the positive control", "#8C6D31"
+        "all real images of the training set, also those that the seed did not draw, so the same ones for every seed: "
+        "the positive control",
+        "#8C6D31",
     ),
     "oracle": Control("new images from the simulator, phantoms only: the positive control", "#E69F00"),
 }

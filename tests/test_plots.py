@@ -27,7 +27,7 @@ def summary():
                     "difference_low": low,
                     "difference_high": high,
                     "verdict": ["inconclusive", "helps"][i],
-                    "detectable": 0.0612,
+                    "p_gain": 0.1,
                 }
             )
     return pd.DataFrame(rows)

@@ -329,7 +329,7 @@ def test_one_seed_and_one_arm(write, results):
 class TestText:
     def test_long_names_keep_the_columns_aligned(self):
         row = {"metric": "auc", "mean": 0.75, "low": 0.7, "high": 0.8, "difference": 0.01, "difference_low": 0.0}
-        row |= {"difference_high": 0.02, "p_holm": 0.5, "verdict": "inconclusive", "detectable": 0.06}
+        row |= {"difference_high": 0.02, "p_holm": 0.5, "verdict": "inconclusive", "p_gain": 0.1}
         names = ["real", "diffusion filtered x2 augmented"]
         head, *lines = report.table(pd.DataFrame([{"arm": name} | row for name in names])).splitlines()
         columns = {head.index("AUC"), *(line.index("0.750") for line in lines)}
@@ -342,7 +342,7 @@ class TestText:
         for row in summary.query("metric == 'auc'").to_dict("records"):
             assert any(line.startswith(row["arm"]) and line.endswith(sentences.label(row)) for line in lines)
         assert "a difference must be" in " ".join(text.split())
-        assert text.count("  baseline") == 3  # of AUC, sensitivity, and AUC without near-duplicates
+        assert text.count("  baseline") == 4  # of AUC, sensitivity, the gap, and AUC without near-duplicates
         at = "Sensitivity (malignant) at a threshold chosen on the validation set by Youden's index"
         assert f"{at}. Sensitivity and specificity are hardly known here, as s" in " ".join(lines)
         wide = summary["metric"].isin(["sensitivity", "specificity"])

@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from synthkit.generators import geometry
 from synthkit.generators.contract import Generator
 from synthkit.generators.layers import follow, halvings, mirror, moving_average
 
@@ -60,7 +61,10 @@ class Diffusion(Generator):
     - A tenth of the labels is hidden in training, so that one network predicts with and without label; sampling
       extrapolates from the prediction without to that with label (Ho and Salimans, "Classifier-free diffusion
       guidance", 2022).
+    - Guidance may be limited to the middle of the noise levels (Kynkäänniemi et al., "Applying guidance in a limited
+      interval improves sample and distribution quality in diffusion models", NeurIPS 2024).
     - Samples come from a moving average of the weights, over more and more steps as training proceeds.
+    - Training images may be transformed, and the network is told how (`geometry`), so that samples are not.
 
     Args:
         image_shape: `(height, width, channels)`.
@@ -70,15 +74,27 @@ class Diffusion(Generator):
         sampling_steps: of DDIM.
         decay: of the moving average, per update.
         flips: labels of the classes whose images may be mirrored left to right; None for all.
+        interval: times between which guidance acts; outside them the label is used as it is.
+        augment: probability of each kind of transformation of a training image; 0 for none.
     """
 
     def __init__(
-        self, image_shape, num_classes, width=16, guidance=2.0, sampling_steps=25, decay=0.998, flips=None, **kwargs
+        self,
+        image_shape,
+        num_classes,
+        width=16,
+        guidance=2.0,
+        sampling_steps=25,
+        decay=0.998,
+        flips=None,
+        interval=(0.0, 1.0),
+        augment=0.0,
+        **kwargs,
     ):
         super().__init__(image_shape, num_classes, noise_shape=image_shape, loss_names=("loss",), **kwargs)
         self.width, self._guidance, self.sampling_steps = width, guidance, sampling_steps
-        self.decay, self.flips = decay, flips
-        self.network = unet(self.image_shape, num_classes + 1, width)
+        self.decay, self.flips, self._interval, self.augment = decay, flips, tuple(interval), augment
+        self.network = unet(self.image_shape, num_classes + 1, width, transformed=augment > 0)
         self.average = moving_average(self.network)
         self.seed_generator = keras.random.SeedGenerator()
         self.built = True
@@ -88,17 +104,22 @@ class Diffusion(Generator):
         """The guidance scale. It cannot be set, since graphs are traced with it; see `with_guidance`."""
         return self._guidance
 
-    def with_guidance(self, scale):
-        """Returns a copy with another guidance scale."""
-        copy = type(self).from_config({**self.get_config(), "guidance": scale})
+    @property
+    def interval(self):
+        """The times between which guidance acts. They cannot be set either."""
+        return self._interval
+
+    def with_guidance(self, scale, interval=(0.0, 1.0)):
+        """Returns a copy with another guidance scale and interval."""
+        copy = type(self).from_config({**self.get_config(), "guidance": scale, "interval": interval})
         copy.set_weights(self.get_weights())
         return copy
 
     def get_config(self):
-        names = ("width", "guidance", "sampling_steps", "decay", "flips")
+        names = ("width", "guidance", "sampling_steps", "decay", "flips", "interval", "augment")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
-    def loss_of(self, images, labels, noise, time):
+    def loss_of(self, images, labels, noise, time, transformations=None):
         """Returns the mean squared error of the predicted velocity.
 
         Args:
@@ -106,6 +127,8 @@ class Diffusion(Generator):
             labels: int64 `(batch,)`; `num_classes` for a hidden label.
             noise: float32 of the images' shape, standard normal.
             time: float32 `(batch,)` in [0, 1].
+            transformations: float32 `(batch, 6)`, of `geometry.draw_transformations`, that were applied to the images;
+                None for none.
 
         Returns:
             float32 scalar.
@@ -113,19 +136,23 @@ class Diffusion(Generator):
         images = 2 * images - 1
         signal_rate, noise_rate = schedule(time[:, None, None, None])
         noisy = signal_rate * images + noise_rate * noise
-        predicted = self._velocity(self.network, noisy, labels, time, training=True)
+        predicted = self._velocity(self.network, noisy, labels, time, transformations, training=True)
         return tf.reduce_mean((predicted - (signal_rate * noise - noise_rate * images)) ** 2)
 
     def update(self, images, labels):
         images = mirror(images, labels, self.flips, self.seed_generator)
         count = tf.shape(images)[0]
+        transformations = None
+        if self.augment:
+            transformations = geometry.draw_transformations(count, self.augment, self.seed_generator)
+            images = geometry.transform(images, transformations)
         hidden = keras.random.uniform((count,), seed=self.seed_generator) < 0.1
         labels = tf.where(hidden, tf.constant(self.num_classes, "int64"), labels)
         noise = keras.random.normal(tf.shape(images), seed=self.seed_generator)
         first = keras.random.uniform((), seed=self.seed_generator)
         time = (first + tf.range(count, dtype="float32") / tf.cast(count, "float32")) % 1
         with tf.GradientTape() as tape:
-            loss = self.loss_of(images, labels, noise, time)
+            loss = self.loss_of(images, labels, noise, time, transformations)
         weights = self.network.trainable_variables
         self.optimizer.apply(tape.gradient(loss, weights), weights)
         follow(self.average, self.network, self.steps, self.decay)
@@ -158,13 +185,19 @@ class Diffusion(Generator):
         if self.guidance == 1:
             return conditional
         unconditional = self._velocity(self.average, noisy, hidden, time)
-        return unconditional + self.guidance * (conditional - unconditional)
+        first, last = self.interval
+        scale = tf.where((first <= time) & (time <= last), self.guidance, 1.0)[:, None, None, None]
+        return unconditional + scale * (conditional - unconditional)
 
-    def _velocity(self, network, noisy, labels, time, training=False):
-        return network([noisy, time[:, None], tf.one_hot(labels, self.num_classes + 1)], training=training)
+    def _velocity(self, network, noisy, labels, time, transformations=None, training=False):
+        inputs = [noisy, time[:, None], tf.one_hot(labels, self.num_classes + 1)]
+        if self.augment:
+            none = tf.zeros((tf.shape(labels)[0], len(geometry.COLUMNS)))
+            inputs.append(none if transformations is None else transformations)
+        return network(inputs, training=training)
 
 
-def unet(image_shape, num_labels, width):
+def unet(image_shape, num_labels, width, transformed=False):
     """Builds the network that predicts the velocity, a U-Net that goes down to 5×5 to 9×9 pixels where sides are even.
 
     It is Ho et al.'s with one residual block per level and attention at the lowest level, small enough for CPUs.
@@ -175,16 +208,22 @@ def unet(image_shape, num_labels, width):
         image_shape: `(height, width, channels)`.
         num_labels: int, including the one for a hidden label.
         width: channels at full resolution.
+        transformed: whether the network is told how its images were transformed.
 
     Returns:
         keras.Model `[noisy (batch, *image_shape), time (batch, 1), one-hot label (batch, num_labels)] → (batch,
-        *image_shape)`.
+        *image_shape)`; with `transformed` it has a fourth input, `(batch, 6)` of `geometry.draw_transformations`.
     """
     noisy, time = keras.Input(image_shape, name="noisy"), keras.Input((1,), name="time")
     label = keras.Input((num_labels,), name="label")
     angles = time * keras.ops.convert_to_tensor(2 * np.pi * np.geomspace(0.5, 50, 16)[None], "float32")
     time_embedding = layers.Concatenate()([keras.ops.sin(angles), keras.ops.cos(angles)])
-    condition = layers.Add()([layers.Dense(4 * width)(time_embedding), layers.Dense(4 * width, use_bias=False)(label)])
+    parts = [layers.Dense(4 * width)(time_embedding), layers.Dense(4 * width, use_bias=False)(label)]
+    inputs = [noisy, time, label]
+    if transformed:
+        inputs.append(keras.Input((len(geometry.COLUMNS),), name="transformations"))
+        parts.append(layers.Dense(4 * width, use_bias=False)(inputs[-1]))
+    condition = layers.Add()(parts)
     condition = layers.Dense(4 * width, activation="swish")(layers.Activation("swish")(condition))
     patch = 2 if min(image_shape[:2]) >= PATCHES else 1
     widths = [width * min(patch * 2**level, 8) for level in range(halvings(image_shape) + 2 - patch)]
@@ -202,7 +241,7 @@ def unet(image_shape, num_labels, width):
         x = _residual(layers.Concatenate()([x, skips.pop()]), condition, filters)
     x = layers.Activation("swish")(layers.GroupNormalization(1)(x))
     x = layers.Conv2D(image_shape[-1] * patch**2, 3, padding="same", kernel_initializer="zeros")(x)
-    return keras.Model([noisy, time, label], _from_patches(x, patch), name="unet")
+    return keras.Model(inputs, _from_patches(x, patch), name="unet")
 
 
 def _to_patches(x, patch):

@@ -10,7 +10,7 @@ from synthkit import catalogue, plots
 from synthkit._files import replacing
 from synthkit.report import answers, clinical, data, figures, methods
 from synthkit.statistics import sentences
-from synthkit.statistics.verdicts import GAP, VERDICTS
+from synthkit.statistics.verdicts import GAP, NOT_TESTED, VERDICTS
 
 HIDDEN = (
     "versions",
@@ -64,7 +64,7 @@ def _verdicts(results, summary, margin):
     later = results.with_later_seeds()
     return {
         "rows": summary.to_dict("records"),
-        "decided": lambda row: row["verdict"] in VERDICTS,
+        "tested": lambda row: row["verdict"] in VERDICTS and row["verdict"] != NOT_TESTED,
         "chances": [row for row in _of_main(summary) if row["verdict"] in VERDICTS and row["p_gain"] == row["p_gain"]],
         "baseline": baseline,
         "answers": answers.answers(summary, over, margin),
@@ -78,6 +78,7 @@ def _verdicts(results, summary, margin):
         "protocol": answers.protocol(results),
         "over": _of_main(over),
         "included": [] if over is None else [arm for arm in results.scores if arm.endswith(" augmented")],
+        "alone": [arm for arm in results.scores if arm != "augmentation" and not arm.endswith(" augmented")],
         "near_duplicates": answers.near_duplicates(results, rescored),
         "others": _of_main(rescored and rescored.summary(margin=margin, baseline=baseline)),
         "later": _of_main(later and later.summary(baseline=baseline)),
@@ -86,6 +87,7 @@ def _verdicts(results, summary, margin):
         "second": second,
         "further": [metric for metric in summary["metric"].unique() if metric not in (main, second, GAP)],
         "overfitting": summary[summary["metric"] == GAP].to_dict("records"),
+        "overfits": answers.training_aucs(results),
         "operating_point": answers.operating_point(results, summary),
         "metric_name": sentences.metric_name,
         "label": sentences.label,
@@ -155,8 +157,9 @@ def _settings(results):
     trials, settings = results.trials, results.settings
     done, failed = trials[trials["status"] == "done"], trials[trials["status"] != "done"]
     facts = methods.known(results)
+    hidden = {*HIDDEN, *(() if results.thresholds else ("operating_point",))}  # of more than two classes there is none
     return {
-        "settings": {key: value for key, value in settings.items() if key not in HIDDEN},
+        "settings": {key: value for key, value in settings.items() if key not in hidden},
         "about": settings.get("about", {}),
         "versions": settings.get("versions", {}),
         "methods": methods.paragraphs(facts),
@@ -169,6 +172,7 @@ def _settings(results):
         "minutes": trials["seconds"].sum() / 60,
         "images": len(results.labels),
         "patients": len(np.unique(results.patients)),
+        "unknown_patients": answers.UNKNOWN_PATIENTS if answers.patients_unknown(results) else "",
         "written": results.protocol["written"],
     }
 

@@ -4,7 +4,7 @@ import textwrap
 
 from synthkit.report import answers
 from synthkit.statistics import sentences
-from synthkit.statistics.verdicts import VERDICTS
+from synthkit.statistics.verdicts import GAP, NOT_TESTED, VERDICTS
 
 
 def text(results, summary):
@@ -20,7 +20,8 @@ def text(results, summary):
     baseline = answers.baseline_of(summary)
     over = answers.over_augmentation(results, baseline)
     found = map(" ".join, answers.answers(summary, over, margin))
-    blocks = [textwrap.fill(sentence, 100) for sentence in (*answers.first(summary, baseline), *found)]
+    unknown = [answers.UNKNOWN_PATIENTS] if answers.patients_unknown(results) else []
+    blocks = [textwrap.fill(sentence, 100) for sentence in (*unknown, *answers.first(summary, baseline), *found)]
     blocks.append(textwrap.fill(sentences.augmentation(summary), 100))
     blocks.append(table(summary))
     if over is not None:
@@ -29,6 +30,9 @@ def text(results, summary):
     blocks.append(
         f"{textwrap.fill(answers.operating_point(results, summary), 100)}:\n{table(summary, second, 'specificity')}"
     )
+    if GAP in set(summary["metric"]):
+        gap = f"Does it overfit? {sentences.metric_name(GAP)}. {answers.training_aucs(results)}"
+        blocks.append(f"{textwrap.fill(gap, 100)}\n{table(summary, GAP, GAP)}")
     words = " ".join(sentences.words(summary, margin))
     copies = answers.copies(results).values()
     blocks.append("\n".join(textwrap.fill(sentence, 100) for sentence in (words, *notes, *copies)))
@@ -60,7 +64,8 @@ def table(summary, metric=None, beside="sensitivity"):
         line = f"{row['arm']:{width}}{row['mean']:.3f}  {row['low']:.3f} to {row['high']:.3f}  "
         if isinstance(row["verdict"], str) and row["verdict"] != "baseline":
             interval = f"{row['difference_low']:+.3f} to {row['difference_high']:+.3f}"
-            p = f"{row['p_holm']:8.2g}" if row["verdict"] in VERDICTS else " " * 8
+            tested = row["verdict"] in VERDICTS and row["verdict"] != NOT_TESTED
+            p = f"{row['p_holm']:8.2g}" if tested else " " * 8
             line += f"{row['difference']:+10.3f}  {interval}  {p}  "
         else:
             line += " " * 40

@@ -97,10 +97,8 @@ class Estimate:
         freedom: degrees of freedom of the standard error.
         seeds: number of seeds.
         between: sample variance over the seeds.
-        patients: degrees of freedom of the variance that is due to the patients.
         common: variance that is due to training images which the seeds have in common, and which more seeds do not
             reduce.
-        overlap: fraction of a seed's training images that are in another's as well.
     """
 
     value: float
@@ -108,9 +106,7 @@ class Estimate:
     freedom: float
     seeds: int = 1
     between: float = 0.0
-    patients: float = np.inf
     common: float = 0.0
-    overlap: float = 0.0
 
     @property
     def patient_share(self):
@@ -169,30 +165,6 @@ class Estimate:
         if self.error == 0:
             return 1.0  # scores that do not vary, such as perfect ones on a few images, show nothing about others
         return float(stats.t.sf((margin - abs(self.value)) / self.error, self.freedom))
-
-    def detectable(self, level=0.05, power=0.8):
-        """Returns the smallest true difference that a test at `level` would have detected with probability `power`.
-
-        NaN where the standard error is 0, so that nothing is known about other patients and seeds.
-        """
-        if np.ndim(self.error) == 0 and self.error == 0:
-            return np.nan
-        return self.error * (stats.t.ppf(1 - level / 2, self.freedom) + stats.t.ppf(power, self.freedom))
-
-    def seeds_needed(self, effect=MARGIN, level=0.05, power=0.8, most=1000):
-        """Returns how many seeds would bring `detectable` down to `effect` on the same test images.
-
-        Returns:
-            int; infinity where up to `most` seeds are not enough, because of the variance that is due to the patients;
-            NaN with one seed, from which the variance between seeds cannot be estimated, and where nothing varies.
-        """
-        if self.seeds == 1 or self.error == 0:
-            return np.nan
-        seeds = np.arange(2, most + 1)
-        shared = self.error**2 - self.between / self.seeds - self.common
-        error, freedom = _error(self.between, shared, seeds, self.patients, self.common, self.overlap)
-        enough = Estimate(0, error, freedom).detectable(level, power) <= effect
-        return int(seeds[enough.argmax()]) if enough.any() else np.inf
 
 
 def _error(between, shared, seeds, patients, common, overlap):
@@ -253,7 +225,7 @@ def estimate(values, influences, classes=None, folds=None, chosen=None, *, overl
         of_error = total**2 / (error**4 / of_error + choice**2 / freedom)
         error = np.sqrt(total)
     error = float(error) if error > NO_VARIATION else 0.0
-    return Estimate(mean, error, float(of_error), seeds, float(between), float(patients), float(common), overlap)
+    return Estimate(mean, error, float(of_error), seeds, float(between), float(common))
 
 
 def _shared(influences, classes):

@@ -1,6 +1,7 @@
 """What is said about a study besides its verdicts: its controls, power, variance, failures, copies, near-duplicates."""
 
 import numpy as np
+from scipy import stats
 
 from synthkit.statistics.estimates import MARGIN
 from synthkit.statistics.sentences import main_metric, main_rows, metric_name, signs
@@ -87,7 +88,7 @@ def too_small(summary):
     Args:
         summary: DataFrame of `summarize`.
     """
-    rows, name = main_rows(summary).dropna(subset="detectable"), metric_name(main_metric(summary))
+    rows, name = main_rows(summary).dropna(subset="p_gain"), metric_name(main_metric(summary))
     room = 1 - summary.loc[summary["verdict"] == "baseline", "mean"].head(1).sum()
     half = (rows["difference_high"] - rows["difference"]).min()
     if rows.empty or half < room:
@@ -107,15 +108,16 @@ def power(summary, margin=MARGIN, plan=None):
         margin: the margin of that summary.
         plan: what was planned before the study, as a sentence (`plan.sentence`), or None.
     """
-    table = main_rows(summary).dropna(subset="detectable")
-    if table.empty or table["seeds_needed"].isna().all():
+    table = main_rows(summary).dropna(subset="p_gain")
+    if table.empty or table["patient_share"].isna().all():
         return []
-    wider = (table["detectable"] / table["detectable_alone"]).max()
+    family = len(table) - int(table["primary"].any())
+    needed = stats.norm.ppf(1 - LEVEL / 2 / np.array([max(1, family), 1])) + stats.norm.ppf(0.8)
     sentences = [f"Before the study: {plan.split('. To find')[0]}."] if plan else []
-    if len(table) > 1:
+    if family > 1:
         sentences.append(
-            f"For {len(table)} arms instead of one, a difference must be {wider:.1f} times as large to be found as "
-            f"often."
+            f"For {family} arms instead of one, a difference must be {needed[0] / needed[1]:.1f} times as large to be "
+            f"found as often."
         )
     if (table["verdict"] == INCONCLUSIVE).any():
         sentences.append("Inconclusive does not mean no effect: the intervals say what is not ruled out.")
@@ -137,7 +139,7 @@ def variance(summary):
     Args:
         summary: DataFrame of `summarize`.
     """
-    rows, name = main_rows(summary).dropna(subset="detectable"), metric_name(main_metric(summary))
+    rows, name = main_rows(summary).dropna(subset="p_gain"), metric_name(main_metric(summary))
     shares = rows["patient_share"]
     if shares.isna().all():
         return []

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from synthkit.statistics.estimates import MARGIN
-from synthkit.statistics.verdicts import GAP, INCONCLUSIVE, TOO_FEW, VERDICTS
+from synthkit.statistics.verdicts import GAP, INCONCLUSIVE, NOT_TESTED, TOO_FEW, VERDICTS
 
 MORE_PATIENTS = ". Test on at least three patients of each class"
 
@@ -20,7 +20,7 @@ def label(row):
     if not isinstance(row["verdict"], str):
         return "no baseline"
     text = row["verdict"]
-    if text == INCONCLUSIVE and np.isnan(row["detectable"]):
+    if text == INCONCLUSIVE and np.isnan(row["p_gain"]):
         text = "inconclusive (scores do not vary)"
     return text + (", exploratory" if row.get("exploratory") and text != "baseline" else "")
 
@@ -47,7 +47,9 @@ def sentence(row, margin=MARGIN):
             f"{arm} is equivalent to the baseline: {difference}, smaller than the margin with "
             f"p = {row['p_equivalent']:.2g} after Holm's correction"
         )
-    elif word == INCONCLUSIVE and np.isnan(row["detectable"]):
+    elif word == NOT_TESTED:
+        text = f"{arm} is not tested, since the main comparison is not significant: {difference}"
+    elif word == INCONCLUSIVE and np.isnan(row["p_gain"]):
         text = (
             f"{arm}: the result is inconclusive. {difference}, without variation between seeds or test patients, so "
             f"its uncertainty cannot be estimated. Use more test images"
@@ -105,8 +107,9 @@ def _unlearned(summary, rows):
 def answer(summary, arms, margin=MARGIN):
     """Answers whether synthetic images help, as two texts: a few words, and a sentence with the number.
 
-    The answer is about the arms of the protocol. Those that were added later do not change it; if they help, that is
-    said after it. Without an arm of the protocol, the answer is called exploratory.
+    The answer is about the main comparison if it is one of `arms`, otherwise about those of them that are in the
+    protocol. Arms that were added later do not change it; if they help, that is said after it. Without an arm of the
+    protocol, the answer is called exploratory.
 
     Args:
         summary: DataFrame of `summarize`.
@@ -122,12 +125,12 @@ def answer(summary, arms, margin=MARGIN):
     baseline = summary["arm"][summary["verdict"] == "baseline"].iloc[0]
     helping = rows[rows["verdict"] == "helps"]
     best = (helping if len(helping) else rows).sort_values("difference").iloc[-1]
+    main, untested = rows[rows.get("primary", False) == True], rows[rows["verdict"] == NOT_TESTED]  # noqa: E712
     name = metric_name(main_metric(summary))
     many = "The best of them, " if len(rows) > 1 else ""
-    change = (
-        f"{many}{best['arm']}{',' if many else ''} changes the {name} by {best['difference']:+.3f} "
-        f"({best['difference_low']:+.3f} to {best['difference_high']:+.3f}) compared with {baseline}"
-    )
+    if len(main):
+        many, best, rows = "The main comparison, ", main.iloc[0], main
+    change = f"{many}{best['arm']}{',' if many else ''} changes the {name} by {_change(best)} compared with {baseline}"
     if not rows["verdict"].isin(VERDICTS).all():
         return "No answer yet.", signs(f"{change}, and there is {rows['verdict'].iloc[0].split(': ')[-1]}.")
     later = main_rows(summary)
@@ -138,6 +141,12 @@ def answer(summary, arms, margin=MARGIN):
         else ""
     )
     note = " Exploratory: this comparison is not in the protocol." if _exploratory(rows).all() else note
+    if (rows["verdict"] == NOT_TESTED).all():
+        return "Not tested.", signs(f"The main comparison, of another arm, is not significant. {change}.{note}")
+    if len(untested):
+        top = untested.sort_values("difference").iloc[-1]
+        others = f"The largest change of the others, which are not tested, is that of {top['arm']}, {_change(top)}."
+        note = f" {others}{note}"
     if len(helping):
         others = f"{', '.join(helping['arm'])} help. " if len(helping) > 1 else ""
         return "Shown to help.", signs(f"{others}{change}.{note}")
@@ -146,6 +155,8 @@ def answer(summary, arms, margin=MARGIN):
     highest = rows["difference_high"].max() if rows["p_equivalent"].notna().all() else np.inf  # of few patients
     of_all = " for each of them" if len(rows) > 1 else ""
     ruled_out = f"; a gain of {margin:g} or more is ruled out{of_all}" if highest <= margin else ""
+    if np.isinf(highest) and rows["difference_high"].max() <= margin:
+        ruled_out = f"; with so few test patients a gain of {margin:g} is not ruled out"
     if not ruled_out and highest < 0.3:
         ruled_out = f"; a gain of more than {highest:.3f} is ruled out{of_all}"
     empty = _unlearned(summary, rows)
@@ -153,6 +164,10 @@ def answer(summary, arms, margin=MARGIN):
         verb = "is" if len(empty) == 1 else "are"
         ruled_out = f"; {' and '.join(empty)} {verb} not shown to have learned anything, so this rules nothing out"
     return "Not shown to help.", signs(f"{change}{ruled_out}.{note}")
+
+
+def _change(row):
+    return f"{row['difference']:+.3f} ({row['difference_low']:+.3f} to {row['difference_high']:+.3f})"
 
 
 def next_step(summary, arms, margin=MARGIN):
@@ -163,6 +178,7 @@ def next_step(summary, arms, margin=MARGIN):
     """
     words, _ = answer(summary, arms, margin)
     rows = _of_arms(summary, arms)
+    rows = rows[rows["primary"]] if "primary" in rows and rows["primary"].any() else rows
     if not words:
         return ""
     if words == "No answer yet." and TOO_FEW in set(rows["verdict"]):
@@ -174,6 +190,8 @@ def next_step(summary, arms, margin=MARGIN):
             "Next: look at the images and at the sensitivity below, then confirm it on patients from elsewhere before "
             "anybody relies on it."
         )
+    if words == "Not tested.":
+        return "Next: a study whose main comparison (--primary) is one of these arms, on other test patients."
     if words == "Shown to hurt.":
         return "Next: train without these images, and look at them below to see why."
     empty = _unlearned(summary, rows)
@@ -187,10 +205,11 @@ def next_step(summary, arms, margin=MARGIN):
     if open_rows.empty:
         return "Next: do without these images."
     names = ", ".join(open_rows["arm"]) if len(open_rows) < 3 else f"{len(open_rows)} of these arms"
+    few = "with so few test patients " if (open_rows["difference_high"] <= margin).all() else ""
     return (
-        f"Next: a gain of {margin:g} by {names} is not ruled out. python -m synthkit plan says what a larger study "
-        f"could find. Run it with other seeds (--random-state, another --out) and more test patients (--test, --folds); "
-        f"patients from elsewhere are best."
+        f"Next: {few}a gain of {margin:g} by {names} is not ruled out. python -m synthkit plan says what a larger "
+        f"study could find. Run it with other seeds (--random-state, another --out) and more test patients (--test, "
+        f"--folds); patients from elsewhere are best."
     )
 
 
@@ -233,6 +252,7 @@ def words(summary, margin=MARGIN):
     explained = {
         "equivalent": f"Equivalent: shown to differ from the baseline by less than {margin:g}.",
         INCONCLUSIVE: "Inconclusive: neither a difference nor its absence is shown.",
+        NOT_TESTED: "Not tested: the main comparison comes first, and it is not significant.",
     }
     return [
         "AUC: the probability that the classifier scores an image of a class higher than one of another class; 0.5 is "

@@ -16,7 +16,8 @@ from synthkit.statistics.scores import MEASURES, predict
 from synthkit.statistics.seeds import of_seeds
 
 INCONCLUSIVE = "inconclusive"  # neither a difference nor equivalence is shown
-VERDICTS = ("helps", "hurts", "equivalent", INCONCLUSIVE)  # others say why there is none
+NOT_TESTED = "not tested"  # a main comparison that is not significant comes first
+VERDICTS = ("helps", "hurts", "equivalent", INCONCLUSIVE, NOT_TESTED)  # others say why there is none
 GAP = "gap"  # the metric of overfitting
 LOWER_IS_BETTER = ("brier", GAP)
 # Test patients of a class: with fewer, simulated arms were too often called equivalent, and so they were where the AUC
@@ -104,9 +105,10 @@ def summarize(
             scores are of one network. Networks of different folds may use the scale of scores differently, so AUC is
             the mean over folds.
         overlap: fraction of a seed's training images that are in another's as well (`estimates.estimate`).
-        primary: the arm of the main comparison, which is tested first and alone. The others can only be significant if
-            it is (gatekeeping), and are corrected for their own number. None corrects for the number of all arms. If
-            it is not among the arms, because all its trials failed, no arm is significant.
+        primary: the arm of the main comparison, which is tested first and alone. The others are only tested if it is
+            significant (gatekeeping), or for equivalence if it is equivalent, and are corrected for their own number.
+            None corrects for the number of all arms. If it is not among the arms, because all its trials failed, no
+            arm is tested.
         planned: number of arms besides the baseline that were planned, for the correction; None for those there are.
 
     Returns:
@@ -116,15 +118,14 @@ def summarize(
         - difference to the baseline, and difference_low and difference_high, the ends of its interval. These intervals
           hold simultaneously: all of them contain the truth in 95 % of studies; with a primary arm, its own does so in
           95 %, and all others in 95 %. They agree with the verdicts: they do not contain the other side of 0 where an
-          arm helps or hurts, and lie within the margin where it is equivalent.
+          arm helps or hurts, and lie within the margin where it is equivalent. That of an arm that was not tested
+          carries no verdict.
         - p, p_holm: of the test for a difference, without and with Holm's correction over the arms of this metric.
         - p_equivalent: of the test that the difference is smaller than the margin, with Holm's correction; NaN where a
           class has too few test patients for it.
-        - verdict: as `verdict` returns it, or `TOO_FEW`; "baseline" for the baseline, NaN if there is no baseline.
-        - detectable: the smallest true difference that this study had an 80 % chance to detect, with a Bonferroni
-          correction for the number of arms.
-        - detectable_alone: the same without that correction, as if the study had this arm and the baseline only.
-        - seeds_needed: the number of seeds at which `detectable` would be the margin (`Estimate.seeds_needed`).
+        - verdict: as `verdict` returns it, `NOT_TESTED` behind a main comparison that is not significant, or `TOO_FEW`;
+          "baseline" for the baseline, NaN if there is no baseline.
+        - primary: whether it is the arm of the main comparison.
         - patient_share: the fraction of the variance of the difference that is due to the sampling of test patients.
         - p_gain, p_within, p_loss: the probability that the arm gains more than the margin, lies within it, or loses
           more, from the same estimate, if nothing was known about it before (for one arm, without correction).
@@ -167,7 +168,7 @@ def summarize(
         comparisons = dict(zip(others, _compare(differences, metric, margin, few, first, lost), strict=True))
         for arm in scores:
             mean = estimate(**values[arm], classes=classes, level=True, **sampling)
-            row = {"arm": arm, "metric": metric, "mean": mean.value}
+            row = {"arm": arm, "metric": metric, "mean": mean.value, "primary": arm == primary}
             interval = np.clip(mean.interval(), -1, 1) if metric == GAP else mean.proportion_interval(fewest)
             row["low"], row["high"] = interval
             row |= {"verdict": "baseline"} if arm == baseline else comparisons.get(arm, {})
@@ -178,8 +179,8 @@ def summarize(
                 row["verdict"] = TOO_FEW
             rows.append(row)
     columns = (
-        "arm metric mean low high difference difference_low difference_high p p_holm p_equivalent verdict detectable "
-        "detectable_alone seeds_needed patient_share p_gain p_within p_loss one_class learned"
+        "arm metric mean low high difference difference_low difference_high p p_holm p_equivalent verdict primary "
+        "patient_share p_gain p_within p_loss one_class learned"
     )
     rows.sort(key=lambda row: row["metric"] != metrics[0])
     return pd.DataFrame(rows, columns=columns.split())
@@ -220,8 +221,9 @@ def _compare(differences, metric, margin, few, first=None, lost=0):
         lost: number of arms without results, which count in the correction.
     """
     p_values = _corrected([*(difference.p_value() for difference in differences), *[1.0] * lost], first)
+    closed = first is not None and p_values[first] >= LEVEL
     p_margins = [*(difference.equivalence_p_value(margin) for difference in differences), *[1.0] * lost]
-    p_margins = _corrected(p_margins, first)
+    p_margins = _corrected(p_margins, first if closed else None)
     p_margins[: len(few)][few] = np.nan
     rows = []
     for i, (difference, p_holm, p_margin) in enumerate(zip(differences, p_values, p_margins, strict=False)):
@@ -232,8 +234,8 @@ def _compare(differences, metric, margin, few, first=None, lost=0):
         low, high = np.clip(difference.interval(1 - level), -1, 1)
         if word in ("helps", "hurts"):  # Holm's correction is sharper than the interval's
             low, high = (max(low, 0.0), high) if difference.value > 0 else (low, min(high, 0.0))
-        elif p_holm >= LEVEL:  # perhaps for want of a significant main comparison
-            low, high = min(low, 0.0), max(high, 0.0)
+        elif word == INCONCLUSIVE and i != first and closed:
+            word = NOT_TESTED
         if word == "equivalent":
             low, high = max(low, -margin), min(high, margin)
         rows.append(
@@ -245,9 +247,6 @@ def _compare(differences, metric, margin, few, first=None, lost=0):
                 "p_holm": p_holm,
                 "p_equivalent": p_margin,
                 "verdict": word,
-                "detectable": difference.detectable(level),
-                "detectable_alone": difference.detectable(LEVEL),
-                "seeds_needed": difference.seeds_needed(margin, level),
                 "patient_share": difference.patient_share,
                 **_probabilities(dataclasses.replace(difference, value=improvement), margin),
             }

@@ -10,18 +10,14 @@ class TestSentences:
     def row(self, **changes):
         row = {"arm": "gan", "metric": "auc", "mean": 0.7, "low": 0.6, "high": 0.8, "difference": -0.02}
         row |= {"difference_low": -0.05, "difference_high": 0.01, "p_holm": 0.3, "p_equivalent": 0.2}
-        return (
-            row
-            | {"verdict": "inconclusive", "detectable": 0.0456, "seeds_needed": 12.0, "detectable_alone": 0.03}
-            | changes
-        )
+        return row | {"verdict": "inconclusive", "p_gain": 0.01, "patient_share": 0.5, "primary": False} | changes
 
     def test_inconclusive_is_said_with_what_is_not_ruled_out(self):
         text = statistics.sentence(self.row())
         assert "gan: the result is inconclusive. AUC difference −0.020 (95 % interval −0.050 to +0.010)" in text
         assert text.endswith("what lies within the interval is not ruled out")
         assert sentences.label(self.row()) == "inconclusive"
-        assert sentences.label(self.row(detectable=np.nan)) == "inconclusive (scores do not vary)"
+        assert sentences.label(self.row(p_gain=np.nan)) == "inconclusive (scores do not vary)"
         (power,) = notes.power(pd.DataFrame([self.row()]), margin=0.05)
         assert power.startswith("Inconclusive does not mean no effect: the intervals say")
         (control,) = notes.controls(pd.DataFrame([self.row(arm="shuffled")]))
@@ -74,7 +70,7 @@ class TestSentences:
         assert sentence in text
 
     def test_controls_do_not_wait_for_the_main_comparison(self):
-        row = self.row(arm="more_real", difference=0.09, p=0.001, p_holm=0.086)  # inconclusive behind the gate
+        row = self.row(arm="more_real", difference=0.09, p=0.001, p_holm=0.086, verdict="not tested")
         (text,) = notes.controls(pd.DataFrame([row]))
         assert text.startswith("The positive control works")
 
@@ -82,14 +78,17 @@ class TestSentences:
         assert notes.controls(pd.DataFrame([self.row()])) == []
 
     def test_power_is_what_was_planned_and_what_many_arms_cost(self):
-        rows = [self.row(arm="dense_cvae", detectable=0.06), self.row(detectable=0.12, seeds_needed=np.inf)]
-        rows = [row | {"detectable_alone": row["detectable"] / 1.5} for row in rows]
+        rows = [self.row(arm=f"arm {i}") for i in range(10)]
         plan = "156 test images: such a study finds 0.062 with an 80 % chance. To find one of 0.05 takes more seeds"
         before, arms, *others = notes.power(pd.DataFrame(rows), margin=0.05, plan=plan)
         assert before == "Before the study: 156 test images: such a study finds 0.062 with an 80 % chance."
-        assert arms == "For 2 arms instead of one, a difference must be 1.5 times as large to be found as often."
+        assert arms == (  # 2.807 + 0.842, by 1.960 + 0.842
+            "For 10 arms instead of one, a difference must be 1.3 times as large to be found as often."
+        )
         assert others == ["Inconclusive does not mean no effect: the intervals say what is not ruled out."]
-        one_seed = [self.row(seeds_needed=np.nan)]
+        main_and_one = pd.DataFrame([self.row(primary=True), self.row(arm="vae")])
+        assert notes.power(main_and_one) == others  # each of them is tested at the whole level
+        one_seed = [self.row(patient_share=np.nan)]
         assert notes.power(pd.DataFrame(one_seed)) == []
 
     def test_arms_that_were_added_later_do_not_change_the_answer(self):
@@ -106,6 +105,30 @@ class TestSentences:
         alone = sentences.answer(pd.DataFrame([real, later]), ["gan", "vae"])
         assert alone[0] == "Shown to help."
         assert alone[1].endswith(" Exploratory: this comparison is not in the protocol.")
+
+    def test_the_answer_is_about_the_main_comparison(self):
+        real = self.row(arm="real", verdict="baseline", difference=np.nan)
+        main = self.row(arm="gan", primary=True)
+        other = self.row(arm="vae", verdict="not tested", difference=0.3, difference_high=0.4)
+        words, sentence = sentences.answer(pd.DataFrame([real, main, other]), ["gan", "vae"])
+        assert words == "Not shown to help."
+        assert sentence == (
+            "The main comparison, gan, changes the AUC by −0.020 (−0.050 to +0.010) compared with real; a gain of 0.05 "
+            "or more is ruled out. The largest change of the others, which are not tested, is that of vae, +0.300 "
+            "(−0.050 to +0.400)."
+        )
+        assert sentences.next_step(pd.DataFrame([real, main, other]), ["gan", "vae"]) == (
+            "Next: do without these images."
+        )
+        assert sentences.answer(pd.DataFrame([real, main, other]), ["vae"])[0] == "Not tested."
+        assert "--primary" in sentences.next_step(pd.DataFrame([real, main, other]), ["vae"])
+        assert "is not tested, since the main comparison is not significant: AUC" in sentences.sentence(other)
+
+    def test_few_patients_are_the_reason_that_a_gain_is_not_ruled_out(self):
+        real = self.row(arm="real", verdict="baseline", difference=np.nan)
+        rows = pd.DataFrame([real, self.row(p_equivalent=np.nan)])
+        assert "with so few test patients a gain of 0.05 is not ruled out" in sentences.answer(rows, ["gan"])[1]
+        assert "with so few test patients a gain of 0.05 by gan" in sentences.next_step(rows, ["gan"])
 
     def test_near_duplicates(self):
         assert notes.near_duplicates(0, 40, 0.9, True) == ""

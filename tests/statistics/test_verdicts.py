@@ -172,7 +172,8 @@ def test_intervals_agree_with_verdicts(primary):
             low, high = row["difference_low"], row["difference_high"]
             assert low <= row["difference"] <= high
             outside = low >= 0 or high <= 0
-            assert outside if row["verdict"] in ("helps", "hurts") else low <= 0 <= high
+            if primary is None or row["verdict"] not in ("not tested", "equivalent"):
+                assert outside == (row["verdict"] in ("helps", "hurts"))
             if row["verdict"] == "equivalent":
                 assert -0.05 <= low <= high <= 0.05
     assert {"helps", "hurts", "inconclusive"} <= words
@@ -183,10 +184,12 @@ def test_a_main_comparison_is_tested_alone_and_opens_the_gate():
     plain = statistics.summarize(*study, metrics=("auc",)).set_index("arm")
     first = statistics.summarize(*study, metrics=("auc",), primary="arm 1").set_index("arm")
     assert first.loc["arm 1", "p_holm"] == first.loc["arm 1", "p"] < plain.loc["arm 1", "p_holm"]
-    assert first.loc["arm 1", "detectable"] < plain.loc["arm 1", "detectable"]
+    assert first.loc["arm 1", "difference_low"] > plain.loc["arm 1", "difference_low"]
+    assert first["primary"].tolist() == [False, True, False, False]
     closed = statistics.summarize(*study, metrics=("auc",), primary="arm 3").set_index("arm")
     assert (closed["p_holm"].dropna() >= closed.loc["arm 3", "p"]).all()
-    assert closed.loc[["arm 1", "arm 2"], "verdict"].tolist() == ["inconclusive"] * 2
+    assert closed.loc[["arm 1", "arm 2"], "verdict"].tolist() == ["not tested"] * 2
+    assert closed.loc["arm 1", "difference_low"] > 0  # the interval is not changed to hide it
 
 
 def test_probabilities_of_a_gain_add_up():

@@ -5,7 +5,9 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from urllib.error import URLError
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -427,3 +429,41 @@ class TestClassifiers:
         with pytest.raises(SystemExit):
             command.main(["study", "--operating-point", "accuracy"])
         assert "an operating point is youden" in " ".join(capsys.readouterr().err.split())
+
+    @pytest.mark.parametrize(
+        ("options", "name"),
+        [
+            (["frozen"], "ImageNet features of EfficientNet-Lite0"),
+            pytest.param(["fine_tuned"], "the same network, with its last layers trained", marks=pytest.mark.slow),
+            pytest.param(["resnet18"], "ResNet-18", marks=pytest.mark.slow),
+            (["vgg16", "--weights", "FILE"], "frozen features of VGG16"),
+            (["VGG16", "--weights", "none", "--steps", "1", "--image-size", "32"], "VGG16 of Keras, from random"),
+            (["mine_of_a_test:network", "--steps", "2"], "a classifier of your own"),
+        ],
+    )
+    def test_what_people_try_runs(self, tiny, tmp_path, capsys, monkeypatch, options, name):
+        code = "from synthkit import classifiers\n\n\ndef network(*shape):\n    return classifiers.skin_cnn(*shape)\n"
+        (tmp_path / "mine_of_a_test.py").write_text(code)
+        monkeypatch.syspath_prepend(tmp_path)
+        if "FILE" in options:
+            network = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3), pooling="avg")
+            network.save_weights(tmp_path / "vgg16.weights.h5")
+            options = [str(tmp_path / "vgg16.weights.h5") if word == "FILE" else word for word in options]
+        path, out = write(tmp_path / "mine.npz", **arrays()), tmp_path / "out"
+        study = ["study", "--data", str(path), "--arms", "real,oversample", "--seeds", "1", "--out", str(out)]
+        assert command.main([*study, "--classifier", *options]) == 0
+        assert "one seed: no verdict" in capsys.readouterr().out
+        assert name in json.loads((out / "study.json").read_text())["about"]["classifier"]
+
+    def test_without_the_internet_a_sentence_says_where_to_put_the_file(self, tiny, tmp_path, capsys, monkeypatch):
+        def unreachable(*_):
+            raise URLError("no internet")
+
+        monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", unreachable)
+        monkeypatch.setattr("keras.src.backend.config.keras_home", lambda: str(tmp_path / "home"))
+        path, out = write(tmp_path / "mine.npz", **arrays()), tmp_path / "out"
+        assert command.main(["study", "--data", str(path), "--classifier", "VGG16", "--out", str(out)]) == 2
+        (error,) = [line for line in capsys.readouterr().err.split("\n\n") if "could not be downloaded" in line]
+        text = " ".join(error.split())
+        assert "download vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5 on another machine and copy it to" in text
+        assert "Traceback" not in text

@@ -122,15 +122,16 @@ def _run_study(arguments, names, argv):
         _meaning.check_draws(splits, per_class)
     _meaning.check_validation(splits, per_class, phantoms)
     fixed = _meaning.fixed(arguments, names, per_class)
-    planned = plan.sentence(
-        splits,
-        max(1, len(names) - 1),
-        arguments.seeds or profile["seeds"],
-        arguments.folds,
-        arguments.margin,
-        training_sets.overlap(splits.train, per_class=per_class, fixed=fixed),
-    )
-    if planned:
+    seeds, planned = arguments.seeds or profile["seeds"], ""
+    if seeds > 2:
+        comparisons, overlap = (
+            max(1, len(names) - 1),
+            training_sets.overlap(splits.train, per_class=per_class, fixed=fixed),
+        )
+        smallest = plan.smallest_difference(splits, comparisons, seeds, arguments.folds, overlap)
+        if not (out / "study.json").exists():
+            plan.refuse_hopeless(smallest, splits, comparisons, seeds, arguments.folds, overlap)
+        planned = plan.sentence(smallest, splits, comparisons, seeds, arguments.folds, arguments.margin)
         print(f"plan: {planned}", file=sys.stderr)
     images = len(training_sets.rows(splits.train, per_class=per_class, fixed=fixed or bool(arguments.folds)))
     candidates = {
@@ -173,7 +174,7 @@ def _run_study(arguments, names, argv):
         arms,
         out=out,
         classifier=classifier,
-        seeds=arguments.seeds or profile["seeds"],
+        seeds=seeds,
         random_state=arguments.random_state,
         train_per_class=per_class,
         fixed_training_set=fixed,
@@ -216,7 +217,8 @@ def _plan(arguments, argv):
     (row,) = rows.values()
     splits = _meaning.load(arguments, train=20 * (per_class or 0))
     draw = {"per_class": per_class, "fixed": _meaning.fixed(arguments, names, per_class)}
-    print(f"{arguments.data}: {plan.text(splits, max(1, len(names) - 1), arguments.folds, arguments.auc, draw)}")
+    expected = arguments.folds, arguments.auc, arguments.correlation
+    print(f"{arguments.data}: {plan.text(splits, max(1, len(names) - 1), *expected, draw)}")
     splits = dataclasses.replace(splits, train=training_sets.draw(splits.train, **draw))
     _print_times(arguments, names, splits, row, profile)
     return 0

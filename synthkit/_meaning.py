@@ -210,8 +210,6 @@ def check_folds(arguments, names):
     others = {"--validation": arguments.validation, "--test": arguments.test}
     others["--drop-near-duplicates"] = arguments.drop_near_duplicates
     given = [name for name, value in others.items() if value]
-    if arguments.folds < 3:
-        raise ValueError("with two folds, intervals are too narrow; use --folds 3 or more")
     if given:
         hint = "; --group-near-duplicates keeps near-duplicates in one fold" if given[-1].startswith("--drop") else ""
         raise ValueError(f"with --folds there is no fixed test set; remove {' and '.join(given)}{hint}")

@@ -125,7 +125,7 @@ def _add_study(commands, prog):
     _add_fixed(add)
     add(
         "--folds",
-        type=_positive,
+        type=_folds,
         metavar="K",
         help="for few images: cross-validation, in which every image is tested on once; a trial trains K networks",
     )
@@ -277,9 +277,17 @@ def _add_plan(commands, prog):
     add("--seeds", type=_positive, default=5, metavar="N", help="number of seeds for the times (default: 5)")
     add("--per-class", type=_positive, metavar="N", help="real training images of each class")
     _add_fixed(add)
-    add("--folds", type=_positive, default=5, metavar="K", help="folds of the cross-validation (default: 5)")
+    add("--folds", type=_folds, default=5, metavar="K", help="folds of the cross-validation (default: 5)")
     add("--classifier", metavar="NAME", help="whose time is estimated (default: frozen; skin_cnn for phantoms)")
     add("--auc", type=_margin, default=0.8, metavar="X", help="expected AUC with real images only (default: 0.8)")
+    add(
+        "--correlation",
+        type=_margin,
+        default=0.6,
+        metavar="X",
+        help="expected correlation between the scores that networks of two arms give to the images of a class "
+        "(default: 0.6)",
+    )
     add("--epochs", type=_epochs, metavar="N|NAME=N,…", help="epochs of all, or of the named, generators")
     plan.set_defaults(
         scheduler=None,
@@ -465,6 +473,12 @@ def _positive(text, least=1):
     if value < least:
         raise argparse.ArgumentTypeError(f"expected an integer of at least {least}, received {text!r}")
     return value
+
+
+def _folds(text):
+    if text.strip() == "2":
+        raise argparse.ArgumentTypeError("with two folds, intervals are too narrow; expected 3 or more")
+    return _positive(text, least=3)
 
 
 def _not_negative(text):

@@ -9,12 +9,16 @@ import pandas as pd
 from synthkit import splitting
 from synthkit.imageset import SPLIT_NAMES, concatenate
 from synthkit.statistics import MARGIN, simulate_study, summarize
+from synthkit.statistics.verdicts import FEWEST
 from synthkit.study import pairs, training_sets
 from synthkit.study.trial import make_trainer
 
 STUDIES, DIFFERENCES = 15, 60  # simulated at least: studies, and differences in all of them
 POWER = 0.8
+EXPECTED = 0.8  # AUC with real images only, if nobody says another
+CORRELATION = 0.6  # between the scores of networks of two arms; of one arm it is higher by a tenth
 TRAINING_DEVIATION = 0.02  # of the difference that an arm makes, over training sets; 0.03 was measured on 50 phantoms
+FEW_SEEDS = 5  # the default; with fewer, intervals are very wide
 STEPS = 5  # of a generator or classifier that are timed
 LARGEST = 64  # times the test patients that there are
 
@@ -163,27 +167,77 @@ def seconds_of_training(classifier, splits, recipe):
     return (time.perf_counter() - began) * (steps / STEPS if steps else 1)
 
 
-def sentence(splits, comparisons, seeds, folds=None, margin=MARGIN, overlap=0.0):
-    """Returns what a study could find, as a sentence; "" with one or two seeds, which give no verdict.
+def smallest_difference(splits, comparisons, seeds, folds=None, overlap=0.0):
+    """Returns the difference in AUC that a study finds with an 80 % chance (`detectable`).
 
     Args:
         splits: Splits.
         comparisons: int, number of arms besides the baseline.
         seeds: int.
         folds: int, number of folds of a cross-validation, or None.
-        margin: differences smaller than this are too small to matter.
         overlap: of the training sets of two seeds (`training_sets.overlap`).
+
+    Returns:
+        float; infinity where a class has too few test patients for a verdict.
     """
-    if seeds < 3:
-        return ""
     images = _without_pixels(splits) if folds else splits.test
+    if _patients_of_rarest(images) < FEWEST:
+        return np.inf
     fold_of = splitting.fold(images, folds) if folds else None
-    smallest = _detectable(images, comparisons, seeds, {} if folds else {"overlap": overlap % 1}, fold_of)
+    return _detectable(images, comparisons, seeds, {} if folds else {"overlap": overlap % 1}, fold_of)
+
+
+def _patients_of_rarest(images):
+    return min(len(np.unique(images.patients[images.labels == label])) for label in range(len(images.class_names)))
+
+
+def refuse_hopeless(smallest, splits, comparisons, seeds, folds=None, overlap=0.0):
+    """Refuses a study that could not find any improvement, not even to perfect scores.
+
+    Args:
+        smallest: of `smallest_difference`.
+        splits, comparisons, seeds, folds, overlap: as there.
+
+    Raises:
+        ValueError: if no improvement could be found; says what to do.
+    """
+    if smallest <= 1 - EXPECTED:
+        return
+    images = _without_pixels(splits) if folds else splits.test
+    patients = len(np.unique(images.patients))
+    everything = len(np.unique(np.concatenate([part.patients for part in splits])))
+    if np.isfinite(smallest):
+        reason = (
+            f"such a study finds differences in AUC from {smallest:.2f} on with an 80 % chance, and from an AUC of "
+            f"{EXPECTED:g} to perfect scores it is {1 - EXPECTED:.1f}"
+        )
+    else:
+        reason = f"a class has {_patients_of_rarest(images)} of them, and it takes {FEWEST} for a verdict"
+    way = "Collect more images"
+    if seeds < FEW_SEEDS and smallest_difference(splits, comparisons, FEW_SEEDS, folds, overlap) <= 1 - EXPECTED:
+        way = f"Use --seeds {FEW_SEEDS}"
+    elif not folds and everything > patients:
+        way = f"Use --folds 5, which tests on all {everything} patients, or a larger test set (--test)"
+    raise ValueError(
+        f"nothing could be found with {len(images)} test images of {patients} patients, {seeds} seeds and "
+        f"{comparisons + 1} arms: {reason}. {way}, or fewer arms. With --seeds 2 the study runs, and gives no verdict"
+    )
+
+
+def sentence(smallest, splits, comparisons, seeds, folds=None, margin=MARGIN):
+    """Returns what a study could find, as a sentence.
+
+    Args:
+        smallest: of `smallest_difference`.
+        splits, comparisons, seeds, folds: as there.
+        margin: differences smaller than this are too small to matter.
+    """
+    images = _without_pixels(splits) if folds else splits.test
     varying = "the same for all training sets" if folds else f"varying by {TRAINING_DEVIATION:g} between training sets"
     text = (
         f"{len(images)} test images of {len(np.unique(images.patients))} patients, {seeds} seeds and {comparisons} "
         f"comparison{'' if comparisons == 1 else 's'}: such a study finds a difference in AUC of about {smallest:.3f} "
-        f"with an 80 % chance (simulated, AUC 0.8, differences {varying})"
+        f"with an 80 % chance (simulated, AUC {EXPECTED:g}, differences {varying})"
     )
     if smallest <= 2 * margin:
         return text
@@ -191,7 +245,7 @@ def sentence(splits, comparisons, seeds, folds=None, margin=MARGIN, overlap=0.0)
     return f"{text}, and rarely a smaller one. To find one of {margin:g} takes {more}: see python -m synthkit plan"
 
 
-def text(splits, comparisons, folds=5, expected=0.8, draw=None):
+def text(splits, comparisons, folds=5, expected=EXPECTED, correlation=CORRELATION, draw=None):
     """Returns the sizes of the sets, and what studies of them could find, as text for a terminal.
 
     Args:
@@ -199,18 +253,24 @@ def text(splits, comparisons, folds=5, expected=0.8, draw=None):
         comparisons: int, number of arms besides the baseline.
         folds: int, number of folds.
         expected: AUC with real images only.
+        correlation: between the scores that networks of two arms give to the images of a class.
         draw: dict, arguments of `study.training_sets.rows`, for the training sets of the seeds.
     """
     draw = draw or {}
-    design = {"auc": expected, "overlap": training_sets.overlap(splits.train, **draw) % 1}
+    design = {"auc": expected, "between": correlation, "within": min(1.0, correlation + 0.1)}
+    design["overlap"] = training_sets.overlap(splits.train, **draw) % 1
     lines = [f"images of {'×'.join(map(str, splits.train.image_shape))}", str(sizes(splits))]
     near = len(pairs.find(splits, 1, {"fixed": True})[0])
     if near:
         lines.append(f"{near} of {len(splits.test)} test images look like training or validation images")
+    rarest = _patients_of_rarest(splits.test)
+    if rarest < FEWEST:
+        lines.append(f"No verdict with this test set: a class has {rarest} patients in it, and it takes {FEWEST}.")
     lines += [
         f"\nDifferences in AUC that a study of {comparisons + 1} arms could find with an 80 % chance, after correction",
-        f"(simulated studies of these test images, AUC {expected:g} with real images only; differences deviate",
-        f"by {TRAINING_DEVIATION:g} from training set to training set, left out for --folds):",
+        f"(simulated studies of these test images, AUC {expected:g} with real images only, scores of two arms",
+        f"correlated by {correlation:g}; differences deviate by {TRAINING_DEVIATION:g} from training set to training",
+        "set, left out for --folds):",
         table(splits, comparisons, folds=folds, **design).round(3).to_string(index=False),
     ]
     for effect in (0.02, 0.05, 0.1):

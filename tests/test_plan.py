@@ -65,13 +65,43 @@ def test_times_are_of_the_epochs_and_steps_that_are_asked_for():
     assert 0 < times[0] < times[1]
 
 
-@pytest.mark.parametrize("folds", [None, 2])
+@pytest.mark.parametrize("folds", [None, 3])
 def test_sentence(folds):
-    text = plan.sentence(splits_of(20), 2, 5, folds)
-    found = float(re.search(r"AUC of about (\d\.\d+)", text)[1])
+    smallest = plan.smallest_difference(splits_of(20), 2, 5, folds)
+    text = plan.sentence(smallest, splits_of(20), 2, 5, folds)
+    assert f"AUC of about {smallest:.3f}" in text
     assert f"{80 if folds else 20} test images" in text
-    assert ("see python -m synthkit plan" in text) == (found > 0.1)
-    assert plan.sentence(splits_of(20), 2, 2) == ""
+    assert ("see python -m synthkit plan" in text) == (smallest > 0.1)
+
+
+class TestHopeless:
+    def test_eight_test_images_are_refused_with_a_way_on(self):
+        splits = splits_of(8)
+        smallest = plan.smallest_difference(splits, 2, 3)
+        with pytest.raises(ValueError, match="Use --folds 5, which tests on all 68 patients") as error:
+            plan.refuse_hopeless(smallest, splits, 2, 3)
+        assert f"from {smallest:.2f} on" in str(error.value)
+        plan.refuse_hopeless(plan.smallest_difference(splits_of(400), 1, 10), splits_of(400), 1, 10)
+
+    def test_five_seeds_instead_of_three(self):
+        with pytest.raises(ValueError, match="3 seeds and 5 arms: .* Use --seeds 5, or fewer arms"):
+            plan.refuse_hopeless(plan.smallest_difference(splits_of(100), 4, 3), splits_of(100), 4, 3)
+
+    def test_two_patients_of_a_class(self):
+        splits = splits_of(20, 5)  # four patients with images of both classes
+        assert plan.smallest_difference(splits, 1, 3) < np.inf
+        splits = splits_of(20, 10)
+        with pytest.raises(ValueError, match="a class has 2 of them, and it takes 3 for a verdict"):
+            plan.refuse_hopeless(plan.smallest_difference(splits, 1, 3), splits, 1, 3)
+        assert "No verdict with this test set: a class has 2 patients" in plan.text(splits, 1)
+
+    def test_the_study_does_not_begin(self, tmp_path, capsys):
+        make_imageset(40).save(tmp_path / "images")
+        out = tmp_path / "out"
+        study = ["study", "--data", str(tmp_path / "images"), "--classifier", "skin_cnn", "--arms", "real,oversample"]
+        assert command.main([*study, "--out", str(out)]) == 2
+        assert "With --seeds 2 the study runs, and gives no verdict" in " ".join(capsys.readouterr().err.split())
+        assert not out.exists()
 
 
 def test_command(tmp_path, capsys):
@@ -89,4 +119,5 @@ def test_command(tmp_path, capsys):
 
 def test_folds_have_other_training_sets_than_the_seeds_of_a_test_set():
     splits = splits_of(20)
-    assert plan.sentence(splits, 2, 5, 2, overlap=0.5) == plan.sentence(splits, 2, 5, 2)
+    found = [plan.smallest_difference(splits, 2, 5, 3, overlap) for overlap in (0.5, 0.0)]
+    assert found[0] == found[1]

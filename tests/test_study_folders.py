@@ -263,5 +263,6 @@ def test_folds_test_on_every_image_and_so_on_what_a_generator_was_fitted_on(tmp_
     assert command.main([*options, "--arms", "real", "--test", "0.2"]) == 2
     assert "there is no fixed test set; remove --test" in capsys.readouterr().err
     options[options.index("--folds") + 1] = "2"
-    assert command.main([*options, "--arms", "real"]) == 2
-    assert "with two folds, intervals are too narrow; use --folds 3 or more" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        command.main([*options, "--arms", "real"])
+    assert "with two folds, intervals are too narrow; expected 3 or more" in capsys.readouterr().err

@@ -30,24 +30,41 @@ def schedule(time):
     return signal_rate, tf.sqrt(1 - signal_rate**2)
 
 
-def ddim_step(noisy, velocity, time, earlier):
-    """Takes one step of deterministic sampling, from one time to an earlier one.
-
-    Song, Meng and Ermon, "Denoising diffusion implicit models", ICLR 2021, equation 12 with σ = 0.
+def predicted_image(noisy, velocity, time):
+    """Returns the images without noise, in [-1, 1], that a velocity implies.
 
     Args:
         noisy: float32 `(batch, height, width, channels)`, the noisy images at `time`.
         velocity: float32 of that shape, signal rate · noise − noise rate · image.
-        time, earlier: float32 scalars.
-
-    Returns:
-        `(image, noisy)`: the predicted images without noise, in [-1, 1], and the noisy images at `earlier`.
+        time: float32 scalar.
     """
     signal_rate, noise_rate = schedule(time)
-    image = tf.clip_by_value(signal_rate * noisy - noise_rate * velocity, -1, 1)
-    noise = noise_rate * noisy + signal_rate * velocity
+    return tf.clip_by_value(signal_rate * noisy - noise_rate * velocity, -1, 1)
+
+
+def solver_step(noisy, image, before, time, earlier, later):
+    """Takes one step of deterministic sampling, from one time to an earlier one.
+
+    Lu et al., "DPM-Solver++: fast solver for guided sampling of diffusion probabilistic models", 2022, algorithm 2: the
+    line through this and the last predicted image is followed. Without a last one, and to time 0, where the logarithm
+    of the signal-to-noise ratio is infinite, this is a step of DDIM (Song, Meng and Ermon, ICLR 2021).
+
+    Args:
+        noisy: float32 `(batch, height, width, channels)`, the noisy images at `time`.
+        image: float32 of that shape, the images that are predicted from them (`predicted_image`).
+        before: the same of the last step, from the time `later`.
+        time, earlier, later: float32 scalars; `later` is `time` in the first step.
+
+    Returns:
+        float32, the noisy images at `earlier`.
+    """
+    ratios = [tf.math.log(signal) - tf.math.log(noise) for signal, noise in map(schedule, (later, time, earlier))]
+    last, step = ratios[1] - ratios[0], ratios[2] - ratios[1]
+    straight = (time < later) & (earlier > 0)
+    slope = tf.where(straight, step / tf.where(straight, 2 * last, 1.0), 0.0)
     signal_rate, noise_rate = schedule(earlier)
-    return image, signal_rate * image + noise_rate * noise
+    ratio = noise_rate / schedule(time)[1]
+    return ratio * noisy + (signal_rate - ratio * schedule(time)[0]) * (image + slope * (image - before))
 
 
 @keras.saving.register_keras_serializable("synthkit")
@@ -160,14 +177,18 @@ class Diffusion(Generator):
 
     def draw(self, noise, labels):
         times = tf.linspace(1.0, 0.0, self.sampling_steps + 1)
-        image = noisy = noise
+        image = before = noisy = noise
         for step in tf.range(self.sampling_steps):
-            velocity = self.guided(noisy, labels, times[step])
-            image, noisy = ddim_step(noisy, velocity, times[step], times[step + 1])
+            time, earlier, later = times[step], times[step + 1], times[tf.maximum(step - 1, 0)]
+            image = predicted_image(noisy, self.guided(noisy, labels, time), time)
+            noisy = solver_step(noisy, image, before, time, earlier, later)
+            before = image
         return (image + 1) / 2
 
     def guided(self, noisy, labels, time):
         """Returns the velocity that sampling follows, extrapolated from the predictions without and with label.
+
+        Outside the interval it is the prediction with label, and there is no other.
 
         Args:
             noisy: float32 `(batch, height, width, channels)`.
@@ -177,17 +198,20 @@ class Diffusion(Generator):
         Returns:
             float32 `(batch, height, width, channels)`.
         """
-        time = tf.fill(tf.shape(labels), time)
+        times = tf.fill(tf.shape(labels), time)
         hidden = tf.fill(tf.shape(labels), tf.constant(self.num_classes, "int64"))
         if self.guidance == 0:
-            return self._velocity(self.average, noisy, hidden, time)
-        conditional = self._velocity(self.average, noisy, labels, time)
+            return self._velocity(self.average, noisy, hidden, times)
+        conditional = self._velocity(self.average, noisy, labels, times)
         if self.guidance == 1:
             return conditional
-        unconditional = self._velocity(self.average, noisy, hidden, time)
+
+        def extrapolated():
+            unconditional = self._velocity(self.average, noisy, hidden, times)
+            return unconditional + self.guidance * (conditional - unconditional)
+
         first, last = self.interval
-        scale = tf.where((first <= time) & (time <= last), self.guidance, 1.0)[:, None, None, None]
-        return unconditional + scale * (conditional - unconditional)
+        return tf.cond((first <= time) & (time <= last), extrapolated, lambda: conditional)
 
     def _velocity(self, network, noisy, labels, time, transformations=None, training=False):
         inputs = [noisy, time[:, None], tf.one_hot(labels, self.num_classes + 1)]
@@ -226,7 +250,10 @@ def unet(image_shape, num_labels, width, transformed=False):
     condition = layers.Add()(parts)
     condition = layers.Dense(4 * width, activation="swish")(layers.Activation("swish")(condition))
     patch = 2 if min(image_shape[:2]) >= PATCHES else 1
-    widths = [width * min(patch * 2**level, 8) for level in range(halvings(image_shape) + 2 - patch)]
+    import os
+
+    patch = int(os.environ.get("PATCH", patch))
+    widths = [width * min(patch * 2**level, 8) for level in range(halvings(image_shape) + 1 - int(np.log2(patch)))]
     x = layers.Conv2D(widths[0], 3, padding="same")(_to_patches(noisy, patch))
     skips = []
     for filters in widths[:-1]:

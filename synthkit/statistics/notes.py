@@ -184,15 +184,28 @@ def copies(arm, found):
 
     Args:
         arm: str.
-        found: dict from seed to a dict of copies, p and images (`study.copies.look_for_copies`).
+        found: dict from seed to a dict of copies, p, images and perhaps accuracy and p_accuracy
+            (`study.copies.look_for_copies`).
     """
     number = sum(of_seed["copies"] for of_seed in found.values())
     images = sum(of_seed["images"] for of_seed in found.values())
     p = min(1.0, len(found) * min(of_seed["p"] for of_seed in found.values()))  # Bonferroni's correction over the seeds
     text = f"{arm}: {number} of {images} synthetic images are near copies of training images"
-    if p < 0.05:
-        return f"{text}, more than of held-out images (p = {p:.2g}). Look at them before you share these images."
-    return f"{text}; that they are copied more often than held-out images is not shown (p = {p:.2g})."
+    text += (
+        f", more than of held-out images (p = {p:.2g}). Look at them before you share these images."
+        if p < 0.05
+        else f"; that they are copied more often than held-out images is not shown (p = {p:.2g})."
+    )
+    told = [of_seed for of_seed in found.values() if "accuracy" in of_seed]
+    if not told:
+        return text
+    p = min(1.0, len(told) * min(of_seed["p_accuracy"] for of_seed in told))
+    accuracy = np.mean([of_seed["accuracy"] for of_seed in told])
+    word = "tells" if p < 0.05 else "is not shown to tell"
+    return (
+        f"{text} A random forest {word} them from held-out real images (accuracy {accuracy:.2f}, where 0.5 is "
+        f"guessing; p = {p:.2g})."
+    )
 
 
 def population(overlap, folds=None):

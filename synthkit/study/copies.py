@@ -1,4 +1,4 @@
-"""Whether an arm's synthetic images are copies of training images."""
+"""Whether an arm's synthetic images are copies of training images, and whether they can be told from real ones."""
 
 import json
 
@@ -6,22 +6,27 @@ import numpy as np
 
 PAIRS = 6  # synthetic images that every trial keeps with their nearest training images
 COMPARED = 2000  # images of one kind that are searched for copies
+TREES, PERMUTATIONS = 50, 500  # of the test whether synthetic images can be told from real ones
 
 
 def look_for_copies(train, held_out, synthetic):
-    """Tests whether synthetic images are copies of training images, and keeps the pairs that are most alike.
+    """Tests whether synthetic images are copies of training images, and whether they can be told from held-out ones.
 
-    Images are compared in the PCA of their pixels (`fidelity.pixels`), fitted on training and held-out images; of more
-    than `COMPARED` of one kind, a random subset is.
+    Images are compared in the PCA of their pixels (`fidelity.pixels`), fitted on training and held-out images, or for
+    the second test on the held-out and the synthetic ones; of more than `COMPARED` of one kind, a random subset is.
 
     Args:
         train, held_out, synthetic: ImageSets.
 
     Returns:
-        dict: `copies`, JSON of `copies`, `held_out_copies`, `p` (as in `fidelity.CopyTest`) and `images`, the number of
-        synthetic images that were compared; `pairs`, uint8 `(pairs, 2, height, width, channels)`, synthetic images and
-        their nearest training images. Empty if there are too few patients.
+        dict: `copies`, JSON of `copies`, `held_out_copies`, `p` (as in `fidelity.CopyTest`), `images`, the number of
+        synthetic images that were compared, and `accuracy` and `p_accuracy` of a random forest that tells synthetic
+        from held-out images (`fidelity.two_sample_test`; not of fewer than 4 held-out patients); `pairs`, uint8
+        `(pairs, 2, height, width, channels)`, synthetic images and their nearest training images. Empty if there are
+        too few patients.
     """
+    from sklearn.ensemble import RandomForestClassifier
+
     from synthkit import fidelity
 
     held_out = held_out[np.flatnonzero(~np.isin(held_out.patients, train.patients))]
@@ -40,4 +45,15 @@ def look_for_copies(train, held_out, synthetic):
     near = fidelity.closest_pairs(features[0], None, features[2], count=PAIRS)
     pairs = np.stack([synthetic.images[near["synthetic"]], train.images[near["training"]]], axis=1)
     counts = {"copies": test.copies, "held_out_copies": test.held_out_copies, "p": test.p, "images": len(synthetic)}
+    if min(len(np.unique(held_out.patients)), len(synthetic)) >= 4:
+        # A PCA fitted on the held-out images alone would tell them from any new images.
+        space = fidelity.pixels(np.concatenate([held_out.images, synthetic.images]))
+        told = fidelity.two_sample_test(
+            space(held_out.images),
+            space(synthetic.images),
+            RandomForestClassifier(TREES, random_state=0),
+            patients=held_out.patients,
+            permutations=PERMUTATIONS,
+        )
+        counts |= {"accuracy": told.accuracy, "p_accuracy": told.p}
     return {"copies": json.dumps(counts), "pairs": pairs}

@@ -78,9 +78,8 @@ def _read(path):
                 found, (_, two, *shape) = json.loads(str(contents["copies"])), contents["pairs"].shape
                 if two != 2 or tuple(shape) != contents["samples"].shape[1:] or contents["pairs"].dtype != np.uint8:
                     raise ValueError("its pairs are not pairs of images")
-                if not all(
-                    isinstance(found[key], (int, float)) for key in ("copies", "held_out_copies", "p", "images")
-                ):
+                needed = {"copies", "held_out_copies", "p", "images"}
+                if not needed <= set(found) or not all(isinstance(value, (int, float)) for value in found.values()):
                     raise ValueError("its copies are not numbers")
             if "validation_scores" in contents:
                 scores, labels, patients = (contents[f"validation_{name}"] for name in ("scores", "labels", "patients"))

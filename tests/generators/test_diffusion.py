@@ -5,7 +5,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from synthkit.generators.diffusion import Diffusion, _from_patches, _to_patches, ddim_step, diffusion, schedule, unet
+from synthkit.generators.diffusion import (
+    Diffusion,
+    _from_patches,
+    _to_patches,
+    diffusion,
+    predicted_image,
+    schedule,
+    solver_step,
+    unet,
+)
 from synthkit.pipeline import to_dataset
 from tests.conftest import make_imageset
 
@@ -45,20 +54,41 @@ class TestSchedule:
         assert noise_rate == pytest.approx([0, 1], abs=1e-3)
 
 
-def test_ddim_with_the_true_noise_finds_the_image():
-    rng = np.random.default_rng(0)
-    image = rng.uniform(-1, 1, (3, 4, 4, 1)).astype("float32")
-    noise = rng.standard_normal(image.shape).astype("float32")
-    times = tf.linspace(0.98, 0.0, 6)
-    signal_rate, noise_rate = schedule(times[0])
-    noisy = signal_rate * image + noise_rate * noise
-    for now, earlier in itertools.pairwise(times):
-        signal_rate, noise_rate = schedule(now)
-        predicted, noisy = ddim_step(noisy, signal_rate * noise - noise_rate * image, now, earlier)
-        assert predicted.numpy() == pytest.approx(image, abs=1e-4)
-        signal_rate, noise_rate = schedule(earlier)
-        assert noisy.numpy() == pytest.approx(np.array(signal_rate * image + noise_rate * noise), abs=1e-4)
-    assert noisy.numpy() == pytest.approx(image, abs=1e-4)
+class TestSolver:
+    def test_with_the_true_noise_it_finds_the_image(self):
+        rng = np.random.default_rng(0)
+        image = rng.uniform(-1, 1, (3, 4, 4, 1)).astype("float32")
+        noise = rng.standard_normal(image.shape).astype("float32")
+        times = tf.linspace(0.98, 0.0, 6)
+        signal_rate, noise_rate = schedule(times[0])
+        noisy, later = signal_rate * image + noise_rate * noise, times[0]
+        for now, earlier in itertools.pairwise(times):
+            signal_rate, noise_rate = schedule(now)
+            predicted = predicted_image(noisy, signal_rate * noise - noise_rate * image, now)
+            assert predicted.numpy() == pytest.approx(image, abs=1e-4)
+            noisy, later = solver_step(noisy, predicted, predicted, now, earlier, later), now
+            signal_rate, noise_rate = schedule(earlier)
+            assert noisy.numpy() == pytest.approx(np.array(signal_rate * image + noise_rate * noise), abs=1e-4)
+        assert noisy.numpy() == pytest.approx(image, abs=1e-4)
+
+    def test_the_second_order_is_nearer_to_the_distribution_in_as_many_steps(self):
+        """Images from a normal distribution, whose velocity is known."""
+        deviation, noise = 0.3, np.random.default_rng(0).standard_normal((4000, 1, 1, 1)).astype("float32")
+
+        def sampled(order, steps=12):
+            times = tf.linspace(1.0, 0.0, steps + 1)
+            noisy = before = tf.constant(noise)
+            for step in range(steps):
+                signal_rate, noise_rate = schedule(times[step])
+                image = signal_rate * deviation**2 * noisy / ((signal_rate * deviation) ** 2 + noise_rate**2)
+                later = times[max(step - 1, 0)] if order == 2 else times[step]
+                noisy = solver_step(noisy, image, before, times[step], times[step + 1], later)
+                before = image
+            return float(tf.math.reduce_std(noisy)) / deviation
+
+        first, second = sampled(1), sampled(2)
+        assert first < 0.85
+        assert 0.88 < second < 1.02
 
 
 def test_loss_agrees_with_the_formula_by_hand(fitted):
@@ -118,6 +148,29 @@ class TestGuidance:
         with pytest.raises(AttributeError, match="guidance"):
             fitted.guidance = 3
         assert (fitted.sample([0, 1], seed=1) == before).all()
+
+    def test_outside_its_interval_it_has_no_effect(self, fitted):
+        stronger = fitted.with_guidance(5, interval=(0.2, 0.6))
+        assert stronger.get_config()["interval"] == (0.2, 0.6)
+        guided, conditional, _ = self.velocities(stronger)  # at a time of 0.7
+        assert guided == pytest.approx(conditional, abs=1e-6)
+        assert (stronger.sample([0, 1], seed=1) != fitted.with_guidance(1).sample([0, 1], seed=1)).any()
+
+
+def test_the_network_is_told_how_its_images_were_transformed():
+    model = small(augment=0.5)
+    assert [tuple(part.shape) for part in model.network.inputs][3:] == [(None, 6)]
+    images = np.random.default_rng(0).random((16, 8, 8, 1), "float32")
+    for _ in range(3):
+        model.update(tf.constant(images), tf.constant(np.arange(16) % 2, "int64"))
+    noisy, labels, time = tf.constant(images), tf.constant(np.arange(16) % 2, "int64"), tf.fill((16,), 0.5)
+    told = tf.one_hot(tf.zeros(16, "int32"), 6)  # turned upside down
+    plain, upside_down = (model._velocity(model.network, noisy, labels, time, each) for each in (None, told))
+    assert np.abs(plain - upside_down).max() > 0
+    model.steps.assign(3)
+    again = Diffusion.from_config(model.get_config())
+    assert again.augment == 0.5
+    assert model.sample([0, 1], seed=1).shape == (2, 8, 8, 1)
 
 
 def test_learns_to_tell_the_classes_apart(fitted):

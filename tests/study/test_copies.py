@@ -1,6 +1,7 @@
 """Every trial looks for copies of training images among its synthetic ones."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -26,6 +27,19 @@ def test_copies_are_found_and_new_images_are_not():
     assert found["pairs"].shape == (PAIRS, 2, 20, 20, 1)
     assert np.abs(found["pairs"][:, 0].astype(int) - found["pairs"][:, 1]).max() < 15
     assert '"copies": 0' in look_for_copies(train, held_out, make_imageset(60, 2))["copies"]
+
+
+def test_whether_synthetic_images_can_be_told_from_held_out_ones():
+    train, held_out, new = (make_imageset(120, seed, name=f"set {seed}") for seed in range(3))
+    alike = json.loads(look_for_copies(train, held_out, new)["copies"])
+    darker = dataclasses.replace(new, images=new.images // 2)
+    told = json.loads(look_for_copies(train, held_out, darker)["copies"])
+    assert alike["p_accuracy"] > 0.05 > told["p_accuracy"]
+    assert told["accuracy"] > 0.9
+    assert "A random forest is not shown to tell them" in notes.copies("gan", {0: alike})
+    assert "A random forest tells them from held-out real images (accuracy 1.00" in notes.copies("gan", {0: told})
+    few = dataclasses.replace(held_out, patients=np.repeat(["a", "b", "c"], 40))
+    assert "accuracy" not in json.loads(look_for_copies(train, few, darker)["copies"])
 
 
 def test_a_study_keeps_what_was_found(tmp_path):

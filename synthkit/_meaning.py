@@ -121,6 +121,18 @@ def choose_size(arguments, rows):
         arguments.image_size = arguments.image_size or max(row.image_size for row in rows.values())
 
 
+def check_seen(side, rows):
+    """Warns of classifiers that see images, `side` pixels high, at fewer pixels than these have."""
+    sizes = {name: getattr(catalogue.build(row), "image_size", side) for name, row in rows.items()}
+    smaller = {name: size for name, size in sizes.items() if size < side}
+    if smaller:
+        seen = " and ".join(f"{name} sees {size}" for name, size in smaller.items())
+        warnings.warn(
+            f"the images have {side} pixels a side, of which {seen}; --image-size {side} shows it all and takes longer",
+            stacklevel=2,
+        )
+
+
 def recipe(arguments, row, profile, images):
     """Returns the arguments of `training.Trainer` for a classifier."""
     if row.steps is None:

@@ -412,6 +412,16 @@ class TestClassifiers:
         sizes = [getattr(catalogue.build(row), "image_size", None) for row in auto.values()]
         assert sizes == [seen, seen, None]
 
+    def test_images_that_are_larger_than_what_a_network_sees(self):
+        rows = _meaning.classifiers(command.parser().parse_args(["study", "--data", "mine"]))
+        with pytest.warns(
+            UserWarning, match="128 pixels a side, of which frozen sees 96 and fine_tuned sees 96; --image"
+        ):
+            _meaning.check_seen(128, rows)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            _meaning.check_seen(96, rows)
+
     def test_bad_choices(self, tiny, tmp_path, capsys):
         for options, message in (
             (["--classifier", "frozen", "--steps", "9"], "frozen is not trained in steps; remove --steps"),

@@ -30,6 +30,9 @@ class GAN(Generator):
         penalty_weight: factor on the penalty.
         penalty_every: steps between two penalties; each is multiplied by this number (Karras et al. 2020).
         critic_steps: updates of the discriminator for each update of the generator.
+        mismatched: weight, beside generated images, of real images with a wrong label, which the discriminator also has
+            to reject (Reed et al., "Generative adversarial text to image synthesis", ICML 2016, algorithm 1, where it
+            is 1). Without them it may do its work without looking at the label. 0 for none.
         augment: layer that augments real and generated images before the discriminator sees them, or None.
         flips: labels of the classes whose training images may be mirrored left to right; None for all.
         decay: per step, of the moving average of the generator's weights; samples come from this average. 0 for none.
@@ -48,6 +51,7 @@ class GAN(Generator):
         penalty_weight=1.0,
         penalty_every=1,
         critic_steps=1,
+        mismatched=0.0,
         augment=None,
         flips=(),
         decay=0.0,
@@ -59,14 +63,14 @@ class GAN(Generator):
         self.generator, self.discriminator, self.augment = generator, discriminator, augment
         self.generator_loss, self.discriminator_loss = generator_loss, discriminator_loss
         self.penalty, self.penalty_weight, self.penalty_every = penalty, penalty_weight, penalty_every
-        self.critic_steps, self.flips, self.decay = critic_steps, flips, decay
+        self.critic_steps, self.mismatched, self.flips, self.decay = critic_steps, mismatched, flips, decay
         self.average = moving_average(generator) if decay else None
         self.seed_generator = keras.random.SeedGenerator()
         self.built = True
 
     def get_config(self):
         config = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in NETWORKS + FUNCTIONS}
-        plain = ("penalty_weight", "penalty_every", "critic_steps", "flips", "decay")
+        plain = ("penalty_weight", "penalty_every", "critic_steps", "mismatched", "flips", "decay")
         return {**super().get_config(), **config, **{name: getattr(self, name) for name in plain}}
 
     @classmethod
@@ -145,11 +149,21 @@ class GAN(Generator):
         with tf.GradientTape() as tape:
             (real_score, real_logits), (fake_score, fake_logits) = self._judge(images, label), self._judge(fake, label)
             loss = self.discriminator_loss(real_score, fake_score)
+            if self.mismatched:
+                wrong_score, _ = self._judge(images, self._wrong(label))
+                loss += self.mismatched * self.discriminator_loss(real_score, wrong_score)
+                loss /= 1 + self.mismatched
             class_loss = _class_loss(label, real_logits) + _class_loss(label, fake_logits)
             total = loss + class_loss + self._weighted_penalty(images, fake, label)
         variables = self.discriminator.trainable_variables
         self.discriminator_optimizer.apply(tape.gradient(total, variables), variables)
         return {"discriminator_loss": loss, "class_loss": class_loss}
+
+    def _wrong(self, label):
+        """Returns other classes than those of `label`, one-hot."""
+        others = keras.random.randint((tf.shape(label)[0],), 1, self.num_classes, seed=self.seed_generator)
+        classes = tf.argmax(label, axis=1, output_type="int32") + tf.cast(others, "int32")
+        return tf.one_hot(classes % self.num_classes, self.num_classes)
 
     def _weighted_penalty(self, images, fake, label):
         if self.penalty is None:

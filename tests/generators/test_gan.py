@@ -64,6 +64,7 @@ OPTIONS = {
     },
     "r1": {"penalty": losses.r1, "penalty_every": 2, "augment": DiffAugment(), "decay": 0.9, "flips": None},
     "auxiliary": {"auxiliary": True, "flips": (1,)},
+    "mismatched": {"mismatched": 1.0},
 }
 
 
@@ -77,6 +78,25 @@ def test_every_option_trains_in_a_graph_and_is_saved(name, tmp_path):
     model.save(tmp_path / "gan.keras")
     loaded = keras.saving.load_model(tmp_path / "gan.keras")
     assert (loaded.sample([0, 1], 0) == model.sample([0, 1], 0)).all()
-    for key in ("penalty_every", "critic_steps", "decay"):
+    for key in ("penalty_every", "critic_steps", "mismatched", "decay"):
         assert getattr(loaded, key) == getattr(model, key)
     assert loaded.flips == (None if model.flips is None else list(model.flips))
+
+
+class TestMismatched:
+    def test_wrong_labels_are_all_others(self):
+        model = toy_gan((20, 20, 1), 3)
+        label = tf.one_hot(tf.constant([0, 1, 2] * 40, "int64"), 3)
+        wrong = np.argmax(model._wrong(label), axis=1).reshape(-1, 3)
+        assert [set(column) for column in wrong.T.tolist()] == [{1, 2}, {0, 2}, {0, 1}]
+
+    def test_real_images_with_a_wrong_label_are_rejected_like_generated_ones(self):
+        """Scores by the label alone: with the right one 2, with the wrong one -1."""
+        model = toy_gan((20, 20, 1), mismatched=1.0)
+        right = tf.one_hot(LABELS, 2)
+        model._judge = lambda images, label: (3 * tf.reduce_sum(right * label, 1, keepdims=True) - 1, None)
+        fake = tf.zeros_like(IMAGES)
+        model.discriminator_optimizer.apply = lambda gradients, of: None
+        loss = float(model._update_discriminator(IMAGES, fake, right)["discriminator_loss"])
+        real, generated, wrong = np.log1p(np.exp([-2.0, 2.0, -1.0]))  # softplus of the score, negative if it is real
+        assert loss == pytest.approx(real + (generated + wrong) / 2)

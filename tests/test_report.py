@@ -352,16 +352,26 @@ class TestText:
         assert "look like training" not in report.text(results, summary)
 
 
-@pytest.mark.parametrize("width", [1280, 420])
-def test_opens_in_a_browser(page, tmp_path, width):
+@pytest.fixture
+def browse(tmp_path):
+    """Runs Chromium with these options on a file."""
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("no Chromium on this machine")
-    options = (
+    usual = (
         "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking".split()
     )
-    options += ["--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}"]
-    options += ["--virtual-time-budget=2000", f"--window-size={width},900", "--dump-dom"]
+    usual += ["--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}"]
+
+    def run(path, *options):
+        command = [browser, *usual, *options, path.as_uri()]
+        return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+
+    return run
+
+
+@pytest.mark.parametrize("width", [1280, 900, 420])
+def test_opens_in_a_browser(page, tmp_path, browse, width):
     probe = tmp_path / "probe.html"
     # The page's own policy forbids scripts, so a copy without it measures itself.
     text = re.sub(r"<meta http-equiv.*?>", "", page.read_text(encoding="utf-8"))
@@ -370,8 +380,15 @@ def test_opens_in_a_browser(page, tmp_path, width):
         " [...document.images].every(i => i.complete && i.naturalWidth > 100)].join(' ') }</script>"
     )
     probe.write_text(text.replace("</body>", script + "</body>"), encoding="utf-8")
-    done = subprocess.run([browser, *options, probe.as_uri()], capture_output=True, text=True, timeout=90, check=False)
+    done = browse(probe, "--virtual-time-budget=2000", f"--window-size={width},900", "--dump-dom")
     assert "<title>true true</title>" in done.stdout, "wider than the window, or an image did not load"
+
+
+def test_is_printed(page, tmp_path, browse):
+    browse(page, "--no-pdf-header-footer", f"--print-to-pdf={tmp_path / 'page.pdf'}")
+    pdf = (tmp_path / "page.pdf").read_bytes()
+    assert pdf.startswith(b"%PDF")
+    assert 2 <= len(re.findall(rb"/Type /Page\b(?!s)", pdf)) <= 20
 
 
 def test_names_with_dollars_are_not_formulas(results, tmp_path):

@@ -147,7 +147,8 @@ def variance(summary):
     part = f"{low} %" if low == high else f"{low} to {high} %"
     return [
         f"Of the variance of the differences in {name}, {part} is due to the sampling of test patients, which only "
-        f"more test patients reduce; the rest is due to training sets and seeds."
+        f"more test patients reduce; the rest is due to training sets and seeds, which cannot be told apart where "
+        f"every seed has its own training set."
     ]
 
 

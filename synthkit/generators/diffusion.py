@@ -88,7 +88,7 @@ class Diffusion(Generator):
         num_classes: int.
         width: channels at full resolution; they double with every halving, up to eight times `width`.
         guidance: scale; 0 ignores the label, 1 samples the class, more exaggerates what is typical of it.
-        sampling_steps: of DDIM.
+        sampling_steps: of the solver.
         decay: of the moving average, per update.
         flips: labels of the classes whose images may be mirrored left to right; None for all.
         interval: times between which guidance acts; outside them the label is used as it is.
@@ -101,7 +101,7 @@ class Diffusion(Generator):
         num_classes,
         width=16,
         guidance=2.0,
-        sampling_steps=25,
+        sampling_steps=16,
         decay=0.998,
         flips=None,
         interval=(0.0, 1.0),
@@ -250,10 +250,7 @@ def unet(image_shape, num_labels, width, transformed=False):
     condition = layers.Add()(parts)
     condition = layers.Dense(4 * width, activation="swish")(layers.Activation("swish")(condition))
     patch = 2 if min(image_shape[:2]) >= PATCHES else 1
-    import os
-
-    patch = int(os.environ.get("PATCH", patch))
-    widths = [width * min(patch * 2**level, 8) for level in range(halvings(image_shape) + 1 - int(np.log2(patch)))]
+    widths = [width * min(patch * 2**level, 8) for level in range(halvings(image_shape) + 2 - patch)]
     x = layers.Conv2D(widths[0], 3, padding="same")(_to_patches(noisy, patch))
     skips = []
     for filters in widths[:-1]:

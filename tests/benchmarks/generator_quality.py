@@ -18,8 +18,11 @@ OUT has a JSON file for each generator and seed, which is not computed again, it
 
 import argparse
 import json
+import os
 import time
 from pathlib import Path
+
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the command line does
 
 import keras
 import numpy as np
@@ -102,11 +105,13 @@ def fitted(name, train, seed, minutes):
     return model, row | {"images_per_second": budget.steps * batch_size / budget.spent}
 
 
-def write(out, name, seed, row, images=None):
-    """Writes a generator's row, and the images with a grid of them."""
+def write(out, name, seed, row, images=None, model=None):
+    """Writes a generator's row, the images with a grid of them, and the generator."""
     row = {key: round(float(value), 4) for key, value in row.items()}
     (out / f"{name}_{seed}.json").write_text(json.dumps({"generator": name, "seed": seed, **row}), encoding="utf-8")
     print(name, seed, row, flush=True)
+    if model is not None:
+        model.save(out / f"{name}_{seed}.keras")
     if images is not None:
         np.savez_compressed(out / f"{name}_{seed}.npz", images=images.images, labels=images.labels)
         shown = [images.images[images.labels == label][:32] for label in range(len(images.class_names))]
@@ -146,7 +151,8 @@ def main():
                 began = time.process_time()
                 images = adapter.draw(generator, train.class_names, labels, seed)
                 drawn = {"sampling_seconds": (time.process_time() - began) / CORES}
-                write(arguments.out, named, seed, row | drawn | measure(judge, train, test, images), images)
+                row |= drawn | measure(judge, train, test, images)
+                write(arguments.out, named, seed, row, images, model if named == name else None)
     rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(arguments.out.glob("*.json"))]
     frame = pd.DataFrame(rows)
     frame.to_csv(arguments.out / "generator_quality.csv", index=False)

@@ -124,16 +124,15 @@ def _run_study(arguments, names, argv):
     _meaning.check_validation(splits, per_class, phantoms)
     fixed = _meaning.fixed(arguments, names, per_class)
     seeds, planned = arguments.seeds or profile["seeds"], ""
-    if seeds > 2:
-        comparisons, overlap = (
-            max(1, len(names) - 1),
-            training_sets.overlap(splits.train, per_class=per_class, fixed=fixed),
-        )
-        smallest = plan.smallest_difference(splits, comparisons, seeds, arguments.folds, overlap)
+    comparisons = 1 if arguments.primary else len(names) - 1
+    if seeds > 2 and comparisons:
+        overlap = training_sets.overlap(splits.train, per_class=per_class, fixed=fixed)
         if not (out / "study.json").exists():
-            plan.refuse_hopeless(smallest, splits, comparisons, seeds, arguments.folds, overlap)
-        planned = plan.sentence(smallest, splits, comparisons, seeds, arguments.folds, arguments.margin)
-        print(f"plan: {planned}", file=sys.stderr)
+            plan.refuse_hopeless(splits, seeds, arguments.folds, overlap)
+        smallest = plan.smallest_difference(splits, comparisons, seeds, arguments.folds, overlap)
+        if smallest < float("inf"):
+            planned = plan.sentence(smallest, splits, comparisons, seeds, arguments.folds, arguments.margin)
+            print(f"plan: {planned}", file=sys.stderr)
     images = len(training_sets.rows(splits.train, per_class=per_class, fixed=fixed or bool(arguments.folds)))
     candidates = {
         name: (catalogue.build(row), _meaning.recipe(arguments, row, profile, images)) for name, row in rows.items()

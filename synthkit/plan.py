@@ -19,6 +19,7 @@ EXPECTED = 0.8  # AUC with real images only, if nobody says another
 CORRELATION = 0.6  # between the scores of networks of two arms; of one arm it is higher by a tenth
 TRAINING_DEVIATION = 0.02  # of the difference that an arm makes, over training sets; 0.03 was measured on 50 phantoms
 FEW_SEEDS = 5  # the default; with fewer, intervals are very wide
+HOPELESS = 0.3  # difference in AUC from which on a study would only find what makes a mediocre classifier perfect
 STEPS = 5  # of a generator or classifier that are timed
 LARGEST = 64  # times the test patients that there are
 
@@ -191,36 +192,33 @@ def _patients_of_rarest(images):
     return min(len(np.unique(images.patients[images.labels == label])) for label in range(len(images.class_names)))
 
 
-def refuse_hopeless(smallest, splits, comparisons, seeds, folds=None, overlap=0.0):
-    """Refuses a study that could not find any improvement, not even to perfect scores.
+def refuse_hopeless(splits, seeds, folds=None, overlap=0.0):
+    """Refuses a study that could hardly find anything even if it had one comparison only.
 
     Args:
-        smallest: of `smallest_difference`.
-        splits, comparisons, seeds, folds, overlap: as there.
+        splits, seeds, folds, overlap: as in `smallest_difference`.
 
     Raises:
-        ValueError: if no improvement could be found; says what to do.
+        ValueError: if differences of `HOPELESS` in AUC are too small to find; says what to do.
     """
-    if smallest <= 1 - EXPECTED:
+    smallest = smallest_difference(splits, 1, seeds, folds, overlap)
+    if smallest <= HOPELESS:
         return
     images = _without_pixels(splits) if folds else splits.test
-    patients = len(np.unique(images.patients))
-    everything = len(np.unique(np.concatenate([part.patients for part in splits])))
-    if np.isfinite(smallest):
-        reason = (
-            f"such a study finds differences in AUC from {smallest:.2f} on with an 80 % chance, and from an AUC of "
-            f"{EXPECTED:g} to perfect scores it is {1 - EXPECTED:.1f}"
-        )
+    given = f"{len(images)} test images of {len(np.unique(images.patients))} patients and {seeds} seeds"
+    reason = f"even one arm would have to change the AUC by {smallest:.2f} to be found with an 80 % chance"
+    if not np.isfinite(smallest):
+        reason = f"a class has test images of {_patients_of_rarest(images)} patients, and a verdict takes {FEWEST}"
+    more = max(seeds, FEW_SEEDS)
+    if more > seeds and smallest_difference(splits, 1, more, folds, overlap) <= HOPELESS:
+        way = f"Use --seeds {more}"
+    elif not folds and smallest_difference(splits, 1, more, 5) <= HOPELESS:
+        way = f"Use --folds 5 --seeds {more}, which tests on all {len(_without_pixels(splits))} images"
     else:
-        reason = f"a class has {_patients_of_rarest(images)} of them, and it takes {FEWEST} for a verdict"
-    way = "Collect more images"
-    if seeds < FEW_SEEDS and smallest_difference(splits, comparisons, FEW_SEEDS, folds, overlap) <= 1 - EXPECTED:
-        way = f"Use --seeds {FEW_SEEDS}"
-    elif not folds and everything > patients:
-        way = f"Use --folds 5, which tests on all {everything} patients, or a larger test set (--test)"
+        way = "Collect more images"
     raise ValueError(
-        f"nothing could be found with {len(images)} test images of {patients} patients, {seeds} seeds and "
-        f"{comparisons + 1} arms: {reason}. {way}, or fewer arms. With --seeds 2 the study runs, and gives no verdict"
+        f"nothing is likely to be found with {given}: {reason}. {way}; with --seeds 2 the study runs, and gives no "
+        f"verdict"
     )
 
 
@@ -264,16 +262,20 @@ def text(splits, comparisons, folds=5, expected=EXPECTED, correlation=CORRELATIO
     if near:
         lines.append(f"{near} of {len(splits.test)} test images look like training or validation images")
     rarest = _patients_of_rarest(splits.test)
-    if rarest < FEWEST:
+    few = rarest < FEWEST
+    if few:
         lines.append(f"No verdict with this test set: a class has {rarest} patients in it, and it takes {FEWEST}.")
     lines += [
         f"\nDifferences in AUC that a study of {comparisons + 1} arms could find with an 80 % chance, after correction",
         f"(simulated studies of these test images, AUC {expected:g} with real images only, scores of two arms",
         f"correlated by {correlation:g}; differences deviate by {TRAINING_DEVIATION:g} from training set to training",
         "set, left out for --folds):",
-        table(splits, comparisons, folds=folds, **design).round(3).to_string(index=False),
+        table(splits, comparisons, folds=folds, **design)
+        .drop(columns=["test set"] * few)
+        .round(3)
+        .to_string(index=False),
     ]
-    for effect in (0.02, 0.05, 0.1):
+    for effect in () if few else (0.02, 0.05, 0.1):
         needed = patients_needed(splits.test, effect, comparisons, **design)
         patients = f"about {needed:,} test patients" if np.isfinite(needed) else "more test patients than can be had"
         lines.append(f"To find a difference of {effect:g} with 10 seeds and a test set takes {patients}.")

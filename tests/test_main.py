@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from synthkit import __main__ as command
-from synthkit import _meaning, catalogue, plan
+from synthkit import _meaning, catalogue
 from synthkit.datasets import phantom
 from tests.conftest import ROOT
 from tests.datasets.test_medmnist import arrays, write
@@ -33,7 +33,6 @@ def tiny(monkeypatch):
     monkeypatch.setattr(catalogue, "AUTO", ("skin_cnn",))
     for name, row in catalogue.GENERATORS.items():
         monkeypatch.setitem(catalogue.GENERATORS, name, row._replace(epochs=2, batch_size=32))
-    monkeypatch.setattr(plan, "refuse_hopeless", lambda *_: None)  # what takes seconds finds nothing
     load = phantom.load
     monkeypatch.setattr(
         phantom, "load", lambda size, **options: load(size, **options | {"train": 60, "validation": 30, "test": 40})

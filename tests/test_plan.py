@@ -76,31 +76,35 @@ def test_sentence(folds):
 
 class TestHopeless:
     def test_eight_test_images_are_refused_with_a_way_on(self):
-        splits = splits_of(8)
-        smallest = plan.smallest_difference(splits, 2, 3)
-        with pytest.raises(ValueError, match="Use --folds 5, which tests on all 68 patients") as error:
-            plan.refuse_hopeless(smallest, splits, 2, 3)
-        assert f"from {smallest:.2f} on" in str(error.value)
-        plan.refuse_hopeless(plan.smallest_difference(splits_of(400), 1, 10), splits_of(400), 1, 10)
-
-    def test_five_seeds_instead_of_three(self):
-        with pytest.raises(ValueError, match="3 seeds and 5 arms: .* Use --seeds 5, or fewer arms"):
-            plan.refuse_hopeless(plan.smallest_difference(splits_of(100), 4, 3), splits_of(100), 4, 3)
+        with pytest.raises(ValueError, match="Use --folds 5 --seeds 5, which tests on all 68 images") as error:
+            plan.refuse_hopeless(splits_of(8), 3)
+        assert f"change the AUC by {plan.smallest_difference(splits_of(8), 1, 3):.2f} to be found" in str(error.value)
+        plan.refuse_hopeless(splits_of(40), 5)
 
     def test_two_patients_of_a_class(self):
-        splits = splits_of(20, 5)  # four patients with images of both classes
-        assert plan.smallest_difference(splits, 1, 3) < np.inf
+        plan.refuse_hopeless(splits_of(80, 5), 5)  # sixteen patients with images of both classes
         splits = splits_of(20, 10)
-        with pytest.raises(ValueError, match="a class has 2 of them, and it takes 3 for a verdict"):
-            plan.refuse_hopeless(plan.smallest_difference(splits, 1, 3), splits, 1, 3)
-        assert "No verdict with this test set: a class has 2 patients" in plan.text(splits, 1)
+        with pytest.raises(ValueError, match="test images of 2 patients, and a verdict takes 3. Use --folds 5"):
+            plan.refuse_hopeless(splits, 5)
+        text = plan.text(splits, 1)
+        assert "No verdict with this test set: a class has 2 patients" in text
+        assert "test set takes" not in text
+
+    def test_more_seeds_or_more_images(self):
+        with pytest.raises(
+            ValueError, match="20 patients and 3 seeds: .* Use --seeds 5; with --seeds 2 the study runs"
+        ):
+            plan.refuse_hopeless(splits_of(20), 3)
+        tiny = Splits(*(make_imageset(4, i, name=f"set {i}") for i in range(3)))
+        with pytest.raises(ValueError, match="Collect more images"):
+            plan.refuse_hopeless(tiny, 5)
 
     def test_the_study_does_not_begin(self, tmp_path, capsys):
         make_imageset(40).save(tmp_path / "images")
         out = tmp_path / "out"
         study = ["study", "--data", str(tmp_path / "images"), "--classifier", "skin_cnn", "--arms", "real,oversample"]
-        assert command.main([*study, "--out", str(out)]) == 2
-        assert "With --seeds 2 the study runs, and gives no verdict" in " ".join(capsys.readouterr().err.split())
+        assert command.main([*study, "--seeds", "3", "--out", str(out)]) == 2
+        assert "with --seeds 2 the study runs, and gives no verdict" in " ".join(capsys.readouterr().err.split())
         assert not out.exists()
 
 

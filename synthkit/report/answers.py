@@ -100,9 +100,10 @@ def answers(summary, over, margin):
     """
     no_question = {*catalogue.CONTROLS, *catalogue.RIVALS, *catalogue.AUGMENTATIONS}
     arms = [arm for arm in summary["arm"].unique() if arm.split(" ")[0] not in no_question]
-    main = set(summary["arm"][summary["primary"]])
-    augmented = [arm for arm in arms if arm.endswith(" augmented") and arm not in main]
-    questions = [(summary, [arm for arm in arms if over is None or arm not in augmented])]
+    main = list(dict.fromkeys(summary["arm"][summary["primary"]]))  # asked for by name, whatever it is
+    arms = list(dict.fromkeys([*arms, *main]))
+    augmented = [arm for arm in arms if arm.endswith(" augmented")]
+    questions = [(summary, [arm for arm in arms if over is None or arm not in augmented or arm in main])]
     if over is not None and augmented:
         questions.append((over, augmented))
     found = []
@@ -110,6 +111,8 @@ def answers(summary, over, margin):
         words, sentence = sentences.answer(*question, margin)
         if words:
             words = words.replace(".", " on top of augmentation.") if number else words
+            if over is not None and not number and set(main) & set(augmented):
+                sentence += " It contains augmentation; what its images add is the next answer."
             found.append((words, sentence, sentences.next_step(*question, margin)))
     return found
 

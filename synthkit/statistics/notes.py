@@ -116,8 +116,8 @@ def power(summary, margin=MARGIN, plan=None):
     sentences = [f"Before the study: {plan.split('. To find')[0]}."] if plan else []
     if family > 1:
         sentences.append(
-            f"For {family} arms instead of one, a difference must be {needed[0] / needed[1]:.1f} times as large to be "
-            f"found as often."
+            f"For {family} arms instead of one, a difference must be at least {needed[0] / needed[1]:.1f} times as "
+            f"large to be found as often."
         )
     if (table["verdict"] == INCONCLUSIVE).any():
         sentences.append("Inconclusive does not mean no effect: the intervals say what is not ruled out.")

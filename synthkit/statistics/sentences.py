@@ -48,7 +48,7 @@ def sentence(row, margin=MARGIN):
             f"p = {row['p_equivalent']:.2g} after Holm's correction"
         )
     elif word == NOT_TESTED:
-        text = f"{arm} is not tested, since the main comparison is not significant: {difference}"
+        text = f"{arm} is not tested, since the main comparison comes first and shows no difference: {difference}"
     elif word == INCONCLUSIVE and np.isnan(row["p_gain"]):
         text = (
             f"{arm}: the result is inconclusive. {difference}, without variation between seeds or test patients, so "
@@ -124,12 +124,11 @@ def answer(summary, arms, margin=MARGIN):
         return "", ""
     baseline = summary["arm"][summary["verdict"] == "baseline"].iloc[0]
     helping = rows[rows["verdict"] == "helps"]
-    best = (helping if len(helping) else rows).sort_values("difference").iloc[-1]
-    main, untested = rows[rows.get("primary", False) == True], rows[rows["verdict"] == NOT_TESTED]  # noqa: E712
+    main, untested = rows[_primary(rows)], rows[rows["verdict"] == NOT_TESTED]
+    rows = main if len(main) else rows[rows["verdict"] != NOT_TESTED] if len(untested) < len(rows) else rows
+    best = (helping if len(helping) and not len(main) else rows).sort_values("difference").iloc[-1]
     name = metric_name(main_metric(summary))
-    many = "The best of them, " if len(rows) > 1 else ""
-    if len(main):
-        many, best, rows = "The main comparison, ", main.iloc[0], main
+    many = "The main comparison, " if len(main) else "The best of them, " if len(rows) > 1 else ""
     change = f"{many}{best['arm']}{',' if many else ''} changes the {name} by {_change(best)} compared with {baseline}"
     if not rows["verdict"].isin(VERDICTS).all():
         return "No answer yet.", signs(f"{change}, and there is {rows['verdict'].iloc[0].split(': ')[-1]}.")
@@ -142,11 +141,15 @@ def answer(summary, arms, margin=MARGIN):
     )
     note = " Exploratory: this comparison is not in the protocol." if _exploratory(rows).all() else note
     if (rows["verdict"] == NOT_TESTED).all():
-        return "Not tested.", signs(f"The main comparison, of another arm, is not significant. {change}.{note}")
+        return "Not tested.", signs(f"The main comparison, of another arm, shows no difference. {change}.{note}")
     if len(untested):
         top = untested.sort_values("difference").iloc[-1]
         others = f"The largest change of the others, which are not tested, is that of {top['arm']}, {_change(top)}."
         note = f" {others}{note}"
+    if len(main) and len(helping):
+        others = [arm for arm in helping["arm"] if arm != best["arm"]]
+        note = f" Of the others, {', '.join(others)} help{'s' * (len(others) == 1)}.{note}" if others else note
+        helping = helping[helping["arm"] == best["arm"]]
     if len(helping):
         others = f"{', '.join(helping['arm'])} help. " if len(helping) > 1 else ""
         return "Shown to help.", signs(f"{others}{change}.{note}")
@@ -166,6 +169,11 @@ def answer(summary, arms, margin=MARGIN):
     return "Not shown to help.", signs(f"{change}{ruled_out}.{note}")
 
 
+def _primary(rows):
+    """Returns for each row whether its arm is that of the main comparison."""
+    return rows["primary"].astype(bool) if "primary" in rows else pd.Series(False, rows.index)
+
+
 def _change(row):
     return f"{row['difference']:+.3f} ({row['difference_low']:+.3f} to {row['difference_high']:+.3f})"
 
@@ -178,7 +186,7 @@ def next_step(summary, arms, margin=MARGIN):
     """
     words, _ = answer(summary, arms, margin)
     rows = _of_arms(summary, arms)
-    rows = rows[rows["primary"]] if "primary" in rows and rows["primary"].any() else rows
+    rows = rows[_primary(rows)] if _primary(rows).any() else rows
     if not words:
         return ""
     if words == "No answer yet." and TOO_FEW in set(rows["verdict"]):
@@ -221,6 +229,7 @@ def augmentation(summary):
         return ""
     (row,) = rows.to_dict("records")
     word = {"helps": "Classical augmentation alone helps", "hurts": "Classical augmentation alone hurts"}
+    word[NOT_TESTED] = "Classical augmentation alone is not tested, since the main comparison shows no difference"
     text = word.get(row["verdict"], "Classical augmentation alone is not shown to help")
     augmented = [arm for arm in summary["arm"].unique() if arm.endswith(" augmented")]
     note = " Arms that end in “augmented” contain it." if augmented else ""
@@ -252,7 +261,7 @@ def words(summary, margin=MARGIN):
     explained = {
         "equivalent": f"Equivalent: shown to differ from the baseline by less than {margin:g}.",
         INCONCLUSIVE: "Inconclusive: neither a difference nor its absence is shown.",
-        NOT_TESTED: "Not tested: the main comparison comes first, and it is not significant.",
+        NOT_TESTED: "Not tested: the main comparison comes first, and shows no difference in this metric.",
     }
     return [
         "AUC: the probability that the classifier scores an image of a class higher than one of another class; 0.5 is "

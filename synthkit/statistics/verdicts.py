@@ -165,7 +165,8 @@ def summarize(
         lost = max((planned or 0) - len(others), primary is not None and primary not in others)
         first = None if primary is None else others.index(primary) if primary in others else len(others)
         few = [fewest < patients_needed((levels[arm] + levels[baseline]) / 2, margin) for arm in others]
-        comparisons = dict(zip(others, _compare(differences, metric, margin, few, first, lost), strict=True))
+        empty = [not (learned[arm][1] and learned[baseline][1]) for arm in others]
+        comparisons = dict(zip(others, _compare(differences, metric, margin, few, empty, first, lost), strict=True))
         for arm in scores:
             mean = estimate(**values[arm], classes=classes, level=True, **sampling)
             row = {"arm": arm, "metric": metric, "mean": mean.value, "primary": arm == primary}
@@ -173,8 +174,6 @@ def summarize(
             row["low"], row["high"] = interval
             row |= {"verdict": "baseline"} if arm == baseline else comparisons.get(arm, {})
             row |= dict(zip(("one_class", "learned"), learned[arm], strict=True))
-            if row.get("verdict") == "equivalent" and not (row["learned"] and learned[baseline][1]):
-                row["verdict"] = INCONCLUSIVE
             if alone < FEWEST and row.get("verdict") in VERDICTS:
                 row["verdict"] = TOO_FEW
             rows.append(row)
@@ -211,19 +210,21 @@ def patients_needed(area, margin):
     return max(FEW_PATIENTS, NEAR_ONE / max(1 - area, 1e-9), RARE / margin)
 
 
-def _compare(differences, metric, margin, few, first=None, lost=0):
+def _compare(differences, metric, margin, few, empty, first=None, lost=0):
     """Returns the columns of `summarize` that compare arms with the baseline, as a dict for each Estimate.
 
     Args:
         differences, metric, margin: as in `summarize`, of the arms that have results.
         few: bool for each arm, whether there are too few patients to call it equivalent.
+        empty: bool for each arm, whether it or the baseline has learned nothing, so that it is not equivalent either.
         first: position of the main comparison, or None; those of arms without results follow the others.
         lost: number of arms without results, which count in the correction.
     """
     p_values = _corrected([*(difference.p_value() for difference in differences), *[1.0] * lost], first)
     closed = first is not None and p_values[first] >= LEVEL
-    p_margins = [*(difference.equivalence_p_value(margin) for difference in differences), *[1.0] * lost]
-    p_margins = _corrected(p_margins, first if closed else None)
+    barred = np.logical_or(few, empty)
+    p_margins = [difference.equivalence_p_value(margin) for difference in differences]
+    p_margins = _corrected([*np.where(barred, 1.0, p_margins), *[1.0] * lost], first, closed)
     p_margins[: len(few)][few] = np.nan
     rows = []
     for i, (difference, p_holm, p_margin) in enumerate(zip(differences, p_values, p_margins, strict=False)):
@@ -263,11 +264,11 @@ def _probabilities(improvement, margin):
     return {"p_gain": gain, "p_within": 1 - gain - loss, "p_loss": loss}
 
 
-def _corrected(p_values, first=None):
-    """Returns p-values with Holm's correction; with a `first` one, that one as it is and the others no smaller."""
+def _corrected(p_values, first=None, closed=True):
+    """Returns p-values with Holm's correction; a `first` one as it is, and the others no smaller if it is closed."""
     if first is None:
         return holm(p_values)
     others = np.delete(np.arange(len(p_values)), first)
     corrected = np.array(p_values, float)
-    corrected[others] = np.maximum(holm(corrected[others]), corrected[first])
+    corrected[others] = np.maximum(holm(corrected[others]), corrected[first] if closed else 0.0)
     return corrected

@@ -83,7 +83,7 @@ class TestSentences:
         before, arms, *others = notes.power(pd.DataFrame(rows), margin=0.05, plan=plan)
         assert before == "Before the study: 156 test images: such a study finds 0.062 with an 80 % chance."
         assert arms == (  # 2.807 + 0.842, by 1.960 + 0.842
-            "For 10 arms instead of one, a difference must be 1.3 times as large to be found as often."
+            "For 10 arms instead of one, a difference must be at least 1.3 times as large to be found as often."
         )
         assert others == ["Inconclusive does not mean no effect: the intervals say what is not ruled out."]
         main_and_one = pd.DataFrame([self.row(primary=True), self.row(arm="vae")])
@@ -122,7 +122,30 @@ class TestSentences:
         )
         assert sentences.answer(pd.DataFrame([real, main, other]), ["vae"])[0] == "Not tested."
         assert "--primary" in sentences.next_step(pd.DataFrame([real, main, other]), ["vae"])
-        assert "is not tested, since the main comparison is not significant: AUC" in sentences.sentence(other)
+        assert "is not tested, since the main comparison comes first and shows no difference: AUC" in (
+            sentences.sentence(other)
+        )
+
+    def test_a_main_comparison_that_hurts_is_not_shown_to_help_because_another_arm_does(self):
+        real = self.row(arm="real", verdict="baseline", difference=np.nan)
+        main, other = self.row(arm="gan", primary=True, verdict="hurts"), self.row(arm="vae", verdict="helps")
+        words, sentence = sentences.answer(pd.DataFrame([real, main, other]), ["gan", "vae"])
+        assert words == "Shown to hurt."
+        assert sentence.endswith("compared with real. Of the others, vae helps.")
+        both = pd.DataFrame([real, self.row(arm="gan", primary=True, verdict="helps"), other])
+        assert sentences.answer(both, ["gan", "vae"])[0] == "Shown to help."
+
+    def test_what_was_not_tested_is_not_the_best_of_what_was(self):
+        real = self.row(arm="real", verdict="baseline", difference=np.nan)
+        rows = [real, self.row(arm="vae", verdict="equivalent"), self.row(verdict="not tested", difference=0.3)]
+        words, sentence = sentences.answer(pd.DataFrame(rows), ["gan", "vae"])
+        assert words == "Not shown to help."
+        assert sentence.startswith("vae changes the AUC by −0.020")
+        assert "The largest change of the others, which are not tested, is that of gan, +0.300" in sentence
+
+    def test_augmentation_that_was_not_tested(self):
+        rows = pd.DataFrame([self.row(arm="augmentation", verdict="not tested")])
+        assert sentences.augmentation(rows).startswith("Classical augmentation alone is not tested")
 
     def test_few_patients_are_the_reason_that_a_gain_is_not_ruled_out(self):
         real = self.row(arm="real", verdict="baseline", difference=np.nan)

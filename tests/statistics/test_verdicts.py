@@ -186,6 +186,7 @@ def test_a_main_comparison_is_tested_alone_and_opens_the_gate():
     assert first.loc["arm 1", "p_holm"] == first.loc["arm 1", "p"] < plain.loc["arm 1", "p_holm"]
     assert first.loc["arm 1", "difference_low"] > plain.loc["arm 1", "difference_low"]
     assert first["primary"].tolist() == [False, True, False, False]
+    assert first.loc["arm 3", "p_equivalent"] < 0.05  # tested among two, whatever the main comparison's own is
     closed = statistics.summarize(*study, metrics=("auc",), primary="arm 3").set_index("arm")
     assert (closed["p_holm"].dropna() >= closed.loc["arm 3", "p"]).all()
     assert closed.loc[["arm 1", "arm 2"], "verdict"].tolist() == ["not tested"] * 2

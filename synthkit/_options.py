@@ -161,7 +161,8 @@ def _add_study(commands, prog):
     add(
         "--primary",
         metavar="ARM",
-        help="the arm of the main comparison, tested first and alone; other arms are significant only if it is",
+        help="the arm of the main comparison, tested first and alone; other arms are tested only if it shows a "
+        "difference",
     )
     add(
         "--margin",

@@ -46,8 +46,8 @@ def solver_step(noisy, image, before, time, earlier, later):
     """Takes one step of deterministic sampling, from one time to an earlier one.
 
     Lu et al., "DPM-Solver++: fast solver for guided sampling of diffusion probabilistic models", 2022, algorithm 2: the
-    line through this and the last predicted image is followed. Without a last one, and to time 0, where the logarithm
-    of the signal-to-noise ratio is infinite, this is a step of DDIM (Song, Meng and Ermon, ICLR 2021).
+    line through this and the last predicted image is followed. Without a last one, and from or to times 1 and 0, where
+    the logarithm of the signal-to-noise ratio is infinite, this is a step of DDIM (Song, Meng and Ermon, ICLR 2021).
 
     Args:
         noisy: float32 `(batch, height, width, channels)`, the noisy images at `time`.
@@ -108,6 +108,10 @@ class Diffusion(Generator):
         augment=0.0,
         **kwargs,
     ):
+        if not 0 <= interval[0] < interval[1] <= 1:
+            raise ValueError(
+                f"interval must be two times from 0 to 1, the smaller first. Received: interval={interval}"
+            )
         super().__init__(image_shape, num_classes, noise_shape=image_shape, loss_names=("loss",), **kwargs)
         self.width, self._guidance, self.sampling_steps = width, guidance, sampling_steps
         self.decay, self.flips, self._interval, self.augment = decay, flips, tuple(interval), augment
@@ -126,8 +130,9 @@ class Diffusion(Generator):
         """The times between which guidance acts. They cannot be set either."""
         return self._interval
 
-    def with_guidance(self, scale, interval=(0.0, 1.0)):
-        """Returns a copy with another guidance scale and interval."""
+    def with_guidance(self, scale, interval=None):
+        """Returns a copy with another guidance scale and interval; None keeps the interval."""
+        interval = self.interval if interval is None else interval
         copy = type(self).from_config({**self.get_config(), "guidance": scale, "interval": interval})
         copy.set_weights(self.get_weights())
         return copy

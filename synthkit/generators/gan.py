@@ -57,6 +57,11 @@ class GAN(Generator):
         decay=0.0,
         **kwargs,
     ):
+        if mismatched and (num_classes < 2 or len(discriminator.inputs) < 2):
+            raise ValueError(
+                "mismatched= takes two classes and a discriminator that is given the label. Received: "
+                f"{num_classes} classes, a discriminator of {len(discriminator.inputs)} inputs"
+            )
         names = ["generator_loss", "discriminator_loss"] + ["class_loss"] * (len(discriminator.outputs) == 2)
         noise_shape = generator.inputs[0].shape[1:]
         super().__init__(image_shape, num_classes, noise_shape=noise_shape, loss_names=names, **kwargs)
@@ -70,7 +75,8 @@ class GAN(Generator):
 
     def get_config(self):
         config = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in NETWORKS + FUNCTIONS}
-        plain = ("penalty_weight", "penalty_every", "critic_steps", "mismatched", "flips", "decay")
+        plain = ("penalty_weight", "penalty_every", "critic_steps", "flips", "decay")
+        plain += ("mismatched",) if self.mismatched else ()  # fits that are kept are found by this configuration
         return {**super().get_config(), **config, **{name: getattr(self, name) for name in plain}}
 
     @classmethod

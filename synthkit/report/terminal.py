@@ -21,7 +21,7 @@ def text(results, summary):
     over = answers.over_augmentation(results, baseline)
     found = map(" ".join, answers.answers(summary, over, margin))
     unknown = [answers.UNKNOWN_PATIENTS] if answers.patients_unknown(results) else []
-    blocks = [textwrap.fill(sentence, 100) for sentence in (*unknown, *answers.first(summary, baseline), *found)]
+    blocks = [textwrap.fill(sentence, 100) for sentence in (*answers.first(summary, baseline), *found, *unknown)]
     blocks.append(textwrap.fill(sentences.augmentation(summary), 100))
     blocks.append(table(summary))
     if over is not None:
@@ -31,7 +31,8 @@ def text(results, summary):
         f"{textwrap.fill(answers.operating_point(results, summary), 100)}:\n{table(summary, second, 'specificity')}"
     )
     if GAP in set(summary["metric"]):
-        gap = f"Does it overfit? {sentences.metric_name(GAP)}. {answers.training_aucs(results)}"
+        gap = f"Does it overfit? {sentences.metric_name(GAP)}; an arm “helps” that makes it smaller."
+        gap = f"{gap} {answers.training_aucs(results)}"
         blocks.append(f"{textwrap.fill(gap, 100)}\n{table(summary, GAP, GAP)}")
     words = " ".join(sentences.words(summary, margin))
     copies = answers.copies(results).values()

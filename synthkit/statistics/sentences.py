@@ -15,12 +15,17 @@ from synthkit.statistics.verdicts import GAP, INCONCLUSIVE, NOT_TESTED, TOO_FEW,
 MORE_PATIENTS = ". Test on at least three patients of each class"
 
 
+def _constant(row):
+    """Returns whether scores do not vary, which is not known of a study that was stored without probabilities."""
+    return bool(np.isnan(row.get("p_gain", 0.0)))
+
+
 def label(row):
     """Returns the verdict of one row of `summarize` in a few words, for a cell of a table or a figure."""
     if not isinstance(row["verdict"], str):
         return "no baseline"
     text = row["verdict"]
-    if text == INCONCLUSIVE and np.isnan(row["p_gain"]):
+    if text == INCONCLUSIVE and _constant(row):
         text = "inconclusive (scores do not vary)"
     return text + (", exploratory" if row.get("exploratory") and text != "baseline" else "")
 
@@ -49,7 +54,7 @@ def sentence(row, margin=MARGIN):
         )
     elif word == NOT_TESTED:
         text = f"{arm} is not tested, since the main comparison comes first and shows no difference: {difference}"
-    elif word == INCONCLUSIVE and np.isnan(row["p_gain"]):
+    elif word == INCONCLUSIVE and _constant(row):
         text = (
             f"{arm}: the result is inconclusive. {difference}, without variation between seeds or test patients, so "
             f"its uncertainty cannot be estimated. Use more test images"

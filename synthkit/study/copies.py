@@ -6,7 +6,7 @@ import numpy as np
 
 PAIRS = 6  # synthetic images that every trial keeps with their nearest training images
 COMPARED = 2000  # images of one kind that are searched for copies
-TREES, PERMUTATIONS = 50, 500  # of the test whether synthetic images can be told from real ones
+TREES, PERMUTATIONS = 50, 2000  # of the test whether synthetic images can be told from real ones
 
 
 def look_for_copies(train, held_out, synthetic):
@@ -21,7 +21,8 @@ def look_for_copies(train, held_out, synthetic):
     Returns:
         dict: `copies`, JSON of `copies`, `held_out_copies`, `p` (as in `fidelity.CopyTest`), `images`, the number of
         synthetic images that were compared, and `accuracy` and `p_accuracy` of a random forest that tells synthetic
-        from held-out images (`fidelity.two_sample_test`; not of fewer than 4 held-out patients); `pairs`, uint8
+        from held-out images (`fidelity.two_sample_test`, of as many images of each class and one of each held-out
+        patient; not of fewer than 4); `pairs`, uint8
         `(pairs, 2, height, width, channels)`, synthetic images and their nearest training images. Empty if there are
         too few patients.
     """
@@ -45,15 +46,27 @@ def look_for_copies(train, held_out, synthetic):
     near = fidelity.closest_pairs(features[0], None, features[2], count=PAIRS)
     pairs = np.stack([synthetic.images[near["synthetic"]], train.images[near["training"]]], axis=1)
     counts = {"copies": test.copies, "held_out_copies": test.held_out_copies, "p": test.p, "images": len(synthetic)}
-    if min(len(np.unique(held_out.patients)), len(synthetic)) >= 4:
+    ours, theirs = _alike_in_classes(held_out, synthetic, rng)
+    if len(ours) >= 4:
         # A PCA fitted on the held-out images alone would tell them from any new images.
-        space = fidelity.pixels(np.concatenate([held_out.images, synthetic.images]))
-        told = fidelity.two_sample_test(
-            space(held_out.images),
-            space(synthetic.images),
-            RandomForestClassifier(TREES, random_state=0),
-            patients=held_out.patients,
-            permutations=PERMUTATIONS,
-        )
+        space = fidelity.pixels(np.concatenate([ours, theirs]))
+        forest = RandomForestClassifier(TREES, random_state=0)
+        told = fidelity.two_sample_test(space(ours), space(theirs), forest, permutations=PERMUTATIONS)
         counts |= {"accuracy": told.accuracy, "p_accuracy": told.p}
     return {"copies": json.dumps(counts), "pairs": pairs}
+
+
+def _alike_in_classes(held_out, synthetic, rng):
+    """Returns as many held-out as synthetic images of each class, one of each held-out patient, as two arrays.
+
+    Siblings of an image would tell the PCA what it is, and another mix of classes would tell the forest.
+    """
+    order = rng.permutation(len(held_out))
+    order = order[np.unique(held_out.patients[order], return_index=True)[1]]
+    rows = [], []
+    for label in range(len(held_out.class_names)):
+        both = order[held_out.labels[order] == label], rng.permutation(np.flatnonzero(synthetic.labels == label))
+        fewest = min(map(len, both))
+        for chosen, of_set in zip(rows, both, strict=True):
+            chosen.extend(of_set[:fewest])
+    return held_out.images[rows[0]], synthetic.images[rows[1]]

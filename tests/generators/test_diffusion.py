@@ -152,6 +152,9 @@ class TestGuidance:
     def test_outside_its_interval_it_has_no_effect(self, fitted):
         stronger = fitted.with_guidance(5, interval=(0.2, 0.6))
         assert stronger.get_config()["interval"] == (0.2, 0.6)
+        assert stronger.with_guidance(3).interval == (0.2, 0.6)
+        with pytest.raises(ValueError, match="the smaller first. Received: interval="):
+            fitted.with_guidance(2, interval=(0.8, 0.2))
         guided, conditional, _ = self.velocities(stronger)  # at a time of 0.7
         assert guided == pytest.approx(conditional, abs=1e-6)
         assert (stronger.sample([0, 1], seed=1) != fitted.with_guidance(1).sample([0, 1], seed=1)).any()

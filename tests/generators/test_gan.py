@@ -100,3 +100,10 @@ class TestMismatched:
         loss = float(model._update_discriminator(IMAGES, fake, right)["discriminator_loss"])
         real, generated, wrong = np.log1p(np.exp([-2.0, 2.0, -1.0]))  # softplus of the score, negative if it is real
         assert loss == pytest.approx(real + (generated + wrong) / 2)
+
+    def test_without_labels_it_is_refused(self):
+        with pytest.raises(
+            ValueError, match="mismatched= takes two classes and a discriminator that is given the label"
+        ):
+            toy_gan((20, 20, 1), auxiliary=True, mismatched=1.0)
+        assert "mismatched" not in toy_gan((20, 20, 1)).get_config()

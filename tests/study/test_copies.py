@@ -38,6 +38,13 @@ def test_whether_synthetic_images_can_be_told_from_held_out_ones():
     assert told["accuracy"] > 0.9
     assert "A random forest is not shown to tell them" in notes.copies("gan", {0: alike})
     assert "A random forest tells them from held-out real images (accuracy 1.00" in notes.copies("gan", {0: told})
+    mixed = make_imageset(240, 5, name="mixed")
+    mixed = mixed[np.flatnonzero((mixed.labels == 0) | (np.arange(240) % 8 == 1))]  # another mix of the classes
+    assert json.loads(look_for_copies(train, held_out, mixed)["copies"])["p_accuracy"] > 0.05
+    siblings = dataclasses.replace(
+        held_out, images=held_out.images[np.arange(120) % 30], patients=(np.arange(120) % 30).astype(str)
+    )
+    assert json.loads(look_for_copies(train, siblings, new)["copies"])["p_accuracy"] > 0.05
     few = dataclasses.replace(held_out, patients=np.repeat(["a", "b", "c"], 40))
     assert "accuracy" not in json.loads(look_for_copies(train, few, darker)["copies"])
 

@@ -247,6 +247,29 @@ def generator_rows():
     return "\n".join(lines)
 
 
+def crops():
+    """Returns the measurements of generators on mammogram crops, by generator."""
+    return read("generator_quality_crops").set_index("generator")
+
+
+def crops_rows():
+    """Returns a line for each of them; the guidance of diffusion is 2 unless its name says another."""
+    lines = []
+    for name, row in crops().iterrows():
+        cells = [f"{row[column]:.2f}" for column in ("precision", "recall", "coverage", "label_auc")]
+        steps, seconds = ("" if row[key] != row[key] else f"{row[key]:,.0f}" for key in ("steps", "sampling_seconds"))
+        name = name.replace("diffusion_guidance_", "diffusion, guidance ")
+        name = "diffusion, guidance 2" if name == "diffusion" else name
+        lines.append(f"| {name} | {steps} | {row['kid']:.3f} | {' | '.join(cells)} | {seconds} |")
+    return "\n".join(lines)
+
+
+def crops_label(guidance):
+    """Returns the label's AUC with this guidance as a percentage of that of real images."""
+    label = crops()["label_auc"]
+    return f"{100 * label[f'diffusion_guidance_{guidance}'] / label['real']:.0f} %"
+
+
 def stability_rows():
     """Returns a line for each seed: the lowest diversity of a class, at any look and at the last, and KID at each."""
     lines = []
@@ -297,6 +320,9 @@ def page():
         gap_rows=gap_rows,
         recipe_rows=recipe_rows,
         generator_rows=generator_rows(),
+        crops_rows=crops_rows(),
+        crops_label=crops_label,
+        crops_test=340,
         stability_rows=stability_rows(),
         difference=difference,
         over_augmentation=over_augmentation,

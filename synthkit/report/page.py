@@ -10,7 +10,7 @@ from synthkit import catalogue, plots
 from synthkit._files import replacing
 from synthkit.report import answers, clinical, data, figures, methods
 from synthkit.statistics import sentences
-from synthkit.statistics.verdicts import GAP, NOT_TESTED, VERDICTS
+from synthkit.statistics.verdicts import GAP, TESTED, VERDICTS
 
 HIDDEN = (
     "versions",
@@ -64,7 +64,7 @@ def _verdicts(results, summary, margin):
     later = results.with_later_seeds()
     return {
         "rows": summary.to_dict("records"),
-        "tested": lambda row: row["verdict"] in VERDICTS and row["verdict"] != NOT_TESTED,
+        "tested": lambda row: row["verdict"] in TESTED,
         "chances": [row for row in _of_main(summary) if row["verdict"] in VERDICTS and row["p_gain"] == row["p_gain"]],
         "baseline": baseline,
         "answers": answers.answers(summary, over, margin),

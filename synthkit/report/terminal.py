@@ -4,7 +4,7 @@ import textwrap
 
 from synthkit.report import answers
 from synthkit.statistics import sentences
-from synthkit.statistics.verdicts import GAP, NOT_TESTED, VERDICTS
+from synthkit.statistics.verdicts import GAP, TESTED
 
 
 def text(results, summary):
@@ -31,7 +31,7 @@ def text(results, summary):
         f"{textwrap.fill(answers.operating_point(results, summary), 100)}:\n{table(summary, second, 'specificity')}"
     )
     if GAP in set(summary["metric"]):
-        gap = f"Does it overfit? {sentences.metric_name(GAP)}; an arm “helps” that makes it smaller."
+        gap = f"Does it overfit? {sentences.metric_name(GAP)}, which is better if it is smaller."
         gap = f"{gap} {answers.training_aucs(results)}"
         blocks.append(f"{textwrap.fill(gap, 100)}\n{table(summary, GAP, GAP)}")
     words = " ".join(sentences.words(summary, margin))
@@ -65,8 +65,7 @@ def table(summary, metric=None, beside="sensitivity"):
         line = f"{row['arm']:{width}}{row['mean']:.3f}  {row['low']:.3f} to {row['high']:.3f}  "
         if isinstance(row["verdict"], str) and row["verdict"] != "baseline":
             interval = f"{row['difference_low']:+.3f} to {row['difference_high']:+.3f}"
-            tested = row["verdict"] in VERDICTS and row["verdict"] != NOT_TESTED
-            p = f"{row['p_holm']:8.2g}" if tested else " " * 8
+            p = f"{row['p_holm']:8.2g}" if row["verdict"] in TESTED else " " * 8
             line += f"{row['difference']:+10.3f}  {interval}  {p}  "
         else:
             line += " " * 40

@@ -17,7 +17,8 @@ from synthkit.statistics.seeds import of_seeds
 
 INCONCLUSIVE = "inconclusive"  # neither a difference nor equivalence is shown
 NOT_TESTED = "not tested"  # a main comparison that is not significant comes first
-VERDICTS = ("helps", "hurts", "equivalent", INCONCLUSIVE, NOT_TESTED)  # others say why there is none
+TESTED = ("helps", "hurts", "equivalent", INCONCLUSIVE)
+VERDICTS = (*TESTED, NOT_TESTED)  # others say why there is none
 GAP = "gap"  # the metric of overfitting
 LOWER_IS_BETTER = ("brier", GAP)
 # Test patients of a class: with fewer, simulated arms were too often called equivalent, and so they were where the AUC

@@ -36,7 +36,7 @@ class Residual(nn.Module):
 
 
 class UNet(nn.Module):
-    """`generators.diffusion.unet`; `widths` are the channels of its levels, from the finest to the coarsest."""
+    """`generators.unet.unet`; `widths` are the channels of its levels, from the finest to the coarsest."""
 
     def __init__(self, channels, labels, widths):
         super().__init__()

@@ -7,13 +7,10 @@ import tensorflow as tf
 
 from synthkit.generators.diffusion import (
     Diffusion,
-    _from_patches,
-    _to_patches,
     diffusion,
     predicted_image,
     schedule,
     solver_step,
-    unet,
 )
 from synthkit.pipeline import to_dataset
 from tests.conftest import make_imageset
@@ -193,31 +190,7 @@ def test_comes_back_from_its_file(fitted, tmp_path):
     assert int(loaded.optimizer.iterations) == 80
 
 
-@pytest.mark.parametrize("size", [28, 32, 64])
-def test_network_goes_down_to_about_seven_pixels(size):
-    network = unet((size, size, 1), 3, 8)
-    lowest = next(layer for layer in network.layers if isinstance(layer, keras.layers.MultiHeadAttention)).output
-    assert lowest.shape[1] in (49, 64)
-    assert network.output_shape == (None, size, size, 1)
-
-
 def test_builder_gives_a_small_network():
     model = diffusion((28, 28, 1), 2)
     assert model.network.count_params() < 500_000
     assert isinstance(model.optimizer, keras.optimizers.Adam)
-
-
-class TestPatches:
-    def test_they_are_squares_of_pixels_and_come_back(self):
-        images = np.arange(2 * 4 * 6 * 3, dtype="float32").reshape(2, 4, 6, 3)
-        patches = keras.ops.convert_to_numpy(_to_patches(images, 2))
-        assert patches.shape == (2, 2, 3, 12)
-        np.testing.assert_array_equal(patches[1, 1, 2], images[1, 2:4, 4:6].ravel())
-        np.testing.assert_array_equal(_from_patches(patches, 2), images)
-
-    @pytest.mark.parametrize(("side", "first"), [(40, 40), (48, 24), (64, 32)])
-    def test_large_images_are_worked_on_at_half_their_size(self, side, first):
-        network = unet((side, side, 1), 3, 16)
-        assert network.output_shape == (None, side, side, 1)
-        convolution = next(layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D))
-        assert convolution.output.shape[1:] == (first, first, 16 * side // first)

@@ -435,9 +435,10 @@ def test_copies_are_shown_in_pairs(write, results):
 
 
 def test_images_beside_the_answer_are_of_a_generator_even_if_all_are_augmented():
-    def glance(arms):
+    def glance(arms, primary=None):
         summary = pd.DataFrame({"arm": arms, "metric": "auc", "difference": range(len(arms))})
-        return _glance(SimpleNamespace(samples=dict.fromkeys(arms)), summary)
+        return _glance(SimpleNamespace(samples=dict.fromkeys(arms), protocol={"primary": primary}), summary)
 
     assert glance(["real", "augmentation", "diffusion augmented", "blend"]) == ["real", "diffusion augmented"]
     assert glance(["real", "diffusion", "conv_cgan augmented"]) == ["real", "diffusion"]
+    assert glance(["real", "diffusion", "blend augmented"], "blend augmented") == ["real", "blend augmented"]

@@ -119,7 +119,8 @@ def _images(results, summary, folder):
 
 
 def _glance(results, summary):
-    """Returns the arms whose images are shown beside the answer: the real ones, and the best of generators.
+    """Returns the arms whose images are shown beside the answer: the real ones, and those of the main comparison, or of
+    the best generator.
 
     Images without augmentation show more of a generator, if there is such an arm.
     """
@@ -127,7 +128,8 @@ def _glance(results, summary):
     rows = sentences.main_rows(summary).sort_values("difference", ascending=False)
     synthetic = [arm for arm in rows["arm"] if arm.split(" ")[0] not in others]
     synthetic.sort(key=lambda arm: arm.endswith(" augmented"))
-    return [arm for arm in ("real", *synthetic[:1]) if arm in results.samples]
+    main = [arm for arm in rows["arm"] if arm == results.protocol["primary"] and arm in results.samples]
+    return [arm for arm in dict.fromkeys(("real", *(main or synthetic)[:1])) if arm in results.samples]
 
 
 def _patients(results):

@@ -135,6 +135,8 @@ def answer(summary, arms, margin=MARGIN):
     name = metric_name(main_metric(summary))
     many = "The main comparison, " if len(main) else "The best of them, " if len(rows) > 1 else ""
     change = f"{many}{best['arm']}{',' if many else ''} changes the {name} by {_change(best)} compared with {baseline}"
+    if best["verdict"] in ("helps", "hurts") and max(-best["difference_low"], best["difference_high"]) < margin:
+        change += f", less than the margin of {margin:g}"
     if not rows["verdict"].isin(VERDICTS).all():
         return "No answer yet.", signs(f"{change}, and there is {rows['verdict'].iloc[0].split(': ')[-1]}.")
     later = main_rows(summary)

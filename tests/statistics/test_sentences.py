@@ -135,6 +135,12 @@ class TestSentences:
         both = pd.DataFrame([real, self.row(arm="gan", primary=True, verdict="helps"), other])
         assert sentences.answer(both, ["gan", "vae"])[0] == "Shown to help."
 
+    def test_a_difference_that_is_shown_may_be_too_small_to_matter(self):
+        real = self.row(arm="real", verdict="baseline", difference=np.nan)
+        small = pd.DataFrame([real, self.row(verdict="hurts", difference_low=-0.03, difference_high=-0.01)])
+        assert sentences.answer(small, ["gan"])[1].endswith("compared with real, less than the margin of 0.05.")
+        assert "less than" not in sentences.answer(small, ["gan"], margin=0.02)[1]
+
     def test_what_was_not_tested_is_not_the_best_of_what_was(self):
         real = self.row(arm="real", verdict="baseline", difference=np.nan)
         rows = [real, self.row(arm="vae", verdict="equivalent"), self.row(verdict="not tested", difference=0.3)]

@@ -73,7 +73,7 @@ class TestArms:
 
         monkeypatch.setattr(catalogue, "arms", arms)
         monkeypatch.setattr(catalogue, "AUTO", ("skin_cnn",))
-        monkeypatch.setattr(_meaning, "load", lambda *_, **__: phantom.load(20, train=40, validation=20, test=20))
+        monkeypatch.setattr(_meaning, "load", lambda *_, **__: phantom.load(20, train=40, validation=20, test=40))
         runs = [
             ([], {}),
             (["--data", "x"], {"vertical_flip": False}),

@@ -137,6 +137,7 @@ class TestResume:
             raise KeyboardInterrupt
 
         monkeypatch.setattr(callbacks, "PAUSE", 0)
+        monkeypatch.setattr(callbacks, "COSTS", 0)
         monkeypatch.setattr(callbacks.Checkpoint, "on_epoch_end", stop)
         with pytest.raises(KeyboardInterrupt):
             run(phantoms, tmp_path / "out")
@@ -347,6 +348,7 @@ class TestPretraining:
                 raise KeyboardInterrupt
 
         monkeypatch.setattr(callbacks, "PAUSE", 0)
+        monkeypatch.setattr(callbacks, "COSTS", 0)
         monkeypatch.setattr(callbacks.Checkpoint, "on_epoch_end", stop)
         options = {"pretrained_on": others, "pretrain_steps": 300, "counts": {"malignant": 3, "benign": 3}}
         with pytest.raises(KeyboardInterrupt):

@@ -35,7 +35,7 @@ def tiny(monkeypatch):
         monkeypatch.setitem(catalogue.GENERATORS, name, row._replace(epochs=2, batch_size=32))
     load = phantom.load
     monkeypatch.setattr(
-        phantom, "load", lambda size, **options: load(size, **options | {"train": 60, "validation": 30, "test": 40})
+        phantom, "load", lambda size, **options: load(size, **options | {"train": 60, "validation": 30, "test": 60})
     )
 
 
@@ -45,7 +45,7 @@ def test_study_from_end_to_end(tiny, tmp_path, capsys):
     assert all(arm in printed.out for arm in catalogue.DEFAULT_ARMS if arm != "more_real")
     assert "positive control" in printed.out
     assert "negative control" in printed.out
-    assert "Before the study: 40 test images" in " ".join(printed.out.split())
+    assert "Before the study: 60 test images" in " ".join(printed.out.split())
     names = {path.name for path in tmp_path.iterdir()} - {".lock"}
     assert names == {"trials", "trials.csv", "scores.npz", "summary.csv", "report.html", "study.json"}
     trials = pd.read_csv(tmp_path / "trials.csv")
@@ -57,8 +57,8 @@ def test_study_from_end_to_end(tiny, tmp_path, capsys):
         "arm metric mean low high difference difference_low difference_high p p_holm p_equivalent verdict".split()
     )
     with np.load(tmp_path / "scores.npz", allow_pickle=False) as scores:
-        assert scores["scores/dense_cvae"].shape == (3, 40, 2)
-        assert len(scores["patients"]) == 40
+        assert scores["scores/dense_cvae"].shape == (3, 60, 2)
+        assert len(scores["patients"]) == 60
     assert "21/21" in printed.err
     assert command.main(["study", "--seeds", "3", "--out", str(tmp_path)]) == 0
     assert "21 of 21 trials were finished before" in capsys.readouterr().err
@@ -217,13 +217,13 @@ def test_near_duplicates_are_reported_or_dropped(tiny, tmp_path, capsys):
     assert command.main([*options, "--out", str(tmp_path / "all")]) == 0
     printed = capsys.readouterr()
     assert "6 of 20 test images look like training or validation images" in " ".join(printed.out.split())
-    assert printed.out.count("baseline") == 3
+    assert printed.out.count("baseline") == 4  # of AUC, sensitivity, the gap, and AUC without near-duplicates
     assert "look like training" in (tmp_path / "all" / "report.html").read_text(encoding="utf-8")
     assert json.loads((tmp_path / "all" / "study.json").read_text())["near_duplicates"] == list(range(6))
     assert command.main([*options, "--drop-near-duplicates", "--out", str(tmp_path / "dropped")]) == 0
     printed = capsys.readouterr()
     assert "6 of 12 validation images and 6 of 20 test images" in printed.err
-    assert len(re.findall("  baseline$", printed.out, re.M)) == 2
+    assert len(re.findall("  baseline$", printed.out, re.M)) == 3
     with np.load(tmp_path / "dropped" / "scores.npz") as scores:
         assert scores["scores/real"].shape == (1, 14, 2)
 

@@ -93,6 +93,7 @@ def test_training_for_minutes_resumes_and_keeps_the_best_weights(tmp_path, monke
     monkeypatch.setattr(train_generators, "measurement", lambda splits: (measure, {"label_auc": 0.7}))
     monkeypatch.setattr(train_generators, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
     monkeypatch.setattr(callbacks, "PAUSE", 0)
+    monkeypatch.setattr(callbacks, "COSTS", 0)
     sets = enumerate(("train", "validation", "test"))
     splits = Splits(*(make_imageset(16, seed, size=16, name=name) for seed, name in sets))
     records = []

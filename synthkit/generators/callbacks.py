@@ -13,6 +13,7 @@ from synthkit._files import local, replacing
 from synthkit._reusable import state
 
 PAUSE = 20  # seconds between two checkpoints, at least
+COSTS = 20  # times what the last checkpoint took, between two of them, at least
 
 
 class SampleGrid(keras.callbacks.Callback):
@@ -225,7 +226,11 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         began = time.monotonic()
-        due = began - self.written >= max(PAUSE, 20 * self.cost) if self.every is None else not (epoch + 1) % self.every
+        due = (
+            began - self.written >= max(PAUSE, COSTS * self.cost)
+            if self.every is None
+            else not (epoch + 1) % self.every
+        )
         if due:
             _write(self.path, epoch + 1, np.nan, [variable.numpy() for variable in state(self.model)])
             self.written = time.monotonic()

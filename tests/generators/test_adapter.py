@@ -172,6 +172,7 @@ def test_killed_synthesizer_resumes(tmp_path, monkeypatch, killed_in):
     others, pretrained, pretrain = make_imageset(40, 5), [], adapter.pretrain
     monkeypatch.setattr(adapter, "pretrain", lambda *a, **options: pretrained.append(pretrain(*a, **options)))
     monkeypatch.setattr(callbacks, "PAUSE", 0)
+    monkeypatch.setattr(callbacks, "COSTS", 0)
     monkeypatch.setattr(adapter, "Checkpoint", Killed)
     with pytest.raises(KeyboardInterrupt):
         images("killed")

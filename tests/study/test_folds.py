@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import stats
 
 from synthkit import statistics, study
 from synthkit.imageset import Splits
@@ -113,6 +114,8 @@ def test_the_variance_over_folds_counts_where_it_is_larger():
     wide = statistics.estimate(values, influences, folds=folds)
     among = np.mean(np.var(folds, axis=1, ddof=1))
     assert wide.error**2 == pytest.approx(values.var(ddof=1) / 2 + among - 2 * values.var(ddof=1))
-    assert wide.patients == 2
+    # The degrees of freedom by hand; the part of the folds has S (K - 1) = 2.
+    upper, correlated = values.var(ddof=1) / 2 / stats.chi2.ppf(0.1, 1), among - 2 * values.var(ddof=1)
+    assert wide.freedom == pytest.approx((upper + correlated) ** 2 / (upper**2 + correlated**2 / 2))
     one = statistics.estimate(values[:1], influences[:1], folds=folds[:1])
     assert one.error**2 == pytest.approx(np.var(folds[0], ddof=1))

@@ -19,7 +19,7 @@ from synthkit.study import Arm
 from synthkit.study.storage import load
 from synthkit.study.trial import pack, run_packed
 from tests.conftest import ROOT
-from tests.datasets.test_medmnist import write
+from tests.datasets.test_medmnist import arrays, write
 from tests.study.toy import ARMS, OPTIONS, assert_same, brighter
 
 ONE_SEED = OPTIONS | {"seeds": 1}
@@ -204,7 +204,15 @@ def test_a_cluster_without_workers_is_an_error(tmp_path, monkeypatch, capsys):
 
 
 def test_a_dask_cluster_gives_the_same_results_though_a_worker_is_killed(tmp_path, capsys):
-    options = ["study", "--data", str(write(tmp_path / "mine.npz")), "--image-size", "20", "--seeds", "3"]
+    options = [
+        "study",
+        "--data",
+        str(write(tmp_path / "mine.npz", **arrays((30, 12, 60)))),
+        "--image-size",
+        "20",
+        "--seeds",
+        "3",
+    ]
     options += ["--arms", "real,augmentation,dense_cvae", "--epochs", "2", "--steps", "20", "--classifier", "skin_cnn"]
     assert command.main([*options, "--out", str(tmp_path / "here")]) == 0
     with cluster(tmp_path) as (address, workers):

@@ -4,9 +4,12 @@ import json
 
 import numpy as np
 
+from synthkit.imageset import resize
+
 PAIRS = 6  # synthetic images that every trial keeps with their nearest training images
 COMPARED = 2000  # images of one kind that are searched for copies
-TREES, PERMUTATIONS = 50, 2000  # of the test whether synthetic images can be told from real ones
+# Of the test whether synthetic images can be told from real ones: pixels to which larger images are reduced, and more.
+SIDE, TREES, PERMUTATIONS = 48, 50, 2000
 
 
 def look_for_copies(train, held_out, synthetic):
@@ -46,7 +49,7 @@ def look_for_copies(train, held_out, synthetic):
     near = fidelity.closest_pairs(features[0], None, features[2], count=PAIRS)
     pairs = np.stack([synthetic.images[near["synthetic"]], train.images[near["training"]]], axis=1)
     counts = {"copies": test.copies, "held_out_copies": test.held_out_copies, "p": test.p, "images": len(synthetic)}
-    ours, theirs = _alike_in_classes(held_out, synthetic, rng)
+    ours, theirs = _alike_in_classes(_reduced(held_out), _reduced(synthetic), rng)
     if len(ours) >= 4:
         # A PCA fitted on the held-out images alone would tell them from any new images.
         space = fidelity.pixels(np.concatenate([ours, theirs]))
@@ -54,6 +57,11 @@ def look_for_copies(train, held_out, synthetic):
         told = fidelity.two_sample_test(space(ours), space(theirs), forest, permutations=PERMUTATIONS)
         counts |= {"accuracy": told.accuracy, "p_accuracy": told.p}
     return {"copies": json.dumps(counts), "pairs": pairs}
+
+
+def _reduced(images):
+    """Returns images of at most `SIDE` pixels a side: a PCA of larger ones would take most of the time."""
+    return resize(images, SIDE) if max(images.image_shape[:2]) > SIDE else images
 
 
 def _alike_in_classes(held_out, synthetic, rng):

@@ -178,8 +178,7 @@ def test_killed_synthesizer_resumes(tmp_path, monkeypatch, killed_in):
         images("killed")
     assert len(list((tmp_path / "killed").glob("[!.]*.checkpoint.npz"))) == 1
     resumed = images("killed")
-    assert begun[len(kill)] > 0
-    assert begun[-4:] == ([0, 1, 2, 3] if killed_in == "pretraining" else [1, 1, 2, 3])
+    assert begun[len(kill) :] == ([2, 0, 1, 2, 3] if killed_in == "pretraining" else [2, 3])
     assert len(pretrained) == 1
     assert [path.suffix for path in (tmp_path / "killed").glob("[!.]*")] == [".keras"] * 2
     monkeypatch.undo()

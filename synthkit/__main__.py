@@ -121,7 +121,7 @@ def _run_study(arguments, names, argv):
             splits = splitting.without_near_duplicates(splits)
         _meaning.check_draws(splits, per_class)
         _meaning.check_seen(splits.train.image_shape[0], rows)
-    _meaning.check_validation(splits, per_class, phantoms)
+    _meaning.check_validation(splits, per_class)
     fixed = _meaning.fixed(arguments, names, per_class)
     seeds, planned = arguments.seeds or profile["seeds"], ""
     comparisons = 1 if arguments.primary else len(names) - 1

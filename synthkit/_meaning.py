@@ -234,10 +234,10 @@ def check_folds(arguments, names):
             )
 
 
-def check_validation(splits, per_class, phantoms):
+def check_validation(splits, per_class):
     """Warns of a validation set that is larger than what a trial trains on."""
     images = len(splits.train) if per_class is None else per_class * len(splits.train.class_names)
-    if len(splits.validation) > images and not phantoms:
+    if len(splits.validation) > images:
         warnings.warn(
             f"the validation set has {len(splits.validation)} images, more than the {images} that a trial trains on; "
             "somebody with so few would not hold back that many. --validation makes it smaller for a folder of images, "

@@ -8,15 +8,16 @@ from synthkit.imageset import resize
 
 PAIRS = 6  # synthetic images that every trial keeps with their nearest training images
 COMPARED = 2000  # images of one kind that are searched for copies
-# Of the test whether synthetic images can be told from real ones: pixels to which larger images are reduced, and more.
-SIDE, TREES, PERMUTATIONS = 48, 50, 2000
+SIDE = 48  # pixels to which larger images are reduced
+TREES, PERMUTATIONS = 50, 2000  # of the test whether synthetic images can be told from real ones
 
 
 def look_for_copies(train, held_out, synthetic):
     """Tests whether synthetic images are copies of training images, and whether they can be told from held-out ones.
 
     Images are compared in the PCA of their pixels (`fidelity.pixels`), fitted on training and held-out images, or for
-    the second test on the held-out and the synthetic ones; of more than `COMPARED` of one kind, a random subset is.
+    the second test on the held-out and the synthetic ones. Larger images are reduced to `SIDE` pixels a side for it; of
+    more than `COMPARED` of one kind, a random subset is compared.
 
     Args:
         train, held_out, synthetic: ImageSets.
@@ -42,14 +43,15 @@ def look_for_copies(train, held_out, synthetic):
     patients = np.concatenate([train.patients, held_out.patients])
     if len(held_out) == 0 or len(np.unique(patients)) < 3:
         return {}
-    space = fidelity.pixels(np.concatenate([train.images, held_out.images]))
-    features = [space(images.images) for images in (train, held_out, synthetic)]
+    reduced = [_reduced(images) for images in (train, held_out, synthetic)]
+    space = fidelity.pixels(np.concatenate([images.images for images in reduced[:2]]))
+    features = [space(images.images) for images in reduced]
     labels = np.concatenate([train.labels, held_out.labels])
     test = fidelity.copy_test(*features, patients=patients, labels=labels)
     near = fidelity.closest_pairs(features[0], None, features[2], count=PAIRS)
     pairs = np.stack([synthetic.images[near["synthetic"]], train.images[near["training"]]], axis=1)
     counts = {"copies": test.copies, "held_out_copies": test.held_out_copies, "p": test.p, "images": len(synthetic)}
-    ours, theirs = _alike_in_classes(_reduced(held_out), _reduced(synthetic), rng)
+    ours, theirs = _alike_in_classes(*reduced[1:], rng)
     if len(ours) >= 4:
         # A PCA fitted on the held-out images alone would tell them from any new images.
         space = fidelity.pixels(np.concatenate([ours, theirs]))

@@ -15,7 +15,7 @@ from synthkit.pipeline import to_dataset
 from synthkit.splitting import cross_validation, partition, subsample
 from synthkit.statistics import accuracy, auc, operating_point, score
 from synthkit.study import training_sets
-from synthkit.study.arms import requested, synthesize
+from synthkit.study.arms import oversample, requested, synthesize
 from synthkit.study.copies import look_for_copies
 from synthkit.study.storage import COLUMNS
 
@@ -53,7 +53,7 @@ class Trials:
         self.splits, self.draw, self.positive = splits, draw, positive
         self.rule, self.folds, self.random_state = operating_point, folds, random_state
         self.scored = pool(splits) if folds else splits.test
-        self.trainer = make_trainer(classifier, splits.train, recipe)
+        self.trainer, self._found = make_trainer(classifier, splits.train, recipe), {}
         if features and hasattr(self.trainer, "keep"):
             self.trainer.keep(splits, features)
 
@@ -83,9 +83,11 @@ class Trials:
             outcomes = []
             for number, (splits, _) in enumerate(tests):
                 fold = f", fold {number + 1} of {len(tests)}" if self.folds else ""
-                outcomes.append(
-                    self._train(splits, arm, seed, lambda stage, fold=fold: on_stage(stage + fold), on_step)
-                )
+
+                def staged(stage, fold=fold):
+                    on_stage(stage + fold)
+
+                outcomes.append(self._train(splits, arm, seed, staged, on_step, search=not number))
             row |= _mean([outcome["row"] for outcome in outcomes])
             scores = np.empty((len(self.scored), len(self.scored.class_names)), "float32")
             thresholds, fold = np.empty(len(scores)), np.empty(len(scores), int)
@@ -110,8 +112,8 @@ class Trials:
             return [(self.splits, np.arange(len(self.scored)))]
         return cross_validation(self.scored, self.folds, seed=seeds_of(seed, self.random_state)[0])
 
-    def _train(self, splits, arm, seed, on_stage, on_step):
-        """Trains and scores one network; see `run`.
+    def _train(self, splits, arm, seed, on_stage, on_step, search):
+        """Trains and scores one network, and searches for copies if `search` says so; see `run`.
 
         Returns:
             dict of `row`, `history`, `scores`, `samples` and `copies`.
@@ -130,7 +132,8 @@ class Trials:
             if hasattr(arm.synthesizer, "validated"):  # it chooses something on the validation set
                 arm = dataclasses.replace(arm, synthesizer=arm.synthesizer.validated(splits.validation))
             synthetic = synthesize(arm, real, synthesis_seed, held_out)
-            copies = look_for_copies(real, concatenate([splits.validation, splits.test]), synthetic)
+            if search and arm.synthesizer is not oversample:
+                copies = self._search(real, concatenate([splits.validation, splits.test]), synthetic)
             if arm.pretrain:
                 pretraining = {"first": synthetic, "share": arm.pretrain}
             else:
@@ -168,6 +171,14 @@ class Trials:
             "samples": samples,
             "copies": copies,
         }
+
+    def _search(self, real, held_out, synthetic):
+        """Returns what `look_for_copies` finds; arms with the same synthetic images are searched once a seed."""
+        key = real.fingerprint(), synthetic.fingerprint()
+        if key not in self._found:
+            self._found = {known: found for known, found in self._found.items() if known[0] == key[0]}
+            self._found[key] = look_for_copies(real, held_out, synthetic)
+        return self._found[key]
 
     def _threshold(self, labels, scores):
         """Returns the operating point of the labels and scores of a validation set; None with more than two classes."""

@@ -8,7 +8,7 @@ import pytest
 
 from synthkit import study
 from synthkit.statistics import notes
-from synthkit.study import Arm
+from synthkit.study import Arm, trial
 from synthkit.study.copies import PAIRS, look_for_copies
 from synthkit.study.storage import load
 from tests.conftest import make_imageset
@@ -49,15 +49,22 @@ def test_whether_synthetic_images_can_be_told_from_held_out_ones():
     assert "accuracy" not in json.loads(look_for_copies(train, few, darker)["copies"])
 
 
-def test_a_study_keeps_what_was_found(tmp_path):
-    arms = [Arm("real"), Arm("brighter", brighter), Arm("oversample", study.oversample)]
+def copying(train, labels, seed):
+    return study.oversample(train, labels, seed)
+
+
+def test_a_study_keeps_what_was_found(tmp_path, monkeypatch):
+    arms = [Arm("real"), Arm("brighter", brighter), Arm("copying", copying), Arm("oversample", study.oversample)]
+    arms.append(Arm("brighter augmented", brighter, augment=lambda images, labels, seeds: (images, labels)))
+    searched, search = [], trial.look_for_copies
+    monkeypatch.setattr(trial, "look_for_copies", lambda *images: searched.append(images) or search(*images))
     results = study.run(toy_splits(), arms, out=tmp_path, **OPTIONS)
-    assert results.copies.keys() == results.pairs.keys() == {"brighter", "oversample"}
-    assert [found["copies"] for found in results.copies["oversample"].values()] == [24, 24]
-    text = notes.copies("oversample", results.copies["oversample"])
-    assert text.startswith(
-        "oversample: 48 of 48 synthetic images are near copies of training images, more than of held"
-    )
+    assert len(searched) == 4  # for two seeds
+    assert results.copies.keys() == results.pairs.keys() == {"brighter", "brighter augmented", "copying"}
+    assert results.copies["brighter augmented"] == results.copies["brighter"]
+    assert [found["copies"] for found in results.copies["copying"].values()] == [24, 24]
+    text = notes.copies("copying", results.copies["copying"])
+    assert text.startswith("copying: 48 of 48 synthetic images are near copies of training images, more than of held")
     assert "is not shown" in notes.copies("brighter", results.copies["brighter"])
     assert load(tmp_path).copies == results.copies
 

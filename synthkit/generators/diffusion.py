@@ -79,6 +79,9 @@ class Diffusion(Generator):
       guidance", 2022).
     - Guidance may be limited to the middle of the noise levels (Kynkäänniemi et al., "Applying guidance in a limited
       interval improves sample and distribution quality in diffusion models", NeurIPS 2024).
+    - Sampling may also be guided away from what the model itself predicted earlier in its training, when it was worse
+      (Karras et al., "Guiding a diffusion model with a bad version of itself", NeurIPS 2024). The earlier weights are
+      those after a power of four steps, between a sixteenth and a quarter of all.
     - Samples come from a moving average of the weights, over more and more steps as training proceeds.
     - Training images may be transformed, and the network is told how (`geometry`), so that samples are not.
 
@@ -92,6 +95,7 @@ class Diffusion(Generator):
         flips: labels of the classes whose images may be mirrored left to right; None for all.
         interval: times between which guidance acts; outside them the label is used as it is.
         augment: probability of each kind of transformation of a training image; 0 for none.
+        autoguidance: scale of the guidance away from earlier weights, where 1 has no effect; None does not keep them.
     """
 
     def __init__(
@@ -105,6 +109,7 @@ class Diffusion(Generator):
         flips=None,
         interval=(0.0, 1.0),
         augment=0.0,
+        autoguidance=None,
         **kwargs,
     ):
         if not 0 <= interval[0] < interval[1] <= 1:
@@ -114,8 +119,11 @@ class Diffusion(Generator):
         super().__init__(image_shape, num_classes, noise_shape=image_shape, loss_names=("loss",), **kwargs)
         self.width, self._guidance, self.sampling_steps = width, guidance, sampling_steps
         self.decay, self.flips, self._interval, self.augment = decay, flips, tuple(interval), augment
+        self._autoguidance = autoguidance
         self.network = unet(self.image_shape, num_classes + 1, width, transformed=augment > 0)
         self.average = moving_average(self.network)
+        if autoguidance is not None:
+            self.recent, self.earlier = moving_average(self.network), moving_average(self.network)
         self.seed_generator = keras.random.SeedGenerator()
         self.built = True
 
@@ -129,15 +137,27 @@ class Diffusion(Generator):
         """The times between which guidance acts. They cannot be set either."""
         return self._interval
 
-    def with_guidance(self, scale, interval=None):
-        """Returns a copy with another guidance scale and interval; None keeps the interval."""
-        interval = self.interval if interval is None else interval
-        copy = type(self).from_config({**self.get_config(), "guidance": scale, "interval": interval})
+    @property
+    def autoguidance(self):
+        """The scale of the guidance away from earlier weights. It cannot be set either."""
+        return self._autoguidance
+
+    def with_guidance(self, scale, interval=None, autoguidance=None):
+        """Returns a copy with another guidance scale, interval and autoguidance; None keeps what there is.
+
+        Raises:
+            ValueError: for autoguidance of a model that was built without.
+        """
+        if autoguidance is not None and self.autoguidance is None:
+            raise ValueError("this model has no earlier weights; autoguidance=1 keeps them, if it is built with it")
+        given = {"guidance": scale, "interval": interval, "autoguidance": autoguidance}
+        given = {name: value for name, value in given.items() if value is not None}
+        copy = type(self).from_config({**self.get_config(), **given})
         copy.set_weights(self.get_weights())
         return copy
 
     def get_config(self):
-        names = ("width", "guidance", "sampling_steps", "decay", "flips", "interval", "augment")
+        names = ("width", "guidance", "sampling_steps", "decay", "flips", "interval", "augment", "autoguidance")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
     def loss_of(self, images, labels, noise, time, transformations=None):
@@ -177,7 +197,19 @@ class Diffusion(Generator):
         weights = self.network.trainable_variables
         self.optimizer.apply(tape.gradient(loss, weights), weights)
         follow(self.average, self.network, self.steps, self.decay)
+        if self.autoguidance is not None:
+            powers = tf.constant([4**power for power in range(1, 31)], "int64")
+            tf.cond(tf.reduce_any(powers == tf.cast(self.steps, "int64")), self._remember, lambda: False)
         return {"loss": loss}
+
+    def _remember(self):
+        """Makes the weights that were remembered last the earlier ones, and remembers those of today."""
+        for earlier, recent, average in zip(
+            *(net.weights for net in (self.earlier, self.recent, self.average)), strict=True
+        ):
+            earlier.assign(recent)
+            recent.assign(average)
+        return True
 
     def draw(self, noise, labels):
         times = tf.linspace(1.0, 0.0, self.sampling_steps + 1)
@@ -190,7 +222,7 @@ class Diffusion(Generator):
         return (image + 1) / 2
 
     def guided(self, noisy, labels, time):
-        """Returns the velocity that sampling follows, extrapolated from the predictions without and with label.
+        """Returns the velocity that sampling follows, extrapolated from those without label or of earlier weights.
 
         Outside the interval it is the prediction with label, and there is no other.
 
@@ -207,12 +239,19 @@ class Diffusion(Generator):
         if self.guidance == 0:
             return self._velocity(self.average, noisy, hidden, times)
         conditional = self._velocity(self.average, noisy, labels, times)
-        if self.guidance == 1:
+        automatic = self.autoguidance not in (None, 1)
+        if self.guidance == 1 and not automatic:
             return conditional
 
         def extrapolated():
-            unconditional = self._velocity(self.average, noisy, hidden, times)
-            return unconditional + self.guidance * (conditional - unconditional)
+            velocity = conditional
+            if self.guidance != 1:
+                unconditional = self._velocity(self.average, noisy, hidden, times)
+                velocity += (self.guidance - 1) * (conditional - unconditional)
+            if automatic:
+                worse = self._velocity(self.earlier, noisy, labels, times)
+                velocity += (self.autoguidance - 1) * (conditional - worse)
+            return velocity
 
         first, last = self.interval
         return tf.cond((first <= time) & (time <= last), extrapolated, lambda: conditional)

@@ -157,7 +157,8 @@ class Diffusion(Generator):
         return copy
 
     def get_config(self):
-        names = ("width", "guidance", "sampling_steps", "decay", "flips", "interval", "augment", "autoguidance")
+        names = ("width", "guidance", "sampling_steps", "decay", "flips", "interval", "augment")
+        names += () if self.autoguidance is None else ("autoguidance",)  # kept fits are found by this configuration
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
     def loss_of(self, images, labels, noise, time, transformations=None):
@@ -264,8 +265,11 @@ class Diffusion(Generator):
         return network(inputs, training=training)
 
 
-def diffusion(image_shape, num_classes):
+def diffusion(image_shape, num_classes, **options):
     """Builds the diffusion model, compiled for a few hundred images and a few thousand steps: Adam at 1e-3.
+
+    Args:
+        image_shape, num_classes, options: of `Diffusion`.
 
     Example:
 
@@ -274,7 +278,7 @@ def diffusion(image_shape, num_classes):
     >>> model.image_shape, model.network.count_params() < 500_000
     ((28, 28, 1), True)
     """
-    model = Diffusion(image_shape, num_classes, name="diffusion")
+    model = Diffusion(image_shape, num_classes, name="diffusion", **options)
     model.compile(keras.optimizers.Adam(1e-3), jit_compile=False)
     model.optimizer.build(model.network.trainable_variables)
     return model

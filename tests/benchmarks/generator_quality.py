@@ -12,11 +12,14 @@ generator's nor test images, tells how well it finds the class that was asked fo
 other ones than those that all are compared with. Near-duplicates of training images are not among the test images.
 
 `keras_ddim` and `keras_cgan` are two examples of keras.io (`keras_examples`); the first knows no classes.
+`diffusion_augment` transforms its training images and tells the network. `--guidance` and `--autoguidance` draw from the
+diffusion models with these scales, too.
 
 OUT has a JSON file for each generator and seed, which is not computed again, its images, and a grid of them.
 """
 
 import argparse
+import functools
 import json
 import os
 import time
@@ -30,6 +33,7 @@ import pandas as pd
 
 from synthkit import catalogue, datasets, fidelity, pretrained
 from synthkit.generators import adapter, callbacks
+from synthkit.generators.diffusion import diffusion
 from synthkit.imageset import resize
 from synthkit.pipeline import to_dataset
 from synthkit.splitting import partition, subsample, without_near_duplicates
@@ -37,6 +41,11 @@ from synthkit.statistics import auc
 from tests.benchmarks import keras_examples
 
 PEERS = {"keras_ddim": (keras_examples.ddim, 64), "keras_cgan": (keras_examples.cgan, 64)}
+BATCH = catalogue.GENERATORS["diffusion"].batch_size
+DIFFUSION = {  # they keep earlier weights, which changes nothing as long as the scale is 1
+    "diffusion": (functools.partial(diffusion, autoguidance=1), BATCH),
+    "diffusion_augment": (functools.partial(diffusion, autoguidance=1, augment=0.12), BATCH),
+}
 GENERATORS = ("conv_cvae", "conv_cgan", "acgan", "wgan_gp", "diffusion", *PEERS)
 DRAWN = 250  # images of each class
 CORES = 2
@@ -92,8 +101,8 @@ def load(arguments):
 
 def fitted(name, train, seed, minutes):
     """Returns a generator that was fitted for so many minutes of two cores, and a row about its fit."""
-    if name in PEERS:
-        build, batch_size = PEERS[name]
+    if name in PEERS | DIFFUSION:
+        build, batch_size = (PEERS | DIFFUSION)[name]
     else:
         build, batch_size = catalogue.build(catalogue.GENERATORS[name]), catalogue.GENERATORS[name].batch_size
     keras.utils.set_random_seed(seed)
@@ -130,6 +139,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--generators", default=",".join(GENERATORS))
     parser.add_argument("--guidance", type=float, nargs="*", default=[], help="of diffusion, besides the usual one")
+    parser.add_argument("--autoguidance", type=float, nargs="*", default=[], help="the same, without other guidance")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     train, for_judge, test, others = load(arguments)
@@ -145,8 +155,12 @@ def main():
                 continue
             model, row = fitted(name, train, seed, arguments.minutes)
             models = {name: model}
-            if name == "diffusion":
+            if name in DIFFUSION:
                 models |= {f"{name}_guidance_{scale:g}": model.with_guidance(scale) for scale in arguments.guidance}
+                models |= {
+                    f"{name}_autoguidance_{scale:g}": model.with_guidance(1, autoguidance=scale)
+                    for scale in arguments.autoguidance
+                }
             for named, generator in reversed(models.items()):  # the one whose file is looked for comes last
                 began = time.process_time()
                 images = adapter.draw(generator, train.class_names, labels, seed)

@@ -12,8 +12,8 @@ generator's nor test images, tells how well it finds the class that was asked fo
 other ones than those that all are compared with. Near-duplicates of training images are not among the test images.
 
 `keras_ddim` and `keras_cgan` are two examples of keras.io (`keras_examples`); the first knows no classes.
-`diffusion_augment` transforms its training images and tells the network. `--guidance` and `--autoguidance` draw from the
-diffusion models with these scales, too.
+`diffusion_augment` transforms its training images and tells the network. `--guidance` and `--autoguidance` also draw
+from the diffusion models with these scales.
 
 OUT has a JSON file for each generator and seed, which is not computed again, its images, and a grid of them.
 """

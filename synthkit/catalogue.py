@@ -505,4 +505,5 @@ def recipe(name, images):
         raise ValueError(f"recipe must be one of {', '.join(RECIPES)}. Received: {name!r}")
     settings = RECIPES[name]._asdict()
     epochs, _ = settings.pop("epochs"), settings.pop("text")
-    return settings | {"steps": math.ceil(epochs * images / settings["batch_size"]), "checks": epochs}
+    steps = math.ceil(epochs * images / settings["batch_size"])
+    return settings | {"steps": steps, "checks": epochs, "selection": "best"}

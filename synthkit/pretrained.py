@@ -293,7 +293,7 @@ class FineTunedTrainer:
     def __init__(self, classifier, image_shape, num_classes, **recipe):
         self.image_size = classifier.image_size
         shape = (self.image_size, self.image_size, image_shape[-1])
-        recipe = {"class_weights": True} | recipe
+        recipe = {"class_weights": True, "selection": "best"} | recipe
         self.trainer = Trainer(classifier, shape, num_classes, **recipe)
         self.frozen = FrozenTrainer(classifier._inference, self.image_size, image_shape[-1], classifier.copies)
         self.steps, self.keep = self.trainer.steps, self.frozen.keep

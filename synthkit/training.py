@@ -15,7 +15,9 @@ from synthkit._reusable import ProcessCache, reusable
 from synthkit.pipeline import to_dataset
 from synthkit.splitting import fold, partition
 from synthkit.statistics import auc
+from synthkit.statistics.estimates import fewest_patients
 
+SELECTIONS = ("one_standard_error", "best")
 PIXELS_AT_A_TIME = 2_400_000  # when images are scored: 47 of 224 pixels a side, for which 15 GB are enough
 
 
@@ -49,6 +51,10 @@ class Trainer:
         learning_rate: initial learning rate.
         drops: fractions of the steps after which the learning rate is divided by 10.
         checks: approximate number of times that the validation AUC is computed, evenly spread over the steps.
+        selection: which weights are used: "one_standard_error", those of the last check whose validation AUC is within
+            one standard error of the highest so far (Breiman, Friedman, Olshen and Stone, "Classification and
+            regression trees", 1984, section 3.4.3, where it chooses the size of a tree); or "best", the earliest of the
+            highest AUC. With few validation images the highest is often a chance find of an early check.
         patience: checks without a better validation AUC after which training stops; None always takes all steps, as a
             study does.
         label_smoothing: fraction of every label that is spread evenly over the classes.
@@ -57,7 +63,7 @@ class Trainer:
             faster on GPUs with tensor cores, and in bfloat16 elsewhere, which is faster on processors with AMX.
 
     Raises:
-        ValueError: for another optimizer.
+        ValueError: for another optimizer or selection.
     """
 
     def __init__(
@@ -72,6 +78,7 @@ class Trainer:
         learning_rate=1e-3,
         drops=(),
         checks=10,
+        selection="one_standard_error",
         patience=None,
         label_smoothing=0.0,
         class_weights=False,
@@ -79,10 +86,13 @@ class Trainer:
     ):
         if optimizer not in ("adam", "sgd"):
             raise ValueError(f"optimizer must be 'adam' or 'sgd'. Received: optimizer={optimizer!r}")
+        if selection not in SELECTIONS:
+            raise ValueError(f"selection must be one of {', '.join(SELECTIONS)}. Received: selection={selection!r}")
         self.steps_per_check = max(1, round(steps / checks))
         self.checks = max(1, round(steps / self.steps_per_check))
         self.steps = self.checks * self.steps_per_check
-        self.batch_size, self.patience, self.class_weights = batch_size, patience, class_weights
+        self.batch_size, self.selection, self.patience = batch_size, selection, patience
+        self.class_weights = class_weights
         rate = learning_rate
         if drops:
             rates = [learning_rate * 0.1**drop for drop in range(len(drops) + 1)]
@@ -111,11 +121,11 @@ class Trainer:
         )
 
     def train(self, train, validation=None, *, seed, augment=None, on_step=None, first=None, share=0.5, begin=None):
-        """Trains from scratch and restores the weights with the best validation AUC.
+        """Trains from scratch and restores the weights that the validation AUC chooses (`selection`).
 
         Args:
             train: ImageSet, the training set.
-            validation: ImageSet whose AUC chooses the weights, the earliest of the best; None keeps the last weights.
+            validation: ImageSet whose AUC chooses the weights; None keeps the last weights.
             seed: int, of the initial weights, the order of the images, dropout and augmentation.
             augment: callable for `pipeline.to_dataset`, or None.
             on_step: callable `()`, called after every step.
@@ -125,9 +135,10 @@ class Trainer:
                 is then checked, too, as step 0. None for none.
 
         Returns:
-            dict: lists `step`, `loss` (mean over the steps since the last check) and `val_auc`; `best_step`; and
-            `step_seconds` and `scoring_seconds`, the wall time of all gradient steps (the median over the checks, times
-            their number, which leaves out tracing if there are several) and of validation.
+            dict: lists `step`, `loss` (mean over the steps since the last check) and `val_auc`; `best_step`, the step
+            whose weights are used; and `step_seconds` and `scoring_seconds`, the wall time of all gradient steps (the
+            median over the checks, times their number, which leaves out tracing if there are several) and of
+            validation.
 
         Raises:
             FloatingPointError: if the loss is NaN or infinite.
@@ -187,7 +198,7 @@ def _half_precision():
 
 
 class _BestValidation(keras.callbacks.Callback):
-    """Scores the validation set at the end of every epoch, which is a check, and keeps the best weights.
+    """Scores the validation set at the end of every epoch, which is a check, and keeps the weights to be used.
 
     A step is known to have ended when the next one begins: a callback for the end of a step would make Keras wait for
     its loss. On a GPU, which may be steps behind, only the time of a whole epoch means anything.
@@ -229,18 +240,28 @@ class _BestValidation(keras.callbacks.Callback):
         self.history["step"].append(step)
         self.history["loss"].append(loss)
         if self.validation is not None:
-            value = auc(self.validation.labels, self.trainer.predict(self.validation.images))
-            if value > max(self.history["val_auc"], default=-1):
+            value, before = auc(self.validation.labels, self.trainer.predict(self.validation.images)), self.highest
+            self.history["val_auc"].append(float(value))
+            if value > before or (self.trainer.selection != "best" and value >= before - self._error(before)):
                 self.history["best_step"] = step
                 self.best = self.model.get_weights()
-            self.history["val_auc"].append(float(value))
-            checks_since_best = len(self.history["step"]) - 1 - self.history["step"].index(self.history["best_step"])
-            if self.trainer.patience is not None and checks_since_best >= self.trainer.patience:
+            checks_since_highest = len(self.history["step"]) - 1 - int(np.argmax(self.history["val_auc"]))
+            if self.trainer.patience is not None and checks_since_highest >= self.trainer.patience:
                 self.model.stop_training = True
         self.scoring += time.perf_counter() - began
 
+    @property
+    def highest(self):
+        """The highest validation AUC so far; -1 before the first check."""
+        return max(self.history["val_auc"], default=-1.0)
+
+    def _error(self, area):
+        """Returns the standard error of an AUC, about: that of a proportion of the patients of the rarer class."""
+        area = max(area, 0.5)
+        return np.sqrt(area * (1 - area) / fewest_patients(self.validation.labels, self.validation.patients))
+
     def finish(self):
-        """Restores the best weights. Returns the history."""
+        """Restores the weights that were chosen. Returns the history."""
         if self.best is not None:
             self.trainer.model.set_weights(self.best)
         self.history["step_seconds"] = float(np.median(self.durations)) * len(self.durations)

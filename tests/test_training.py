@@ -139,7 +139,8 @@ def test_gradients_with_label_smoothing_and_class_weights_by_hand():
 
 
 def test_weights_are_those_of_the_best_validation_auc_and_patience_stops_after_it(sets, noise):
-    trainer = Trainer(classifiers.skin_cnn, (20, 20, 1), 2, steps=60, batch_size=8, checks=20)
+    options = {"steps": 60, "batch_size": 8, "checks": 20}
+    trainer = Trainer(classifiers.skin_cnn, (20, 20, 1), 2, selection="best", **options)
     all_steps = trainer.train(sets[0], noise, seed=0)
     scores = all_steps["val_auc"]
     assert statistics.auc(noise.labels, trainer.predict(noise.images)) == max(scores) > scores[-1]
@@ -150,6 +151,21 @@ def test_weights_are_those_of_the_best_validation_auc_and_patience_stops_after_i
     assert len(history["val_auc"]) == best + 4 < 20
     assert history["val_auc"] == scores[: best + 4]
     assert statistics.auc(noise.labels, trainer.predict(noise.images)) == max(history["val_auc"])
+
+
+def test_weights_are_those_of_the_last_check_within_a_standard_error_of_the_highest(sets, noise):
+    trainer = Trainer(classifiers.skin_cnn, (20, 20, 1), 2, steps=60, batch_size=8, checks=20)
+    history = trainer.train(sets[0], noise, seed=0)
+    counts, chosen = np.bincount(noise.labels), 0
+    for i, value in enumerate(history["val_auc"]):
+        highest = max(history["val_auc"][: i + 1])
+        if value >= highest - np.sqrt(max(highest, 0.5) * (1 - max(highest, 0.5)) / min(counts)):
+            chosen = i
+    assert 0 < int(np.argmax(history["val_auc"])) < chosen
+    assert history["best_step"] == history["step"][chosen]
+    assert statistics.auc(noise.labels, trainer.predict(noise.images)) == history["val_auc"][chosen]
+    with pytest.raises(ValueError, match="selection must be one of one_standard_error, best"):
+        Trainer(classifiers.skin_cnn, (20, 20, 1), 2, steps=60, selection="last")
 
 
 def test_without_a_validation_set_the_last_weights_are_kept(trainer, sets):

@@ -53,7 +53,9 @@ def sentence(row, margin=MARGIN):
             f"p = {row['p_equivalent']:.2g} after Holm's correction"
         )
     elif word == NOT_TESTED:
-        text = f"{arm} is not tested, since the main comparison comes first and shows no difference: {difference}"
+        text = (
+            f"{arm} is not tested, since the main comparison comes first and has not shown a difference: {difference}"
+        )
     elif word == INCONCLUSIVE and _constant(row):
         text = (
             f"{arm}: the result is inconclusive. {difference}, without variation between seeds or test patients, so "
@@ -148,7 +150,7 @@ def answer(summary, arms, margin=MARGIN):
     )
     note = " Exploratory: this comparison is not in the protocol." if _exploratory(rows).all() else note
     if (rows["verdict"] == NOT_TESTED).all():
-        return "Not tested.", signs(f"The main comparison, of another arm, shows no difference. {change}.{note}")
+        return "Not tested.", signs(f"The main comparison, of another arm, has not shown a difference. {change}.{note}")
     if len(untested):
         top = untested.sort_values("difference").iloc[-1]
         others = f"The largest change of the others, which are not tested, is that of {top['arm']}, {_change(top)}."
@@ -236,7 +238,9 @@ def augmentation(summary):
         return ""
     (row,) = rows.to_dict("records")
     word = {"helps": "Classical augmentation alone helps", "hurts": "Classical augmentation alone hurts"}
-    word[NOT_TESTED] = "Classical augmentation alone is not tested, since the main comparison shows no difference"
+    word[NOT_TESTED] = (
+        "Classical augmentation alone is not tested, since the main comparison has not shown a difference"
+    )
     text = word.get(row["verdict"], "Classical augmentation alone is not shown to help")
     augmented = [arm for arm in summary["arm"].unique() if arm.endswith(" augmented")]
     note = " Arms that end in “augmented” contain it." if augmented else ""
@@ -268,7 +272,7 @@ def words(summary, margin=MARGIN):
     explained = {
         "equivalent": f"Equivalent: shown to differ from the baseline by less than {margin:g}.",
         INCONCLUSIVE: "Inconclusive: neither a difference nor its absence is shown.",
-        NOT_TESTED: "Not tested: the main comparison comes first, and shows no difference in this metric.",
+        NOT_TESTED: "Not tested: the main comparison comes first, and has not shown a difference in this metric.",
     }
     return [
         "AUC: the probability that the classifier scores an image of a class higher than one of another class; 0.5 is "

@@ -18,6 +18,8 @@ from synthkit.study.arms import origin
 from synthkit.study.progress import Bars
 from synthkit.study.trial import Trials, failure, pack, pool, run_packed, seeds_of
 
+RECIPE = {"steps": 300, "batch_size": 32, "learning_rate": 1e-3}  # of classifiers that are trained in steps
+
 
 def run(
     splits,
@@ -111,7 +113,9 @@ def run(
     checks.folders(arms, train_per_class, fixed_training_set, folds)
     statistics.operating_point([0, 1], [0, 1], operating_point)  # refuses an unknown rule
     model = checks.networks(arms, classifier, first.train, training_sets.draw(first.train, **draw).class_counts())
-    recipe = {"steps": 300, "batch_size": 32, "learning_rate": 1e-3} | recipe
+    recipe = RECIPE | recipe if getattr(classifier, "has_steps", True) else {}
+    if not hasattr(classifier, "trainer"):  # those of `pretrained` choose their own
+        recipe = {"selection": "one_standard_error"} | recipe
     identity = {
         "data": dict(zip(("train", "validation", "test"), (part.fingerprint() for part in splits), strict=True)),
         "class_names": list(classes),

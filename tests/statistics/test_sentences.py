@@ -122,7 +122,7 @@ class TestSentences:
         )
         assert sentences.answer(pd.DataFrame([real, main, other]), ["vae"])[0] == "Not tested."
         assert "--primary" in sentences.next_step(pd.DataFrame([real, main, other]), ["vae"])
-        assert "is not tested, since the main comparison comes first and shows no difference: AUC" in (
+        assert "is not tested, since the main comparison comes first and has not shown a difference: AUC" in (
             sentences.sentence(other)
         )
 

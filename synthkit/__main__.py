@@ -90,6 +90,8 @@ def _about(arguments, argv, notes, classifier, generator_size):
 
     about = {"commands": [shlex.join(["python", "-m", "synthkit", *argv])], "notes": notes, "source": arguments.data}
     about["split"] = datasets.split_of(arguments.data, arguments.labels, arguments.validation, arguments.test)
+    if arguments.patients and not Path(arguments.patients).is_file():
+        about["split"] += f" Patients are what the pattern {arguments.patients} takes from the names of the files."
     about |= {"classifier": classifier.text, "group_column": arguments.groups, "generator_size": generator_size}
     about |= {
         "pretrained_on": arguments.pretrain_on,
@@ -257,6 +259,7 @@ def _print_times(arguments, names, splits, row, profile):
     train = splits.train if size is None else resize(splits.train, size)
     seconds, epochs = {}, {name: row.epochs for name, row in catalogue.GENERATORS.items()} | (arguments.epochs or {})
     print(f"\nMinutes of {arguments.seeds} seeds on this machine, from a few timed steps:")
+    total, counted = 0.0, set()
     for name in names:
         source = name.split()[0].replace("shuffled", "dense_cvae")
         if source in catalogue.GENERATORS and source not in seconds:
@@ -264,7 +267,10 @@ def _print_times(arguments, names, splits, row, profile):
             builder = catalogue.build(generator)
             seconds[source] = plan.seconds_of_generator(builder, train, epochs[source], generator.batch_size)
         print(f"  {name:24} {arguments.seeds * (training + seconds.get(source, 0.0)) / 60:.1f}")
-    print("(generators are fitted once for all arms that use them; --folds multiplies both)")
+        total += training + (0.0 if source in counted else seconds.get(source, 0.0))
+        counted.add(source)
+    print(f"  {'all of them':24} {arguments.seeds * total / 60:.1f}")
+    print("(a generator is fitted once for all arms that use it; --folds K takes K times as long)")
 
 
 def _choice(choice):

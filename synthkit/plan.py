@@ -232,15 +232,24 @@ def sentence(smallest, splits, comparisons, seeds, folds=None, margin=MARGIN):
     """
     images = _without_pixels(splits) if folds else splits.test
     varying = "the same for all training sets" if folds else f"varying by {TRAINING_DEVIATION:g} between training sets"
+    patients = len(np.unique(images.patients))
+    of_patients = f" of {patients} patients" if patients < len(images) else ""
     text = (
-        f"{len(images)} test images of {len(np.unique(images.patients))} patients, {seeds} seeds and {comparisons} "
+        f"{len(images)} test images{of_patients}, {seeds} seeds and {comparisons} "
         f"comparison{'' if comparisons == 1 else 's'}: such a study finds a difference in AUC of about {smallest:.3f} "
         f"with an 80 % chance (simulated, AUC {EXPECTED:g}, differences {varying})"
     )
     if smallest <= 2 * margin:
         return text
     more = "more seeds or test images" if folds else "more seeds, or test on more images (--test, --folds)"
-    return f"{text}, and rarely a smaller one. To find one of {margin:g} takes {more}: see python -m synthkit plan"
+    return f"{text}. To find one of {margin:g} takes {more}: see python -m synthkit plan"
+
+
+def _shown(differences, room):
+    """Returns a table of `table` as text, with "none" for differences that are larger than the AUC can gain."""
+    found = differences.set_index("seeds")
+    shown = found.round(3).astype(object).where(found <= room, "none").reset_index().to_string(index=False)
+    return f"{shown}\nnone: it would have to be larger than {room:.2g}" if (found > room).any(axis=None) else shown
 
 
 def text(splits, comparisons, folds=5, expected=EXPECTED, correlation=CORRELATION, draw=None):
@@ -270,10 +279,7 @@ def text(splits, comparisons, folds=5, expected=EXPECTED, correlation=CORRELATIO
         f"(simulated studies of these test images, AUC {expected:g} with real images only, scores of two arms",
         f"correlated by {correlation:g}; differences deviate by {TRAINING_DEVIATION:g} from training set to training",
         "set, left out for --folds):",
-        table(splits, comparisons, folds=folds, **design)
-        .drop(columns=["test set"] * few)
-        .round(3)
-        .to_string(index=False),
+        _shown(table(splits, comparisons, folds=folds, **design).drop(columns=["test set"] * few), 1 - expected),
     ]
     for effect in () if few else (0.02, 0.05, 0.1):
         needed = patients_needed(splits.test, effect, comparisons, **design)

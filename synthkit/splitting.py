@@ -252,7 +252,7 @@ def without_near_duplicates(splits, limit=None):
     if any(flags.any() for flags in near.values()):
         counts = " and ".join(f"{flags.sum()} of {len(flags)} {role} images" for role, flags in near.items())
         warnings.warn(
-            f"{splits.train.name}: {counts} look like images in earlier splits and were left out", stacklevel=2
+            f"{counts} look like images in earlier splits (training, validation) and were left out", stacklevel=2
         )
     return Splits(splits.train, *(getattr(splits, role)[np.flatnonzero(~flags)] for role, flags in near.items()))
 

@@ -45,7 +45,7 @@ def test_study_from_end_to_end(tiny, tmp_path, capsys):
     assert all(arm in printed.out for arm in catalogue.DEFAULT_ARMS if arm != "more_real")
     assert "positive control" in printed.out
     assert "negative control" in printed.out
-    assert "Before the study: 60 test images" in " ".join(printed.out.split())
+    assert "Expected before the study, from simulations: 60 test images" in " ".join(printed.out.split())
     names = {path.name for path in tmp_path.iterdir()} - {".lock"}
     assert names == {"trials", "trials.csv", "scores.npz", "summary.csv", "report.html", "study.json"}
     trials = pd.read_csv(tmp_path / "trials.csv")
@@ -202,8 +202,8 @@ def test_invalid_epochs(epochs, message, capsys):
 
 
 def test_twenty_times_as_many_phantoms_as_a_seed_draws_are_simulated(tiny, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(phantom, "load", lambda size, train: stop(f"{train} phantoms"))
-    for option, number in (([], 200), (["--per-class", "15"], 300)):
+    monkeypatch.setattr(phantom, "load", lambda size, train, validation: stop(f"{train}, {validation} phantoms"))
+    for option, number in (([], "200, 20"), (["--per-class", "15"], "300, 30")):
         assert command.main(["study", "--arms", "real", *option, "--out", str(tmp_path)]) == 2
         assert f"{number} phantoms" in capsys.readouterr().err
 

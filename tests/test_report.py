@@ -259,7 +259,7 @@ class TestWhatTheStudyKnows:
         text = html.unescape(re.sub("<[^>]*>", "", write(about(results, **KNOWN))))
         for part in (
             "The images of my_images are of the classes malignant and ",
-            "The training set has 16 images of 13 patients, the validation set 7 of 7, and the test set 40 of 40 (",
+            "The training set has 16 images of 13 patients, the validation set 7 of 7, and the test set 40 of 40.",
             "Split by patient. No two sets share an image; patients are not known.",
             "skin_cnn (the skin-lesion study's small network), trained for 6 gradient steps",
             "with 3 seeds",
@@ -267,6 +267,13 @@ class TestWhatTheStudyKnows:
         ):
             assert part in text
         assert "None" not in text[text.index("Data. The images") : text.index("Software. keras")]
+
+    def test_methods_count_no_patients_who_are_not_known(self, write, results):
+        known = KNOWN | {"patients": {"training": 16, "validation": 7, "test": 40}}
+        text = html.unescape(write(about(results, **known)))
+        assert (
+            "The training set has 16 images, the validation set 7, and the test set 40; patients are not known" in text
+        )
 
     def test_checklists(self, results):
         lists = report.methods.checklists(report.methods.known(about(results, **KNOWN)))

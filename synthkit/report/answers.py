@@ -92,8 +92,12 @@ def protocol(results):
     )
 
 
-def answers(summary, over, margin):
+def answers(summary, over, margin, unknown_patients=False):
     """Returns the answers to the study's question, with the baseline and on top of augmentation.
+
+    Args:
+        summary, margin, unknown_patients: as in `statistics.sentences.answer`.
+        over: of `over_augmentation`.
 
     Returns:
         list of (a few words, a sentence, what to do next).
@@ -108,13 +112,30 @@ def answers(summary, over, margin):
         questions.append((over, augmented))
     found = []
     for number, question in enumerate(questions):
-        words, sentence = sentences.answer(*question, margin)
+        words, sentence = sentences.answer(*question, margin, unknown_patients)
         if words:
             words = words.replace(".", " on top of augmentation.") if number else words
             if over is not None and not number and set(main) & set(augmented):
                 sentence += " It contains augmentation; what its images add is the next answer."
             found.append((words, sentence, sentences.next_step(*question, margin)))
     return found
+
+
+def scope(results, baseline):
+    """Returns what the answer is about: the classifier, the real images, and what generators had, as a text."""
+    done, about = results.trials[results.trials["status"] == "done"], results.settings.get("about", {})
+    real = done.loc[done["arm"] == baseline, "n_real"]
+    if real.empty:
+        return ""
+    size = about.get("generator_size")
+    generators = f", and generators at {size}×{size} pixels" if size else ""
+    text = (
+        f"This is about the classifier {results.settings['classifier']}; training sets of {real.median():.0f} real "
+        f"images{generators}."
+    )
+    if about.get("pretrained_on") not in (None, "phantom"):
+        text += " Generators of arms called pretrained saw other real images besides, without their labels."
+    return text
 
 
 def copies(results):

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
 
-from synthkit import calibration, plots
+from synthkit import calibration, catalogue, plots
 from synthkit.imageset import resize_image
 from synthkit.statistics import sentences
 
@@ -48,8 +48,8 @@ def forest(summary, metric, margin):
 
 
 def samples(results):
-    """Returns for every class the strips of sample images of every arm; oversample's are those of real."""
-    arms = [arm for arm in results.samples if arm != "oversample"]
+    """Returns for every class the strips of sample images of every arm that has images of its own."""
+    arms = [arm for arm in results.samples if arm != "oversample" and not _makes_features(arm)]
     names, pictures = results.settings["class_names"], []
     shown = STRIP * (STRIPS if len(arms) * len(names) <= MANY else 1)
     for label, name in enumerate(names):
@@ -59,6 +59,12 @@ def samples(results):
             rows.append({"name": arm, "strips": [_strip(images[i : i + STRIP]) for i in range(0, len(images), STRIP)]})
         pictures.append({"name": name, "arms": rows})
     return pictures
+
+
+def _makes_features(arm):
+    """Returns whether an arm adds features, so that its images are those of real or augmentation."""
+    rival = catalogue.RIVALS.get(arm.split(" ")[0])
+    return rival is not None and rival.features
 
 
 def pairs(images):
@@ -106,13 +112,18 @@ def per_arm(results, draw, tight=False):
     return pictures
 
 
+def behind(results):
+    """Returns the arm whose curve is drawn in grey behind those of the others: the baseline."""
+    return results.protocol["baseline"]
+
+
 def curves(curve, results, positive):
-    """Returns what draws a curve of `plots.networks`, and that of the real images in grey behind it."""
-    colors = plots.arm_colors(results.scores)
+    """Returns what draws a curve of `plots.networks`, and that of the baseline in grey behind it."""
+    colors, grey = plots.arm_colors(results.scores), behind(results)
 
     def draw(arm, ax):
-        if "real" in results.scores and arm != "real":
-            curve(results.labels, results.scores["real"], positive, color=plots.BASELINE_COLOR, ax=ax)
+        if grey in results.scores and arm != grey:
+            curve(results.labels, results.scores[grey], positive, color=plots.BASELINE_COLOR, ax=ax)
         curve(results.labels, results.scores[arm], positive, color=colors[arm], ax=ax)
 
     return draw

@@ -67,7 +67,9 @@ def _verdicts(results, summary, margin):
         "tested": lambda row: row["verdict"] in TESTED,
         "chances": [row for row in _of_main(summary) if row["verdict"] in VERDICTS and row["p_gain"] == row["p_gain"]],
         "baseline": baseline,
-        "answers": answers.answers(summary, over, margin),
+        "answers": answers.answers(summary, over, margin, answers.patients_unknown(results)),
+        "scope": answers.scope(results, baseline),
+        "primary": results.protocol["primary"],
         "augmentation": sentences.augmentation(summary),
         "words": sentences.words(summary, margin),
         "first": [_unbroken(sentence) for sentence in answers.first(summary, baseline)],
@@ -150,7 +152,8 @@ def _patients(results):
         "roc": figures.per_arm(results, figures.curves(plots.roc, results, positive)),
         "precision_recall": figures.per_arm(results, figures.curves(plots.precision_recall, results, positive)),
         "confusion": figures.per_arm(results, figures.confusion(results), tight=True),
-        "histories": figures.histories(results),
+        "histories": figures.histories(results) if results.trials["steps"].gt(0).any() else None,
+        "grey": figures.behind(results),
     }
 
 

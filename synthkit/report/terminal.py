@@ -19,9 +19,10 @@ def text(results, summary):
     rescored = results.without_near_duplicates()
     baseline = answers.baseline_of(summary)
     over = answers.over_augmentation(results, baseline)
-    found = map(" ".join, answers.answers(summary, over, margin))
-    unknown = [answers.UNKNOWN_PATIENTS] if answers.patients_unknown(results) else []
-    blocks = [textwrap.fill(sentence, 100) for sentence in (*answers.first(summary, baseline), *found, *unknown)]
+    alone = answers.patients_unknown(results)
+    found = [" ".join(answer) for answer in answers.answers(summary, over, margin, alone)]
+    found += [answers.scope(results, baseline), *([answers.UNKNOWN_PATIENTS] if alone else [])]
+    blocks = [textwrap.fill(sentence, 100) for sentence in (*answers.first(summary, baseline), *found)]
     blocks.append(textwrap.fill(sentences.augmentation(summary), 100))
     blocks.append(table(summary))
     if over is not None:

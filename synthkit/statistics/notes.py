@@ -47,8 +47,8 @@ def controls(summary, margin=MARGIN):
     for arm in filter(rows.__contains__, best):
         sentences.append(
             {
-                "helps": f"The positive control works: {best[arm]} help, so this study can detect an effect of that "
-                f"size.",
+                "helps": f"The positive control works: tested for itself, {arm} helps ({best[arm]}), so this study can "
+                f"detect an effect of that size.",
                 "equivalent": f"The positive control leaves little to gain: even {best[arm]} change the {name} by "
                 f"less than {margin:g}. A smaller gain is not ruled out. With fewer real images there may be more to "
                 f"gain.",
@@ -113,8 +113,9 @@ def power(summary, margin=MARGIN, plan=None):
         return []
     family = len(table) - int(table["primary"].any())
     needed = stats.norm.ppf(1 - LEVEL / 2 / np.array([max(1, family), 1])) + stats.norm.ppf(0.8)
-    sentences = [f"Before the study: {plan.split('. To find')[0]}."] if plan else []
-    if family > 1:
+    expected = "Expected before the study, from simulations: {}. What it found is in the intervals above."
+    sentences = [expected.format(plan.split(". To find")[0])] if plan else []
+    if family > 1 and not table["primary"].any():
         sentences.append(
             f"For {family} arms instead of one, a difference must be at least {needed[0] / needed[1]:.1f} times as "
             f"large to be found as often."
@@ -195,7 +196,9 @@ def copies(arm, found):
     text += (
         f", more than of held-out images (p = {p:.2g}). Look at them before you share these images."
         if p < 0.05
-        else f"; that they are copied more often than held-out images is not shown (p = {p:.2g})."
+        else f", and no more than chance allows (p = {p:.2g})."
+        if number
+        else "."
     )
     told = [of_seed for of_seed in found.values() if "accuracy" in of_seed]
     if not told:

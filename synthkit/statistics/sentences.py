@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from synthkit.statistics.estimates import MARGIN
-from synthkit.statistics.verdicts import GAP, INCONCLUSIVE, NOT_TESTED, TOO_FEW, VERDICTS
+from synthkit.statistics.verdicts import GAP, INCONCLUSIVE, LEVEL, NOT_TESTED, TOO_FEW, VERDICTS
 
+NO_DIFFERENCE = "No difference that matters."
 MORE_PATIENTS = ". Test on at least three patients of each class"
 
 
@@ -53,9 +54,7 @@ def sentence(row, margin=MARGIN):
             f"p = {row['p_equivalent']:.2g} after Holm's correction"
         )
     elif word == NOT_TESTED:
-        text = (
-            f"{arm} is not tested, since the main comparison comes first and has not shown a difference: {difference}"
-        )
+        text = f"{arm}: no verdict, since the main comparison comes first and has not shown a difference. {difference}"
     elif word == INCONCLUSIVE and _constant(row):
         text = (
             f"{arm}: the result is inconclusive. {difference}, without variation between seeds or test patients, so "
@@ -111,7 +110,7 @@ def _unlearned(summary, rows):
     return list(dict.fromkeys(summary["arm"][arms & (summary.get("learned", True) == False)]))  # noqa: E712
 
 
-def answer(summary, arms, margin=MARGIN):
+def answer(summary, arms, margin=MARGIN, unknown_patients=False):
     """Answers whether synthetic images help, as two texts: a few words, and a sentence with the number.
 
     The answer is about the main comparison if it is one of `arms`, otherwise about those of them that are in the
@@ -122,6 +121,7 @@ def answer(summary, arms, margin=MARGIN):
         summary: DataFrame of `summarize`.
         arms: names of the arms with synthetic images, without controls.
         margin: the margin of that summary.
+        unknown_patients: whether every test image counts as a patient, which is not known to be so.
 
     Returns:
         `(words, sentence)`; two empty texts if there is no such arm.
@@ -151,10 +151,13 @@ def answer(summary, arms, margin=MARGIN):
     note = " Exploratory: this comparison is not in the protocol." if _exploratory(rows).all() else note
     if (rows["verdict"] == NOT_TESTED).all():
         return "Not tested.", signs(f"The main comparison, of another arm, has not shown a difference. {change}.{note}")
-    if len(untested):
-        top = untested.sort_values("difference").iloc[-1]
-        others = f"The largest change of the others, which are not tested, is that of {top['arm']}, {_change(top)}."
-        note = f" {others}{note}"
+    alike = untested[untested["arm"].str.endswith(" augmented") == best["arm"].endswith(" augmented")]
+    if len(alike):
+        highest = alike.sort_values("difference").iloc[-1]
+        augmented = " with augmentation" if best["arm"].endswith(" augmented") else ""
+        note = (
+            f" Of the others{augmented}, which are not tested, {highest['arm']} is highest: {_change(highest)}.{note}"
+        )
     if len(main) and len(helping):
         others = [arm for arm in helping["arm"] if arm != best["arm"]]
         note = f" Of the others, {', '.join(others)} help{'s' * (len(others) == 1)}.{note}" if others else note
@@ -166,7 +169,10 @@ def answer(summary, arms, margin=MARGIN):
         return "Shown to hurt.", signs(f"{change}.{note}")
     highest = rows["difference_high"].max() if rows["p_equivalent"].notna().all() else np.inf  # of few patients
     of_all = " for each of them" if len(rows) > 1 else ""
+    of_all += ", if every test image is of another patient" if unknown_patients else ""
+    equivalent = (rows["verdict"] == "equivalent").all()
     ruled_out = f"; a gain of {margin:g} or more is ruled out{of_all}" if highest <= margin else ""
+    ruled_out = f"; a difference of {margin:g} or more is ruled out{of_all}" if equivalent else ruled_out
     if np.isinf(highest) and rows["difference_high"].max() <= margin:
         ruled_out = f"; with so few test patients a gain of {margin:g} is not ruled out"
     if not ruled_out and highest < 0.3:
@@ -175,7 +181,9 @@ def answer(summary, arms, margin=MARGIN):
     if empty:
         verb = "is" if len(empty) == 1 else "are"
         ruled_out = f"; {' and '.join(empty)} {verb} not shown to have learned anything, so this rules nothing out"
-    return "Not shown to help.", signs(f"{change}{ruled_out}.{note}")
+    all_tested = len(main) or not len(untested)
+    words = NO_DIFFERENCE if equivalent and all_tested and not empty else "Not shown to help."
+    return words, signs(f"{change}{ruled_out}.{note}")
 
 
 def _primary(rows):
@@ -220,14 +228,21 @@ def next_step(summary, arms, margin=MARGIN):
         return f"Next: look at the images of {', '.join(empty)} below: with them the classifier is not shown to learn."
     open_rows = rows[~((rows["difference_high"] <= margin) & rows["p_equivalent"].notna())]
     if open_rows.empty:
-        return "Next: do without these images."
+        return f"Next: do without the images of {' and '.join(rows['arm'])}.{_real_images(summary)}"
     names = ", ".join(open_rows["arm"]) if len(open_rows) < 3 else f"{len(open_rows)} of these arms"
     few = "with so few test patients " if (open_rows["difference_high"] <= margin).all() else ""
     return (
         f"Next: {few}a gain of {margin:g} by {names} is not ruled out. python -m synthkit plan says what a larger "
-        f"study could find. Run it with other seeds (--random-state, another --out) and more test patients (--test, "
-        f"--folds); patients from elsewhere are best."
+        f"study could find. Run the study with other seeds (--random-state, another --out) and more test patients "
+        f"(--test, --folds); patients from elsewhere are best.{_real_images(summary)}"
     )
+
+
+def _real_images(summary):
+    """Returns that more real images help, as a sentence after others; "" where that is not shown."""
+    rows = main_rows(summary)
+    rows = rows[(rows["arm"] == "more_real") & (rows["difference"] > 0) & (rows.get("p", 1.0) < LEVEL)]
+    return signs(f" More real images help: more_real {_change(rows.iloc[0])}.") if len(rows) else ""
 
 
 def augmentation(summary):
@@ -251,7 +266,8 @@ def augmentation(summary):
 
 
 def signs(text):
-    return re.sub(r"-(?=\d+\.\d{3})", "−", text)
+    """Returns a text with minus signs before numbers of three digits, and no sign before those that round to zero."""
+    return re.sub(r"-(?=\d+\.\d{3})", "−", re.sub(r"[+-]0\.000(?!\d)", "0.000", text))
 
 
 def metric_name(metric):
@@ -272,11 +288,12 @@ def words(summary, margin=MARGIN):
     explained = {
         "equivalent": f"Equivalent: shown to differ from the baseline by less than {margin:g}.",
         INCONCLUSIVE: "Inconclusive: neither a difference nor its absence is shown.",
-        NOT_TESTED: "Not tested: the main comparison comes first, and has not shown a difference in this metric.",
+        NOT_TESTED: "Not tested: the main comparison comes first, and has not shown a difference. Other arms then get "
+        "no verdict but “equivalent”; their differences are for a closer look.",
     }
     return [
         "AUC: the probability that the classifier scores an image of a class higher than one of another class; 0.5 is "
-        "guessing, 1 is perfect.",
+        "guessing, 1 is perfect. With more than two classes, the mean over them, each against the rest.",
         f"Margin: the difference in {name}, {margin:g}, below which a change is considered too small to matter.",
         "Holm's correction: p-values and intervals allow for the number of arms, since among many one may look better "
         "by chance.",

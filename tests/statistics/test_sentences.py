@@ -30,7 +30,7 @@ class TestSentences:
         rows = [self.row(arm="real", verdict="baseline", difference=np.nan), self.row(arm="gan")]
         assert sentences.answer(pd.DataFrame(rows), ["gan"])[0] == "Not shown to help."
         assert sentences.answer(pd.DataFrame(rows), []) == ("", "")
-        for word, start in {"hurts": "Shown to hurt.", "helps": "Shown to help.", "equivalent": "Not shown"}.items():
+        for word, start in {"hurts": "Shown to hurt.", "helps": "Shown to help.", "equivalent": "No diff"}.items():
             words, sentence = sentences.answer(pd.DataFrame([rows[0], self.row(arm="gan", verdict=word)]), ["gan"])
             assert words.startswith(start)
             assert "gan" in sentence
@@ -81,13 +81,17 @@ class TestSentences:
         rows = [self.row(arm=f"arm {i}") for i in range(10)]
         plan = "156 test images: such a study finds 0.062 with an 80 % chance. To find one of 0.05 takes more seeds"
         before, arms, *others = notes.power(pd.DataFrame(rows), margin=0.05, plan=plan)
-        assert before == "Before the study: 156 test images: such a study finds 0.062 with an 80 % chance."
+        assert before == (
+            "Expected before the study, from simulations: 156 test images: such a study finds 0.062 with an 80 % "
+            "chance. What it found is in the intervals above."
+        )
         assert arms == (  # 2.807 + 0.842, by 1.960 + 0.842
             "For 10 arms instead of one, a difference must be at least 1.3 times as large to be found as often."
         )
         assert others == ["Inconclusive does not mean no effect: the intervals say what is not ruled out."]
         main_and_one = pd.DataFrame([self.row(primary=True), self.row(arm="vae")])
         assert notes.power(main_and_one) == others  # each of them is tested at the whole level
+        assert notes.power(pd.DataFrame([self.row(primary=True), *rows])) == others
         one_seed = [self.row(patient_share=np.nan)]
         assert notes.power(pd.DataFrame(one_seed)) == []
 
@@ -114,16 +118,34 @@ class TestSentences:
         assert words == "Not shown to help."
         assert sentence == (
             "The main comparison, gan, changes the AUC by −0.020 (−0.050 to +0.010) compared with real; a gain of 0.05 "
-            "or more is ruled out. The largest change of the others, which are not tested, is that of vae, +0.300 "
-            "(−0.050 to +0.400)."
+            "or more is ruled out. Of the others, which are not tested, vae is highest: +0.300 (−0.050 to +0.400)."
         )
         assert sentences.next_step(pd.DataFrame([real, main, other]), ["gan", "vae"]) == (
-            "Next: do without these images."
+            "Next: do without the images of gan."
         )
+        more = self.row(arm="more_real", difference=0.1, difference_low=0.05, difference_high=0.15, p=0.001)
+        assert sentences.next_step(pd.DataFrame([real, main, more]), ["gan"]) == (
+            "Next: do without the images of gan. More real images help: more_real +0.100 (+0.050 to +0.150)."
+        )
+        alike = [self.row(arm="vae augmented", verdict="not tested", difference=-0.1), other]
+        main = self.row(arm="gan augmented", primary=True)
+        sentence = sentences.answer(pd.DataFrame([real, main, *alike]), ["gan augmented", "vae augmented", "vae"])[1]
+        assert "Of the others with augmentation, which are not tested, vae augmented is highest: −0.100" in sentence
+        main = self.row(arm="gan", primary=True)
         assert sentences.answer(pd.DataFrame([real, main, other]), ["vae"])[0] == "Not tested."
         assert "--primary" in sentences.next_step(pd.DataFrame([real, main, other]), ["vae"])
-        assert "is not tested, since the main comparison comes first and has not shown a difference: AUC" in (
-            sentences.sentence(other)
+        assert sentences.sentence(other).startswith(
+            "vae: no verdict, since the main comparison comes first and has not shown a difference. AUC difference +0.3"
+        )
+
+    def test_equivalence_is_said_with_what_it_depends_on(self):
+        real = self.row(arm="real", verdict="baseline", difference=np.nan)
+        rows = pd.DataFrame([real, self.row(verdict="equivalent", difference=-0.0004)])
+        words, sentence = sentences.answer(rows, ["gan"], unknown_patients=True)
+        assert words == "No difference that matters."
+        assert sentence == (
+            "gan changes the AUC by 0.000 (−0.050 to +0.010) compared with real; a difference of 0.05 or more is ruled "
+            "out, if every test image is of another patient."
         )
 
     def test_a_main_comparison_that_hurts_is_not_shown_to_help_because_another_arm_does(self):
@@ -147,7 +169,7 @@ class TestSentences:
         words, sentence = sentences.answer(pd.DataFrame(rows), ["gan", "vae"])
         assert words == "Not shown to help."
         assert sentence.startswith("vae changes the AUC by −0.020")
-        assert "The largest change of the others, which are not tested, is that of gan, +0.300" in sentence
+        assert "Of the others, which are not tested, gan is highest: +0.300" in sentence
 
     def test_augmentation_that_was_not_tested(self):
         rows = pd.DataFrame([self.row(arm="augmentation", verdict="not tested")])

@@ -128,11 +128,9 @@ def scope(results, baseline):
     if real.empty:
         return ""
     size = about.get("generator_size")
-    generators = f", and generators at {size}×{size} pixels" if size else ""
-    text = (
-        f"This is about the classifier {results.settings['classifier']}; training sets of {real.median():.0f} real "
-        f"images{generators}."
-    )
+    generators = f", with generators at {size}×{size} pixels" if size else ""
+    text = f"This is about the classifier {results.settings['classifier']}, trained on {real.median():.0f} real images"
+    text += f"{generators}."
     if about.get("pretrained_on") not in (None, "phantom"):
         text += " Generators of arms called pretrained saw other real images besides, without their labels."
     return text

@@ -122,7 +122,11 @@ def photograph(results, path, height=1010):
         image = Image.open(picture).convert("RGB")
     blank = (np.asarray(image.convert("L")) > 254).all(axis=1)
     rows = [row for row in range(12, height) if blank[row - 12 : row + 1].all()]
-    image.crop((0, 0, image.width, rows[-1])).quantize(200, dither=Image.Dither.NONE).save(path, optimize=True)
+    # The usual method would give the few pixels of a line the colour of another.
+    image = image.crop((0, 0, image.width, rows[-1])).quantize(
+        200, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+    )
+    image.save(path, optimize=True)
 
 
 def read(name):

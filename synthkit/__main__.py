@@ -121,9 +121,9 @@ def _run_study(arguments, names, argv):
         splits = _meaning.load(arguments, train=20 * (per_class or 0))
         if arguments.drop_near_duplicates:
             splits = splitting.without_near_duplicates(splits)
+        splits = _meaning.smaller_validation(splits, per_class)
         _meaning.check_draws(splits, per_class)
         _meaning.check_seen(splits.train.image_shape[0], rows)
-    _meaning.check_validation(splits, per_class)
     fixed = _meaning.fixed(arguments, names, per_class)
     seeds, planned = arguments.seeds or profile["seeds"], ""
     comparisons = 1 if arguments.primary else len(names) - 1
@@ -218,6 +218,7 @@ def _plan(arguments, argv):
     _meaning.choose_size(arguments, rows)
     (row,) = rows.values()
     splits = _meaning.load(arguments, train=20 * (per_class or 0))
+    splits = _meaning.smaller_validation(splits, per_class)
     draw = {"per_class": per_class, "fixed": _meaning.fixed(arguments, names, per_class)}
     expected = arguments.folds, arguments.auc, arguments.correlation
     print(f"{arguments.data}: {plan.text(splits, max(1, len(names) - 1), *expected, draw)}")

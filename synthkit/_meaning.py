@@ -18,6 +18,7 @@ NOT_IN_THE_NAME = (
 )
 PRETRAINING_PHANTOMS = 4000
 MANY_IMAGES = 4  # of a patient
+FEWEST_OF_CLASS = 2  # validation images, which a study needs
 GENERATOR_SIZE = 64  # pixels a side; in larger images a generator takes a GPU
 
 
@@ -234,16 +235,29 @@ def check_folds(arguments, names):
             )
 
 
-def check_validation(splits, per_class):
-    """Warns of a validation set that is larger than what a trial trains on."""
+def smaller_validation(splits, per_class):
+    """Returns the sets with no more validation images than a trial trains on: somebody with few would not have more.
+
+    With `--per-class` as many of each class are drawn; otherwise there is a warning only.
+    """
     images = len(splits.train) if per_class is None else per_class * len(splits.train.class_names)
-    if len(splits.validation) > images:
+    if len(splits.validation) <= images:
+        return splits
+    text = f"the validation set has {len(splits.validation)} images, more than the {images} that a trial trains on"
+    if per_class is None:
         warnings.warn(
-            f"the validation set has {len(splits.validation)} images, more than the {images} that a trial trains on; "
-            "somebody with so few would not hold back that many. --validation makes it smaller for a folder of images, "
-            "and --test gives the rest to the test set",
+            f"{text}; somebody with so few would not hold back that many. --validation makes it smaller for a folder "
+            "of images, and --test gives the rest to the test set",
             stacklevel=2,
         )
+        return splits
+    from synthkit.splitting import subsample
+
+    kept = subsample(splits.validation, max(per_class, FEWEST_OF_CLASS))
+    warnings.warn(
+        f"{text}, of which {len(kept)} are used, at most {max(per_class, FEWEST_OF_CLASS)} of each class", stacklevel=2
+    )
+    return dataclasses.replace(splits, validation=kept)
 
 
 def check_draws(splits, per_class):

@@ -132,6 +132,18 @@ def test_npz_and_chosen_arms(tiny, tmp_path, capsys, monkeypatch):
     assert (trials["n_real"].tolist(), trials["steps"].tolist(), jobs) == ([18, 18], [3, 3], [2])
 
 
+def test_no_more_validation_images_than_a_trial_trains_on(tiny, tmp_path, capsys):
+    from synthkit import study
+
+    path, out = write(tmp_path / "mine.npz"), tmp_path / "out"
+    options = ["--arms", "real", "--seeds", "1", "--per-class", "3", "--steps", "3", "--out", str(out)]
+    assert command.main(["study", "--data", str(path), *options]) == 0
+    assert "more than the 6 that a trial trains on, of which 6 are used" in " ".join(capsys.readouterr().err.split())
+    results = study.load(out)
+    assert np.bincount(results.validation.labels).tolist() == [3, 3]
+    assert "of which 6 are used" in results.settings["about"]["notes"][0]
+
+
 def test_pretrained_generators_and_what_they_learned_first(tiny, tmp_path, capsys):
     path, out = write(tmp_path / "mine.npz"), tmp_path / "out"
     study = ["study", "--data", str(path), "--seeds", "1", "--image-size", "20", "--per-class", "9", "--steps", "3"]

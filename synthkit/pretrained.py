@@ -23,7 +23,7 @@ from synthkit.imageset import resize
 from synthkit.statistics import auc
 from synthkit.training import Trainer
 
-PENALTIES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)  # scikit-learn's C, the inverse of the penalty
+PENALTIES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)  # scikit-learn's C, the inverse of the penalty
 FEW = 20  # validation images of a class below which the penalty is cross-validated on the training set
 FOLDS = 5
 REMEMBERED = 20_000  # features that a scorer keeps: 100 MB

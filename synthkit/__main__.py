@@ -89,6 +89,8 @@ def _about(arguments, argv, notes, classifier, generator_size):
     from synthkit import datasets
 
     about = {"commands": [shlex.join(["python", "-m", "synthkit", *argv])], "notes": notes, "source": arguments.data}
+    about["patients_given"] = bool(arguments.patients)
+    about["grouped"] = bool(arguments.group_near_duplicates and not arguments.patients)
     about["split"] = datasets.split_of(arguments.data, arguments.labels, arguments.validation, arguments.test)
     if arguments.patients and not Path(arguments.patients).is_file():
         about["split"] += f" Patients are what the pattern {arguments.patients} takes from the names of the files."
@@ -121,7 +123,8 @@ def _run_study(arguments, names, argv):
         splits = _meaning.load(arguments, train=20 * (per_class or 0))
         if arguments.drop_near_duplicates:
             splits = splitting.without_near_duplicates(splits)
-        splits = _meaning.smaller_validation(splits, per_class)
+        if not arguments.folds:  # which test on the images of all sets
+            splits = _meaning.smaller_validation(splits, per_class)
         _meaning.check_draws(splits, per_class)
         _meaning.check_seen(splits.train.image_shape[0], rows)
     fixed = _meaning.fixed(arguments, names, per_class)
@@ -218,10 +221,10 @@ def _plan(arguments, argv):
     _meaning.choose_size(arguments, rows)
     (row,) = rows.values()
     splits = _meaning.load(arguments, train=20 * (per_class or 0))
-    splits = _meaning.smaller_validation(splits, per_class)
     draw = {"per_class": per_class, "fixed": _meaning.fixed(arguments, names, per_class)}
     expected = arguments.folds, arguments.auc, arguments.correlation
     print(f"{arguments.data}: {plan.text(splits, max(1, len(names) - 1), *expected, draw)}")
+    splits = _meaning.smaller_validation(splits, per_class)
     splits = dataclasses.replace(splits, train=training_sets.draw(splits.train, **draw))
     _print_times(arguments, names, splits, row, profile)
     return 0

@@ -253,10 +253,8 @@ def smaller_validation(splits, per_class):
         return splits
     from synthkit.splitting import subsample
 
-    kept = subsample(splits.validation, max(per_class, FEWEST_OF_CLASS))
-    warnings.warn(
-        f"{text}, of which {len(kept)} are used, at most {max(per_class, FEWEST_OF_CLASS)} of each class", stacklevel=2
-    )
+    kept = subsample(splits.validation, max(per_class, FEWEST_OF_CLASS), total=images)
+    warnings.warn(f"{text}, of which {len(kept)} are used", stacklevel=2)
     return dataclasses.replace(splits, validation=kept)
 
 

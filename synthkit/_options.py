@@ -119,8 +119,8 @@ def _add_study(commands, prog):
         "--per-class",
         type=_positive,
         metavar="N",
-        help="real training images of each class, drawn for every seed. With few, test on more of a folder's images: "
-        "--test 0.6, for example",
+        help="real training images of each class, drawn for every seed, and no more validation images than these. With "
+        "few, test on more of a folder's images: --test 0.6, for example",
     )
     _add_fixed(add)
     add(

@@ -246,10 +246,14 @@ def sentence(smallest, splits, comparisons, seeds, folds=None, margin=MARGIN):
 
 
 def _shown(differences, room):
-    """Returns a table of `table` as text, with "none" for differences that are larger than the AUC can gain."""
+    """Returns a table of `table` as text, with "loss only" for differences that are larger than the AUC can gain."""
     found = differences.set_index("seeds")
-    shown = found.round(3).astype(object).where(found <= room, "none").reset_index().to_string(index=False)
-    return f"{shown}\nnone: it would have to be larger than {room:.2g}" if (found > room).any(axis=None) else shown
+    shown = found.round(3).astype(object).where(found <= room, "loss only").reset_index().to_string(index=False)
+    return (
+        f"{shown}\nloss only: a gain would have to be larger than {room:.2g}"
+        if (found > room).any(axis=None)
+        else shown
+    )
 
 
 def text(splits, comparisons, folds=5, expected=EXPECTED, correlation=CORRELATION, draw=None):

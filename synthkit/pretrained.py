@@ -53,6 +53,11 @@ class Frozen:
         self.backbone, self.image_size, self.copies = backbone or efficientnet_lite0, image_size, copies
         self.__name__ = f"frozen {self.backbone.__name__}, {image_size} pixels"
 
+    @property
+    def settings(self):
+        """What else determines the results of a study, as a dict."""
+        return {"penalties": list(PENALTIES)}
+
     def at(self, image_size):
         """Returns the same classifier with a network that sees the images at another size."""
         options = {name: value for name, value in vars(self).items() if name != "__name__"}

@@ -36,6 +36,18 @@ def cross_entropy(labels, probabilities):
     return keras.losses.categorical_crossentropy(labels, probabilities)
 
 
+def standard_error(area, patients):
+    """Returns the standard error of an AUC, about: that of a proportion of the patients of the rarer class.
+
+    Args:
+        area: float, the AUC. Above 1 - 1 / (2 patients) the standard error stays the same: a perfect AUC of few images
+            is no certainty.
+        patients: float, their number (`statistics.estimates.fewest_patients`).
+    """
+    area = min(max(area, 0.5), 1 - 0.5 / max(patients, 1))
+    return np.sqrt(area * (1 - area) / patients)
+
+
 class Trainer:
     """A classifier's architecture and training recipe; `train` starts from scratch in every call.
 
@@ -54,7 +66,8 @@ class Trainer:
         selection: which weights are used: "one_standard_error", those of the last check whose validation AUC is within
             one standard error of the highest so far (Breiman, Friedman, Olshen and Stone, "Classification and
             regression trees", 1984, section 3.4.3, where it chooses the size of a tree); or "best", the earliest of the
-            highest AUC. With few validation images the highest is often a chance find of an early check.
+            highest AUC. With few validation images the highest is often a chance find of an early check. With
+            fewer than about 100 patients it is nearly always the last check that is used.
         patience: checks without a better validation AUC after which training stops; None always takes all steps, as a
             study does.
         label_smoothing: fraction of every label that is spread evenly over the classes.
@@ -256,9 +269,8 @@ class _BestValidation(keras.callbacks.Callback):
         return max(self.history["val_auc"], default=-1.0)
 
     def _error(self, area):
-        """Returns the standard error of an AUC, about: that of a proportion of the patients of the rarer class."""
-        area = max(area, 0.5)
-        return np.sqrt(area * (1 - area) / fewest_patients(self.validation.labels, self.validation.patients))
+        """Returns the standard error of a validation AUC."""
+        return standard_error(area, fewest_patients(self.validation.labels, self.validation.patients))
 
     def finish(self):
         """Restores the weights that were chosen. Returns the history."""
@@ -309,6 +321,8 @@ def scorer(builder, *, steps, held_back=0.25, augment=(None,), **recipe):
         network is built once, so a second fit also changes what the callable of the first one predicts.
     """
     trainers = ProcessCache()
+
+    recipe = {"selection": "best"} | recipe
 
     def fit(images, seed=0):
         kind = (images.image_shape, len(images.class_names))

@@ -268,7 +268,7 @@ def _declared(space):
 
 def _run(train, validation, values, seed, recipe):
     """Trains one trial's network. Returns its results; a diverged training is a result, too."""
-    recipe = recipe | {"learning_rate": values["learning_rate"]}
+    recipe = {"selection": "best"} | recipe | {"learning_rate": values["learning_rate"]}
     trainer = Trainer(tuned_cnn(values), train.image_shape, len(train.class_names), **recipe)
     try:
         history = trainer.train(train, validation, seed=seed)

@@ -140,8 +140,24 @@ def test_no_more_validation_images_than_a_trial_trains_on(tiny, tmp_path, capsys
     assert command.main(["study", "--data", str(path), *options]) == 0
     assert "more than the 6 that a trial trains on, of which 6 are used" in " ".join(capsys.readouterr().err.split())
     results = study.load(out)
-    assert np.bincount(results.validation.labels).tolist() == [3, 3]
+    assert len(results.validation.labels) == 6
     assert "of which 6 are used" in results.settings["about"]["notes"][0]
+
+
+def test_folds_test_on_the_images_of_all_sets(tiny, tmp_path):
+    from synthkit import study
+
+    path, images = write(tmp_path / "mine.npz"), arrays()
+    options = ["--arms", "real", "--seeds", "1", "--steps", "3", "--folds", "3", "--out", str(tmp_path / "out")]
+    assert command.main(["study", "--data", str(path), "--per-class", "3", *options]) == 0
+    everything = sum(len(images[f"{part}_labels"]) for part in ("train", "val", "test"))
+    assert len(study.load(tmp_path / "out").labels) == everything
+
+
+@pytest.mark.parametrize("per_class", [1, 2])
+def test_few_phantoms_have_validation_images_of_both_classes(tiny, tmp_path, per_class):
+    options = ["--arms", "real", "--seeds", "1", "--steps", "3", "--per-class", str(per_class)]
+    assert command.main(["study", *options, "--out", str(tmp_path)]) == 0
 
 
 def test_pretrained_generators_and_what_they_learned_first(tiny, tmp_path, capsys):

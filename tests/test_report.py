@@ -260,13 +260,36 @@ class TestWhatTheStudyKnows:
         for part in (
             "The images of my_images are of the classes malignant and ",
             "The training set has 16 images of 13 patients, the validation set 7 of 7, and the test set 40 of 40.",
-            "Split by patient. No two sets share an image; patients are not known.",
+            "Split by patient. No two sets share a patient or an image.",
             "skin_cnn (the skin-lesion study's small network), trained for 6 gradient steps",
             "with 3 seeds",
             "Software. keras 3; commit abc123.",
         ):
             assert part in text
         assert "None" not in text[text.index("Data. The images") : text.index("Software. keras")]
+
+    def test_patients_are_unknown_where_images_count_as_patients(self, results):
+        alone = {
+            "sets": {"training": {"a": [16, 16]}, "test": {"a": [40, 40]}},
+            "patients": {"training": 16, "test": 40},
+        }
+        siblings = alone | {"patients": {"training": 9, "test": 40}}
+        for known, unknown in (
+            (alone, True),
+            (siblings, False),
+            (alone | {"patients_given": True}, False),
+            (siblings | {"grouped": True}, True),
+        ):
+            assert report.answers.patients_unknown(about(results, **known)) == unknown
+
+    def test_scope_has_generators_only_where_an_arm_has(self, results):
+        text = "This is about the classifier skin_cnn, trained on 20 real images, with generators at 64×64 pixels."
+        sized = about(results, generator_size=64)
+        trials = sized.trials.assign(n_real=20)
+        sized = dataclasses.replace(sized, trials=trials)
+        assert report.answers.scope(sized, "real") == text
+        without = {arm: scores for arm, scores in sized.scores.items() if arm == "real"}
+        assert report.answers.scope(dataclasses.replace(sized, scores=without), "real").endswith("real images.")
 
     def test_methods_count_no_patients_who_are_not_known(self, write, results):
         known = KNOWN | {"patients": {"training": 16, "validation": 7, "test": 40}}

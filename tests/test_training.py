@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from synthkit import classifiers, statistics, training
-from synthkit.training import Trainer, cross_validate, scorer
+from synthkit.training import Trainer, cross_validate, scorer, standard_error
 from tests.conftest import make_imageset
 
 
@@ -159,11 +159,13 @@ def test_weights_are_those_of_the_last_check_within_a_standard_error_of_the_high
     counts, chosen = np.bincount(noise.labels), 0
     for i, value in enumerate(history["val_auc"]):
         highest = max(history["val_auc"][: i + 1])
-        if value >= highest - np.sqrt(max(highest, 0.5) * (1 - max(highest, 0.5)) / min(counts)):
+        if value >= highest - np.sqrt(max(highest, 0.5) * (1 - max(highest, 0.5)) / min(counts)):  # of as many patients
             chosen = i
     assert 0 < int(np.argmax(history["val_auc"])) < chosen
     assert history["best_step"] == history["step"][chosen]
     assert statistics.auc(noise.labels, trainer.predict(noise.images)) == history["val_auc"][chosen]
+    assert standard_error(1.0, 10) == pytest.approx(np.sqrt(0.95 * 0.05 / 10))  # a perfect AUC is no certainty
+    assert standard_error(0.3, 25) == pytest.approx(0.1)
     with pytest.raises(ValueError, match="selection must be one of one_standard_error, best"):
         Trainer(classifiers.skin_cnn, (20, 20, 1), 2, steps=60, selection="last")
 

@@ -24,7 +24,7 @@ def load(source, image_size=None, *, train=1000, progress=False, **options):
         image_size: pixels a side; None keeps the size of npz files, prepared folders and the crops, and means 28 for
             all others.
         train: number of phantoms in the training set. The validation set has a tenth as many, as a study draws a tenth
-            for every seed, but at most 200.
+            for every seed, but 20 to 200.
         progress: whether to show a bar.
         options: for folders of images, arguments of `folders.load`, such as `patients` and `labels`.
 
@@ -47,7 +47,7 @@ def load(source, image_size=None, *, train=1000, progress=False, **options):
     if options and (prepared or not path.is_dir()):
         raise ValueError(f"--{next(iter(options)).replace('_', '-')} is for folders of images. Received: {source}")
     if source == "phantom":
-        return phantom.load(image_size or 28, train=train, validation=min(200, train // 10))
+        return phantom.load(image_size or 28, train=train, validation=min(200, max(20, train // 10)))
     if path.is_dir() and not prepared:
         return folders.load(path, image_size or 28, progress=progress, **options)
     splits = cbis_ddsm.load(path) if prepared else medmnist.load(source)

@@ -89,7 +89,8 @@ class Diffusion(Generator):
         image_shape: `(height, width, channels)`.
         num_classes: int.
         width: channels at full resolution; they double with every halving, up to eight times `width`.
-        guidance: scale; 0 ignores the label, 1 samples the class, more exaggerates what is typical of it.
+        guidance: scale; 0 ignores the label and the autoguidance, 1 samples the class, more exaggerates what is
+            typical of it.
         sampling_steps: of the solver.
         decay: of the moving average, per update.
         flips: labels of the classes whose images may be mirrored left to right; None for all.
@@ -200,7 +201,7 @@ class Diffusion(Generator):
         follow(self.average, self.network, self.steps, self.decay)
         if self.autoguidance is not None:
             powers = tf.constant([4**power for power in range(1, 31)], "int64")
-            tf.cond(tf.reduce_any(powers == tf.cast(self.steps, "int64")), self._remember, lambda: False)
+            tf.cond(tf.reduce_any(powers == tf.cast(self.steps, "int64") + 1), self._remember, lambda: False)
         return {"loss": loss}
 
     def _remember(self):

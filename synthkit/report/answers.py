@@ -68,8 +68,15 @@ def _operating_point(results):
 
 
 def patients_unknown(results):
-    """Returns whether every test image counts as a patient, and that is not known to be so, as of simulated images."""
-    return "best_auc" not in results.settings and len(np.unique(results.patients)) == len(results.labels)
+    """Returns whether images count as patients although nobody said which patients they are of."""
+    about = results.settings.get("about", {})
+    if "best_auc" in results.settings or about.get("patients_given"):
+        return False
+    if about.get("grouped"):  # images that look alike, which are not patients
+        return True
+    images = {name: sum(count for count, _ in classes.values()) for name, classes in about.get("sets", {}).items()}
+    alone = len(np.unique(results.patients)) == len(results.labels)
+    return alone and all(about["patients"][name] == count for name, count in images.items())
 
 
 def first(summary, baseline):
@@ -127,7 +134,8 @@ def scope(results, baseline):
     real = done.loc[done["arm"] == baseline, "n_real"]
     if real.empty:
         return ""
-    size = about.get("generator_size")
+    sources = {arm.split(" ")[0].replace("shuffled", "dense_cvae") for arm in results.scores}
+    size = about.get("generator_size") if sources & set(catalogue.GENERATORS) else None
     generators = f", with generators at {size}×{size} pixels" if size else ""
     text = f"This is about the classifier {results.settings['classifier']}, trained on {real.median():.0f} real images"
     text += f"{generators}."

@@ -3,6 +3,7 @@
 import numpy as np
 
 from synthkit import _arm_names, catalogue
+from synthkit.report import answers
 from synthkit.statistics import strata
 
 
@@ -63,7 +64,7 @@ def split(results):
     if folds:
         return f"Cross-validation over the images of all sets: {folds} folds by patient, other ones for every seed."
     text = results.settings.get("about", {}).get("split", "")
-    if len(np.unique(results.patients)) == len(results.labels):
+    if answers.patients_unknown(results):
         return f"{text} No two sets share an image; patients are not known.".strip()
     return f"{text} No two sets share a patient or an image.".strip()
 

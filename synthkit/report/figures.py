@@ -49,7 +49,7 @@ def forest(summary, metric, margin):
 
 def samples(results):
     """Returns for every class the strips of sample images of every arm that has images of its own."""
-    arms = [arm for arm in results.samples if arm != "oversample" and not _makes_features(arm)]
+    arms = [arm for arm in results.samples if arm != "oversample" and not catalogue.makes_features(arm)]
     names, pictures = results.settings["class_names"], []
     shown = STRIP * (STRIPS if len(arms) * len(names) <= MANY else 1)
     for label, name in enumerate(names):
@@ -59,12 +59,6 @@ def samples(results):
             rows.append({"name": arm, "strips": [_strip(images[i : i + STRIP]) for i in range(0, len(images), STRIP)]})
         pictures.append({"name": name, "arms": rows})
     return pictures
-
-
-def _makes_features(arm):
-    """Returns whether an arm adds features, so that its images are those of real or augmentation."""
-    rival = catalogue.RIVALS.get(arm.split(" ")[0])
-    return rival is not None and rival.features
 
 
 def pairs(images):

@@ -31,6 +31,7 @@ def known(results):
         "generators": data.generators(results),
         "seeds": plan["seeds"],
         "protocol": plan,
+        "unknown": answers.patients_unknown(results),
         "second_family": "augmentation" in results.scores and plan["baseline"] != "augmentation",
         "enough": round(patients_needed(0, plan["margin"])),
         "metric": sentences.metric_name(plan["metric"]),

@@ -196,7 +196,7 @@ def copies(arm, found):
     text += (
         f", more than of held-out images (p = {p:.2g}). Look at them before you share these images."
         if p < 0.05
-        else f", and no more than chance allows (p = {p:.2g})."
+        else f"; that they are copied more often than held-out images is not shown (p = {p:.2g})."
         if number
         else "."
     )

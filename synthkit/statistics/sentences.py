@@ -149,6 +149,8 @@ def answer(summary, arms, margin=MARGIN, unknown_patients=False):
         else ""
     )
     note = " Exploratory: this comparison is not in the protocol." if _exploratory(rows).all() else note
+    if unknown_patients and rows["verdict"].isin(("helps", "hurts")).any():
+        note = f" This assumes that every test image is of another patient.{note}"
     if (rows["verdict"] == NOT_TESTED).all():
         return "Not tested.", signs(f"The main comparison, of another arm, has not shown a difference. {change}.{note}")
     alike = untested[untested["arm"].str.endswith(" augmented") == best["arm"].endswith(" augmented")]
@@ -228,7 +230,7 @@ def next_step(summary, arms, margin=MARGIN):
         return f"Next: look at the images of {', '.join(empty)} below: with them the classifier is not shown to learn."
     open_rows = rows[~((rows["difference_high"] <= margin) & rows["p_equivalent"].notna())]
     if open_rows.empty:
-        return f"Next: do without the images of {' and '.join(rows['arm'])}.{_real_images(summary)}"
+        return f"Next: do without the images of {', '.join(rows['arm'])}.{_real_images(summary)}"
     names = ", ".join(open_rows["arm"]) if len(open_rows) < 3 else f"{len(open_rows)} of these arms"
     few = "with so few test patients " if (open_rows["difference_high"] <= margin).all() else ""
     return (
@@ -241,7 +243,8 @@ def next_step(summary, arms, margin=MARGIN):
 def _real_images(summary):
     """Returns that more real images help, as a sentence after others; "" where that is not shown."""
     rows = main_rows(summary)
-    rows = rows[(rows["arm"] == "more_real") & (rows["difference"] > 0) & (rows.get("p", 1.0) < LEVEL)]
+    shown = rows["verdict"].isin(VERDICTS) & (rows["difference_low"] > 0) & (rows.get("p", 1.0) < LEVEL)
+    rows = rows[(rows["arm"] == "more_real") & shown]
     return signs(f" More real images help: more_real {_change(rows.iloc[0])}.") if len(rows) else ""
 
 

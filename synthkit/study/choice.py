@@ -53,6 +53,7 @@ def choose(
     settings = {
         "data": real.fingerprint() if small else [real.fingerprint(), splits.validation.fingerprint()],
         "candidates": {name: [str(value) for value in recipe.items()] for name, (_, recipe) in candidates.items()},
+        "classifiers": {name: getattr(builder, "settings", {}) for name, (builder, _) in candidates.items()},
         "versions": versions(),
     }
     settings = json.loads(json.dumps(settings))

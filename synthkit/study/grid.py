@@ -122,6 +122,7 @@ def run(
         "classifier": getattr(classifier, "__name__", type(classifier).__name__),
         "network": digest(network(model)),
         **recipe,
+        **getattr(classifier, "settings", {}),
         "train_per_class": train_per_class,
         "positive": positive,
         "operating_point": operating_point,

@@ -69,9 +69,9 @@ class Trials:
         Returns:
             dict, the contents of the trial's file: `row` and `history` as JSON; scores, labels and patients of the test
             set and, except in a cross-validation, of the validation set; sample images and their labels; of an arm with
-            synthetic images also what `look_for_copies` returns, in a cross-validation of the first fold; in a
-            cross-validation the fold and the threshold of every image. Means over the folds stand in `row` and
-            `history`. A trial that fails has no history, scores or samples, and the reason in `row`.
+            synthetic images, other than repeated real ones, also what `look_for_copies` returns, in a cross-validation
+            of the first fold; in a cross-validation the fold and the threshold of every image. Means over the folds
+            stand in `row` and `history`. A trial that fails has no history, scores or samples, and the reason in `row`.
         """
         began = time.perf_counter()
         on_stage = on_stage or (lambda stage: None)
@@ -133,7 +133,7 @@ class Trials:
                 arm = dataclasses.replace(arm, synthesizer=arm.synthesizer.validated(splits.validation))
             synthetic = synthesize(arm, real, synthesis_seed, held_out)
             if search and arm.synthesizer is not oversample:
-                copies = self._search(real, concatenate([splits.validation, splits.test]), synthetic)
+                copies = self._search(seed, real, concatenate([splits.validation, splits.test]), synthetic)
             if arm.pretrain:
                 pretraining = {"first": synthetic, "share": arm.pretrain}
             else:
@@ -172,9 +172,9 @@ class Trials:
             "copies": copies,
         }
 
-    def _search(self, real, held_out, synthetic):
+    def _search(self, seed, real, held_out, synthetic):
         """Returns what `look_for_copies` finds; arms with the same synthetic images are searched once a seed."""
-        key = real.fingerprint(), synthetic.fingerprint()
+        key = seed, real.fingerprint(), synthetic.fingerprint()
         if key not in self._found:
             self._found = {known: found for known, found in self._found.items() if known[0] == key[0]}
             self._found[key] = look_for_copies(real, held_out, synthetic)

@@ -42,7 +42,7 @@ from tests.benchmarks import keras_examples
 
 PEERS = {"keras_ddim": (keras_examples.ddim, 64), "keras_cgan": (keras_examples.cgan, 64)}
 BATCH = catalogue.GENERATORS["diffusion"].batch_size
-DIFFUSION = {  # they keep earlier weights, which changes nothing as long as the scale is 1
+DIFFUSION = {  # they keep earlier weights, which changes nothing but the random numbers as long as the scale is 1
     "diffusion": (functools.partial(diffusion, autoguidance=1), BATCH),
     "diffusion_augment": (functools.partial(diffusion, autoguidance=1, augment=0.12), BATCH),
 }

@@ -19,26 +19,27 @@ from synthkit.datasets import phantom
 from synthkit.imageset import concatenate
 from synthkit.splitting import subsample
 from synthkit.statistics import auc
+from synthkit.statistics.estimates import fewest_patients
 from synthkit.study import oversample
-from synthkit.training import Trainer
+from synthkit.training import Trainer, standard_error
 
 SIZES, DRAWS, ADDED = (20, 50, 100, 200), 8, 5
 
 
-def one_standard_error(areas, images):
+def one_standard_error(areas, patients):
     """Returns the check that `Trainer(selection="one_standard_error")` uses."""
     chosen, highest = 0, areas[0]
     for i, area in enumerate(areas):
-        if area >= highest - np.sqrt(max(highest, 0.5) * (1 - max(highest, 0.5)) / (images / 2)):
+        if area >= highest - standard_error(highest, patients):
             chosen = i
         highest = max(highest, area)
     return chosen
 
 
 RULES = {
-    "highest": lambda areas, images: int(np.argmax(areas)),
+    "highest": lambda areas, patients: int(np.argmax(areas)),
     "one_standard_error": one_standard_error,
-    "last": lambda areas, images: len(areas) - 1,
+    "last": lambda areas, patients: len(areas) - 1,
 }
 
 
@@ -81,7 +82,8 @@ def main():
                     drawn = [rng.permutation(np.flatnonzero(labels == label))[: images // 2] for label in (0, 1)]
                     drawn = np.concatenate(drawn)
                     areas = [area(labels[drawn], scores[drawn]) for scores, _ in found]
-                    rows += [(arm, images, rule, on_test[choose(areas, images)]) for rule, choose in RULES.items()]
+                    patients = fewest_patients(labels[drawn], splits.validation.patients[drawn])
+                    rows += [(arm, images, rule, on_test[choose(areas, patients)]) for rule, choose in RULES.items()]
     frame = pd.DataFrame(rows, columns=["arm", "images", "rule", "auc"])
     for (arm, images, rule), areas in frame.groupby(["arm", "images", "rule"], sort=False)["auc"]:
         print(f"{arm}_{images}_validation_images_{rule} {areas.mean():.3f} {areas.std():.3f}")

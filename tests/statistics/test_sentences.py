@@ -138,6 +138,21 @@ class TestSentences:
             "vae: no verdict, since the main comparison comes first and has not shown a difference. AUC difference +0.3"
         )
 
+    def test_more_real_images_help_only_where_that_is_shown(self):
+        real = self.row(arm="real", verdict="baseline", difference=np.nan)
+        for changed in ({"p": 0.06}, {"difference_low": -0.01, "p": 0.03}, {"verdict": "two seeds: no verdict"}):
+            more = {"difference": 0.1, "difference_low": 0.05, "difference_high": 0.15, "p": 0.001} | changed
+            more = self.row(**{"arm": "more_real", **more})
+            assert "More real images" not in sentences.next_step(pd.DataFrame([real, self.row(), more]), ["gan"])
+
+    @pytest.mark.parametrize("verdict", ["helps", "hurts"])
+    def test_an_effect_is_said_with_what_it_depends_on(self, verdict):
+        real = self.row(arm="real", verdict="baseline", difference=np.nan)
+        rows = pd.DataFrame([real, self.row(verdict=verdict)])
+        text = " This assumes that every test image is of another patient."
+        assert sentences.answer(rows, ["gan"], unknown_patients=True)[1].endswith(text)
+        assert text not in sentences.answer(rows, ["gan"])[1]
+
     def test_equivalence_is_said_with_what_it_depends_on(self):
         real = self.row(arm="real", verdict="baseline", difference=np.nan)
         rows = pd.DataFrame([real, self.row(verdict="equivalent", difference=-0.0004)])

@@ -213,7 +213,7 @@ def test_a_dask_cluster_gives_the_same_results_though_a_worker_is_killed(tmp_pat
         "--seeds",
         "3",
     ]
-    options += ["--arms", "real,augmentation,dense_cvae", "--epochs", "2", "--steps", "20", "--classifier", "skin_cnn"]
+    options += ["--arms", "real,augmentation,dense_cvae", "--epochs", "2", "--steps", "60", "--classifier", "skin_cnn"]
     assert command.main([*options, "--out", str(tmp_path / "here")]) == 0
     with cluster(tmp_path) as (address, workers):
         there = [sys.executable, "-m", "synthkit", *options, "--scheduler", address, "--out", tmp_path / "there"]

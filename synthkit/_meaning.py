@@ -251,10 +251,11 @@ def smaller_validation(splits, per_class):
             stacklevel=2,
         )
         return splits
-    from synthkit.splitting import subsample
+    from synthkit.study import training_sets
 
-    kept = subsample(splits.validation, max(per_class, FEWEST_OF_CLASS), total=images)
-    warnings.warn(f"{text}, of which {len(kept)} are used", stacklevel=2)
+    kept = training_sets.draw(splits.validation, per_class=max(per_class, FEWEST_OF_CLASS))
+    if len(kept) < len(splits.validation):
+        warnings.warn(f"{text}, of which {len(kept)} are used", stacklevel=2)
     return dataclasses.replace(splits, validation=kept)
 
 

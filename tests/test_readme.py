@@ -50,6 +50,10 @@ def quotations():
     planned = [results.difference(name, "conv_cvae pretrained x1 augmented") for name in PLANNED]
     yield f"adds {planned[0]} to it on 100 brain MRI slices (equivalent within 0.02)"
     yield f"{planned[1]} on 100 mammogram crops"
+    second = results.areas("brain_25_blend")
+    assert (second.loc[["blend x3 augmented", "diffusion x1 augmented"], "verdict"] == "equivalent").all()
+    added = [results.difference("brain_25_blend", arm) for arm in ("blend x3 augmented", "diffusion x1 augmented")]
+    yield f"(`blend x3`) add {added[0]}, diffusion {added[1]}, both equivalent"
     assert results.areas("brain_25_plan").loc["conv_cvae pretrained x1 augmented", "verdict"] == "equivalent"
     yield from results.real_rows().split("\n")
     levels = [results.areas(name).loc["real", "mean"] for name in ("brain_25", "brain_25_others")]

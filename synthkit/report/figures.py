@@ -106,14 +106,9 @@ def per_arm(results, draw, tight=False):
     return pictures
 
 
-def behind(results):
-    """Returns the arm whose curve is drawn in grey behind those of the others: the baseline."""
-    return results.protocol["baseline"]
-
-
 def curves(curve, results, positive):
     """Returns what draws a curve of `plots.networks`, and that of the baseline in grey behind it."""
-    colors, grey = plots.arm_colors(results.scores), behind(results)
+    colors, grey = plots.arm_colors(results.scores), results.protocol["baseline"]
 
     def draw(arm, ax):
         if grey in results.scores and arm != grey:

@@ -131,7 +131,8 @@ def _glance(results, summary):
     synthetic = [arm for arm in rows["arm"] if arm.split(" ")[0] not in others]
     synthetic.sort(key=lambda arm: arm.endswith(" augmented"))
     main = [arm for arm in rows["arm"] if arm == results.protocol["primary"] and arm in results.samples]
-    return [arm for arm in dict.fromkeys(("real", *(main or synthetic)[:1])) if arm in results.samples]
+    real = "real" if "real" in results.samples else results.protocol["baseline"]
+    return [arm for arm in dict.fromkeys((real, *(main or synthetic)[:1])) if arm in results.samples]
 
 
 def _patients(results):
@@ -153,7 +154,7 @@ def _patients(results):
         "precision_recall": figures.per_arm(results, figures.curves(plots.precision_recall, results, positive)),
         "confusion": figures.per_arm(results, figures.confusion(results), tight=True),
         "histories": figures.histories(results) if results.trials["steps"].gt(0).any() else None,
-        "grey": figures.behind(results),
+        "grey": results.protocol["baseline"],
     }
 
 

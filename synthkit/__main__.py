@@ -123,6 +123,8 @@ def _run_study(arguments, names, argv):
         splits = _meaning.load(arguments, train=20 * (per_class or 0))
         if arguments.drop_near_duplicates:
             splits = splitting.without_near_duplicates(splits)
+        if arguments.folds and arguments.group_near_duplicates:  # which may lie in several sets
+            splits = splitting.split(splitting.group_near_duplicates(splitting.pool(splits)))
         if not arguments.folds:  # which test on the images of all sets
             splits = _meaning.smaller_validation(splits, per_class)
         _meaning.check_draws(splits, per_class)

@@ -28,6 +28,8 @@ def load(arguments, **options):
 
     for name in ("patients", "labels", "keep_aspect", "validation", "test", "group_near_duplicates", "groups"):
         options[name] = getattr(arguments, name, None)
+    if arguments.command == "study" and arguments.folds:
+        options["group_near_duplicates"] = None  # they are looked for among the images of all sets
     return datasets.load(arguments.data, arguments.image_size, progress=sys.stderr.isatty(), **options)
 
 
@@ -221,6 +223,8 @@ def check_folds(arguments, names):
     from synthkit.study import folders
 
     others = {"--validation": arguments.validation, "--test": arguments.test}
+    if arguments.data == "phantom" and arguments.group_near_duplicates:
+        raise ValueError("no two phantoms are near-duplicates; remove --group-near-duplicates")
     others["--drop-near-duplicates"] = arguments.drop_near_duplicates
     given = [name for name, value in others.items() if value]
     if given:

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 
 from synthkit._alike import groups, nearest
-from synthkit.imageset import SPLIT_NAMES, Splits, resize
+from synthkit.imageset import SPLIT_NAMES, Splits, concatenate, resize
 from synthkit.statistics.estimates import strata
 
 
@@ -92,6 +92,12 @@ def split(imageset, validation=0.1, test=0.2, *, seed=0):
                 "(--validation, --test)"
             )
     return Splits(*(dataclasses.replace(images, name=f"{imageset.name} {role}") for role, images in splits.items()))
+
+
+def pool(splits):
+    """Returns the images of all sets as one, for a cross-validation."""
+    images = concatenate(list(splits), splits.train.name.removesuffix(" train"))
+    return dataclasses.replace(images, held_out=False)
 
 
 def fold(imageset, folds, *, seed=0):
@@ -264,7 +270,8 @@ def group_near_duplicates(imageset, limit=None):
     of each other become one, and so do chains of them. Warns with the numbers.
 
     Args:
-        imageset: ImageSet, before it is split.
+        imageset: ImageSet, before it is split; for a cross-validation of a set that comes with its splits,
+            `pool(splits)`.
         limit: as in `near_duplicates`.
 
     Returns:

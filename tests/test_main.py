@@ -154,6 +154,38 @@ def test_folds_test_on_the_images_of_all_sets(tiny, tmp_path):
     assert len(study.load(tmp_path / "out").labels) == everything
 
 
+def test_images_of_several_sets_that_look_alike_stay_in_one_fold(tiny, tmp_path, capsys):
+    from synthkit import study
+
+    path, images = tmp_path / "mine.npz", arrays()
+    images["test_images"][:2] = images["train_images"][:2] ^ 1  # as frames of one lesion
+    np.savez(path, **images)
+    options = [
+        "study",
+        "--data",
+        str(path),
+        "--arms",
+        "real",
+        "--seeds",
+        "2",
+        "--steps",
+        "3",
+        "--group-near-duplicates",
+    ]
+    assert command.main([*options, "--folds", "3", "--out", str(tmp_path / "out")]) == 0
+    assert "4 of" in capsys.readouterr().err
+    results = study.load(tmp_path / "out")
+    _, sizes = np.unique(results.patients, return_counts=True)
+    assert np.sort(sizes)[-3:].tolist() == [1, 2, 2]
+    for folds in results.folds["real"]:
+        assert all(len(set(folds[results.patients == patient])) == 1 for patient in results.patients)
+    assert results.settings["near_duplicates"] == []
+    assert command.main([*options, "--out", str(tmp_path / "other")]) == 2
+    assert "study also takes it with --folds" in capsys.readouterr().err
+    assert command.main(["study", "--folds", "3", "--group-near-duplicates"]) == 2
+    assert "no two phantoms are near-duplicates" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("per_class", [1, 2])
 def test_few_phantoms_have_validation_images_of_both_classes(tiny, tmp_path, per_class):
     options = ["--arms", "real", "--seeds", "1", "--steps", "3", "--per-class", str(per_class)]

@@ -22,7 +22,7 @@ def describe(splits, folds=None, others=None):
         subgroups of the images that are tested on, if they have any; `commits`, that of the code if it is a git
         checkout; and the others.
     """
-    groups = [imageset.groups for imageset in (splits if folds else [splits.test])]  # as in `trial.pool`
+    groups = [imageset.groups for imageset in (splits if folds else [splits.test])]  # as in `splitting.pool`
     about = {"sets": {name: _counts(getattr(splits, role)) for role, name in SETS.items()}}
     about["patients"] = {name: len(np.unique(getattr(splits, role).patients)) for role, name in SETS.items()}
     about["image_shape"] = list(splits.train.image_shape)

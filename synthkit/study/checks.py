@@ -3,10 +3,9 @@
 import re
 
 from synthkit import _workers
-from synthkit.splitting import refuse_near_duplicates
+from synthkit.splitting import pool, refuse_near_duplicates
 from synthkit.study import training_sets
 from synthkit.study.arms import origin, requested
-from synthkit.study.trial import pool
 
 POSITIVE = "malignant malign cancer positive disease diseased abnormal pneumonia tumor tumour".split()
 ARM_NAME = r'[^/\\:*?"<>|=+@\n-][^/\\:*?"<>|\n]*'

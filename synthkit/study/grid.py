@@ -10,13 +10,13 @@ from synthkit import _workers, statistics
 from synthkit._environment import versions
 from synthkit._files import compare, harmless, locked, make_folder, replacing, write_json
 from synthkit._identity import digest, network
-from synthkit.splitting import cross_validation
+from synthkit.splitting import cross_validation, pool
 from synthkit.statistics.verdicts import LOWER_IS_BETTER
 from synthkit.study import checks, pairs, storage, training_sets
 from synthkit.study.about import describe, merged
 from synthkit.study.arms import origin
 from synthkit.study.progress import Bars
-from synthkit.study.trial import Trials, failure, pack, pool, run_packed, seeds_of
+from synthkit.study.trial import Trials, failure, pack, run_packed, seeds_of
 
 RECIPE = {"steps": 300, "batch_size": 32, "learning_rate": 1e-3}  # of classifiers that are trained in steps
 

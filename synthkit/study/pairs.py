@@ -5,8 +5,9 @@ import pandas as pd
 
 from synthkit._alike import nearest
 from synthkit._files import harmless, replacing
+from synthkit.splitting import pool
 from synthkit.study import training_sets
-from synthkit.study.trial import pool, seeds_of
+from synthkit.study.trial import seeds_of
 
 SHOWN = 12  # pairs in the picture, from the most to the least alike
 ACROSS = 2  # as many as a telephone shows at a size that can be read

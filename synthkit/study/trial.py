@@ -12,7 +12,7 @@ import numpy as np
 from synthkit import _environment
 from synthkit.imageset import ImageSet, Splits, concatenate, image_digests
 from synthkit.pipeline import to_dataset
-from synthkit.splitting import cross_validation, partition, subsample
+from synthkit.splitting import cross_validation, partition, pool, subsample
 from synthkit.statistics import accuracy, auc, operating_point, score
 from synthkit.study import training_sets
 from synthkit.study.arms import oversample, requested, synthesize
@@ -200,11 +200,6 @@ def make_trainer(classifier, train, recipe):
 
     make = getattr(classifier, "trainer", functools.partial(Trainer, classifier))
     return make(train.image_shape, len(train.class_names), **recipe)
-
-
-def pool(splits):
-    """Returns the images of all sets as one, for a cross-validation."""
-    return dataclasses.replace(concatenate(list(splits)), held_out=False)
 
 
 def _mean(outcomes):

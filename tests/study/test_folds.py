@@ -4,10 +4,9 @@ from scipy import stats
 
 from synthkit import statistics, study
 from synthkit.imageset import Splits
-from synthkit.splitting import cross_validation
+from synthkit.splitting import cross_validation, pool
 from synthkit.study import Arm
 from synthkit.study.storage import load
-from synthkit.study.trial import pool
 from tests.conftest import make_imageset
 from tests.study.toy import ARMS, OPTIONS, assert_same, toy_splits
 

@@ -155,7 +155,14 @@ class Trainer:
 
         Raises:
             FloatingPointError: if the loss is NaN or infinite.
+            ValueError: if the validation set lacks a class.
         """
+        missing = [name for name, count in validation.class_counts().items() if not count] if validation else []
+        if missing:
+            raise ValueError(
+                f"{validation.name} has no image of class {', '.join(missing)}, so it has no AUC to choose weights by; "
+                "give images of every class, or validation=None, which keeps the last weights"
+            )
         self.model = self._start(seed)
         best_validation = _BestValidation(self, validation, on_step)
         if begin is not None:

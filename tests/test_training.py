@@ -176,6 +176,13 @@ def test_without_a_validation_set_the_last_weights_are_kept(trainer, sets):
     assert trainer.model.optimizer.iterations.numpy() == 12
 
 
+def test_a_validation_set_without_a_class_is_refused(trainer, sets):
+    train, validation = sets
+    one_class = validation[np.flatnonzero(validation.labels == 0)]
+    with pytest.raises(ValueError, match="validation has no image of class .*, so it has no AUC to choose weights by"):
+        trainer.train(train, one_class, seed=0)
+
+
 def test_flips_average_over_the_mirror_images(trainer, sets):
     trainer.train(*sets, seed=1)
     images = sets[1].images

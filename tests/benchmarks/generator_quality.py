@@ -99,12 +99,14 @@ def load(arguments):
     )
 
 
-def fitted(name, train, seed, minutes):
+def recipe(name):
+    """Returns a generator's builder and its batch size."""
+    row = catalogue.GENERATORS.get(name)
+    return (PEERS | DIFFUSION)[name] if row is None or name in DIFFUSION else (catalogue.build(row), row.batch_size)
+
+
+def fitted(build, batch_size, train, seed, minutes):
     """Returns a generator that was fitted for so many minutes of two cores, and a row about its fit."""
-    if name in PEERS | DIFFUSION:
-        build, batch_size = (PEERS | DIFFUSION)[name]
-    else:
-        build, batch_size = catalogue.build(catalogue.GENERATORS[name]), catalogue.GENERATORS[name].batch_size
     keras.utils.set_random_seed(seed)
     model, budget = build(train.image_shape, len(train.class_names)), Budget(60 * minutes)
     data = to_dataset(train, min(batch_size, len(train)), shuffle_seed=seed, repeat=True)
@@ -153,7 +155,7 @@ def main():
         for name in arguments.generators.split(","):
             if (arguments.out / f"{name}_{seed}.json").exists():
                 continue
-            model, row = fitted(name, train, seed, arguments.minutes)
+            model, row = fitted(*recipe(name), train, seed, arguments.minutes)
             models = {name: model}
             if name in DIFFUSION:
                 models |= {f"{name}_guidance_{scale:g}": model.with_guidance(scale) for scale in arguments.guidance}

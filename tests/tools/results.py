@@ -251,26 +251,25 @@ def generator_rows():
     return "\n".join(lines)
 
 
-def crops():
-    """Returns the measurements of generators on mammogram crops, by generator."""
-    return read("generator_quality_crops").set_index("generator")
-
-
-def crops_rows():
-    """Returns a line for each of them; the guidance of diffusion is 2 unless its name says another."""
+def quality_rows(table):
+    """Returns a line for each generator's measurements; the guidance of diffusion is 2 unless its name says another."""
     lines = []
-    for name, row in crops().iterrows():
+    for name, row in read(table).set_index("generator").iterrows():
         cells = [f"{row[column]:.2f}" for column in ("precision", "recall", "coverage", "label_auc")]
         steps, seconds = ("" if row[key] != row[key] else f"{row[key]:,.0f}" for key in ("steps", "sampling_seconds"))
-        name = name.replace("diffusion_guidance_", "diffusion, guidance ")
-        name = "diffusion, guidance 2" if name == "diffusion" else name
-        lines.append(f"| {name} | {steps} | {row['kid']:.3f} | {' | '.join(cells)} | {seconds} |")
+        model, _, scale = name.partition("guidance_")
+        kind = "autoguidance" if model.endswith("auto") else "guidance"
+        model = model.removesuffix("auto").removesuffix("_")
+        title = model.replace("diffusion_augment", "diffusion with augment=")
+        if model.startswith("diffusion"):
+            title += f", {kind} {scale or 2}"
+        lines.append(f"| {title} | {steps} | {row['kid']:.3f} | {' | '.join(cells)} | {seconds} |")
     return "\n".join(lines)
 
 
-def crops_label(guidance):
+def label_share(name, guidance):
     """Returns the label's AUC with this guidance as a percentage of that of real images."""
-    label = crops()["label_auc"]
+    label = read(name).set_index("generator")["label_auc"]
     return f"{100 * label[f'diffusion_guidance_{guidance}'] / label['real']:.0f} %"
 
 
@@ -324,8 +323,8 @@ def page():
         gap_rows=gap_rows,
         recipe_rows=recipe_rows,
         generator_rows=generator_rows(),
-        crops_rows=crops_rows(),
-        crops_label=crops_label,
+        quality_rows=quality_rows,
+        label_share=label_share,
         crops_test=340,
         stability_rows=stability_rows(),
         difference=difference,

@@ -18,7 +18,7 @@ from synthkit.generators.callbacks import Checkpoint
 from synthkit.imageset import ImageSet, resize
 from synthkit.pipeline import to_dataset
 
-EPOCH = 100  # gradient steps between two checkpoints, at most, unless an epoch has more
+EPOCH = 100  # gradient steps of pretraining between two checkpoints, at most
 
 
 def synthesizer(
@@ -53,7 +53,7 @@ def synthesizer(
             the same seed, epochs and network, is read from there, a fit that is killed resumes, and of two processes
             that need the same one the second waits for it. Empty it after changing a generator's code. The file of an
             autoencoder contains the training images. None keeps the last fit in memory only.
-        progress: whether to show a progress bar over the gradient steps.
+        progress: whether to show a progress bar over the epochs.
 
     Returns:
         callable `(train: ImageSet, labels (n,), seed) → ImageSet` of n synthetic images. It raises FloatingPointError
@@ -94,7 +94,7 @@ def synthesizer(
                 model = starts[kind](seed)
                 model.set_weights(weights)
             then = lambda: fitted.update({key: model})  # noqa: E731
-            _kept(model, path, then, fit, train, seed, **_grouped(epochs, train, batch_size), augment=augment, **shown)
+            _kept(model, path, then, fit, train, seed, epochs=epochs, augment=augment, **shown)
         synthetic = draw(fitted[key], train.class_names, labels, seed)
         return synthetic if image_size is None else resize(synthetic, full_size)
 
@@ -127,7 +127,7 @@ def _kept(model, path, then, fit, *images, **options):
             load_weights(model, path)
             then()
             return
-        checkpoints = [Checkpoint(path.with_suffix(".steps.npz"), every=None)] if path else []
+        checkpoints = [Checkpoint(path.with_suffix(".checkpoint.npz"), every=None)] if path else []
         fit(model, *images, callbacks=checkpoints, **options)
         then()
         if path:
@@ -157,7 +157,7 @@ def pretrain(model, others, train, seed, *, steps, batch_size, callbacks=(), pro
     labels = np.random.default_rng(seed).permutation(np.arange(len(images)) % len(train.class_names))
     unlabelled = ImageSet(images, labels, train.class_names, name=others.name)
     options = {"batch_size": batch_size, "callbacks": callbacks, "progress": progress, "bar_position": bar_position}
-    each = _divisor(steps, EPOCH)
+    each = max(number for number in range(1, EPOCH + 1) if steps % number == 0)
     fit(model, unlabelled, seed, epochs=steps // each, steps_per_epoch=each, **options)
 
 
@@ -172,21 +172,6 @@ def check_channels(others, train):
 
 def _steps(train, batch_size):
     return max(1, round(len(train) / batch_size))
-
-
-def _grouped(epochs, train, batch_size):
-    """Returns the arguments of `fit` that make one epoch of Keras of several passes over few images.
-
-    Keras needs as long for an epoch as a small network for its step. The images and their order stay the same.
-    """
-    steps = _steps(train, batch_size)
-    passes = _divisor(epochs, EPOCH // steps)
-    return {"epochs": epochs // passes, "steps_per_epoch": passes * steps}
-
-
-def _divisor(number, most):
-    """Returns the largest divisor of a number that is at most `most`, or 1."""
-    return max(divisor for divisor in range(1, max(1, most) + 1) if number % divisor == 0)
 
 
 def fit(
@@ -218,7 +203,7 @@ def fit(
     """
     data = to_dataset(train, batch_size, shuffle_seed=seed, repeat=True, augment=augment)
     steps = steps_per_epoch or _steps(train, batch_size)
-    bars = [_StepBar(bar_position)] if progress else []
+    bars = [_EpochBar(bar_position)] if progress else []
     model.fit(data, epochs=epochs, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=[*callbacks, *bars])
 
 
@@ -262,22 +247,24 @@ def load_weights(model, path):
         raise ValueError(f"{path} is damaged ({error}); delete it to fit the generator again") from error
 
 
-class _StepBar(keras.callbacks.Callback):
-    """A progress bar over the gradient steps of one fit, with the losses, which moves after each epoch."""
+class _EpochBar(keras.callbacks.Callback):
+    """A progress bar over the epochs of one fit, with the losses."""
 
     def __init__(self, position):
         super().__init__()
         self.position = position
 
     def on_train_begin(self, logs=None):
-        description, steps = f"fitting {self.model.name}", self.params["steps"] * self.params["epochs"]
-        self.bar = tqdm(total=steps, desc=description, unit="step", leave=False, position=self.position)
+        description = f"fitting {self.model.name}"
+        self.bar = tqdm(
+            total=self.params["epochs"], desc=description, unit="epoch", leave=False, position=self.position
+        )
 
     def on_epoch_end(self, epoch, logs=None):
         if not self.bar.n:  # a fit that resumes
-            self.bar.n = self.bar.initial = epoch * self.params["steps"]
+            self.bar.n = self.bar.initial = epoch
         self.bar.set_postfix({name: f"{value:.4g}" for name, value in logs.items()}, refresh=False)
-        self.bar.update(self.params["steps"])
+        self.bar.update()
 
     def on_train_end(self, logs=None):
         self.bar.close()

@@ -132,15 +132,6 @@ def test_progress_bar_names_the_generator(capsys):
     assert "fitting toy:" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("epochs", "images", "most"), [(300, 100, 100), (7, 300, 100), (9, 2000, 100), (8, 250, 3)])
-def test_epochs_of_few_steps_become_fewer(epochs, images, most, monkeypatch):
-    monkeypatch.setattr(adapter, "EPOCH", most)
-    grouped, steps = adapter._grouped(epochs, range(images), 100), max(1, images // 100)
-    assert grouped["epochs"] * grouped["steps_per_epoch"] == epochs * max(1, round(images / 100))
-    assert grouped["steps_per_epoch"] <= max(most, steps)
-    assert grouped["epochs"] == {300: 3, 7: 1, 9: 3, 8: 8}[epochs]
-
-
 @pytest.mark.parametrize("build", [dense_cvae, autoencoder, per_class_dcgan])
 def test_killed_fit_resumes_in_the_same_order(build, tmp_path):
     train = make_imageset(19, size=16)
@@ -166,7 +157,6 @@ def test_killed_fit_resumes_in_the_same_order(build, tmp_path):
 @pytest.mark.parametrize("killed_in", ["pretraining", "fit"])
 def test_killed_synthesizer_resumes(tmp_path, monkeypatch, killed_in):
     begun, kill = [], {"pretraining": [0, 1], "fit": [0, 1, 2, 0, 1]}[killed_in]
-    monkeypatch.setattr(adapter, "EPOCH", 2)
 
     class Killed(callbacks.Checkpoint):
         def on_epoch_end(self, epoch, logs=None):
@@ -176,7 +166,7 @@ def test_killed_synthesizer_resumes(tmp_path, monkeypatch, killed_in):
                 raise KeyboardInterrupt
 
     def images(folder):
-        options = {"epochs": 8, "keep": tmp_path / folder, "pretrained_on": others, "pretrain_steps": 6}
+        options = {"epochs": 4, "keep": tmp_path / folder, "pretrained_on": others, "pretrain_steps": 300}
         return generators.synthesizer(toy, **options)(TRAIN, LABELS, 1).images
 
     others, pretrained, pretrain = make_imageset(40, 5), [], adapter.pretrain
@@ -186,7 +176,7 @@ def test_killed_synthesizer_resumes(tmp_path, monkeypatch, killed_in):
     monkeypatch.setattr(adapter, "Checkpoint", Killed)
     with pytest.raises(KeyboardInterrupt):
         images("killed")
-    assert len(list((tmp_path / "killed").glob("[!.]*.steps.npz"))) == 1
+    assert len(list((tmp_path / "killed").glob("[!.]*.checkpoint.npz"))) == 1
     resumed = images("killed")
     assert begun[len(kill) :] == ([2, 0, 1, 2, 3] if killed_in == "pretraining" else [2, 3])
     assert len(pretrained) == 1

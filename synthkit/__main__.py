@@ -89,8 +89,8 @@ def _about(arguments, argv, notes, classifier, generator_size):
     from synthkit import datasets
 
     about = {"commands": [shlex.join(["python", "-m", "synthkit", *argv])], "notes": notes, "source": arguments.data}
-    about["patients_given"] = bool(arguments.patients)
-    about["grouped"] = bool(arguments.group_near_duplicates and not arguments.patients)
+    about["patients_given"] = _meaning.patients_known(arguments)
+    about["grouped"] = arguments.group_near_duplicates and not about["patients_given"]
     about["split"] = datasets.split_of(arguments.data, arguments.labels, arguments.validation, arguments.test)
     if arguments.patients and not Path(arguments.patients).is_file():
         about["split"] += f" Patients are what the pattern {arguments.patients} takes from the names of the files."
@@ -124,7 +124,7 @@ def _run_study(arguments, names, argv):
         if arguments.drop_near_duplicates:
             splits = splitting.without_near_duplicates(splits)
         if arguments.folds and arguments.group_near_duplicates:  # which may lie in several sets
-            splits = splitting.split(splitting.group_near_duplicates(splitting.pool(splits)))
+            splits = splitting.split(splitting.group_near_duplicates(splitting.pool(splits)), 0.2, 0.2)
         if not arguments.folds:  # which test on the images of all sets
             splits = _meaning.smaller_validation(splits, per_class)
         _meaning.check_draws(splits, per_class)

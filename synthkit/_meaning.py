@@ -33,6 +33,15 @@ def load(arguments, **options):
     return datasets.load(arguments.data, arguments.image_size, progress=sys.stderr.isatty(), **options)
 
 
+def patients_known(arguments):
+    """Returns whether the data say which patient an image is of: `--patients`, a column of `--labels`, or `prepare`."""
+    from synthkit.datasets.labels import read_labels
+
+    if arguments.patients or (Path(arguments.data) / "prepare.json").exists():
+        return True
+    return bool(arguments.labels) and any(row.patient for row in read_labels(arguments.labels)[0].values())
+
+
 def pretraining(arguments, splits):
     """Returns the images of `--pretrain-on`; None without it."""
     from synthkit import datasets
@@ -222,13 +231,15 @@ def check_folds(arguments, names):
     """Refuses options and arms that make no sense in a cross-validation."""
     from synthkit.study import folders
 
-    others = {"--validation": arguments.validation, "--test": arguments.test}
-    if arguments.data == "phantom" and arguments.group_near_duplicates:
+    phantoms = arguments.data == "phantom"
+    if phantoms and arguments.group_near_duplicates:
         raise ValueError("no two phantoms are near-duplicates; remove --group-near-duplicates")
+    others = {"--validation": arguments.validation, "--test": arguments.test}
     others["--drop-near-duplicates"] = arguments.drop_near_duplicates
     given = [name for name, value in others.items() if value]
     if given:
-        hint = "; --group-near-duplicates keeps near-duplicates in one fold" if given[-1].startswith("--drop") else ""
+        grouped = given[-1].startswith("--drop") and not phantoms
+        hint = "; --group-near-duplicates keeps near-duplicates in one fold" if grouped else ""
         raise ValueError(f"with --folds there is no fixed test set; remove {' and '.join(given)}{hint}")
     for path in filter(None, map(_arm_names.folder, names)):
         source = folders.source(path)

@@ -369,8 +369,8 @@ def _add_data(command):
     add(
         "--group-near-duplicates",
         action="store_true",
-        help="for a folder of images, or a study with --folds: images that look alike count as one patient, so that "
-        "they stay in one set",
+        help="for a folder of images (in study, with --folds, for any set): images that look alike count as one "
+        "patient, so that they stay in one set or fold",
     )
     return add
 

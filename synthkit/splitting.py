@@ -88,14 +88,14 @@ def split(imageset, validation=0.1, test=0.2, *, seed=0):
             patients = len(np.unique(imageset.patients[imageset.labels == label]))
             raise ValueError(
                 f"{imageset.name}: class {imageset.class_names[label]} has {count} images of {patients} patients, too "
-                f"few for the {' and the '.join(empty)} to get one; provide more images, or larger fractions "
-                "(--validation, --test)"
+                f"few for the {' and the '.join(empty)} to get one; provide more images, or, without --folds, larger "
+                "fractions (--validation, --test)"
             )
     return Splits(*(dataclasses.replace(images, name=f"{imageset.name} {role}") for role, images in splits.items()))
 
 
 def pool(splits):
-    """Returns the images of all sets as one, for a cross-validation."""
+    """Returns the images of all sets as one ImageSet, for a cross-validation; `splits` are Splits."""
     images = concatenate(list(splits), splits.train.name.removesuffix(" train"))
     return dataclasses.replace(images, held_out=False)
 
@@ -275,7 +275,7 @@ def group_near_duplicates(imageset, limit=None):
         limit: as in `near_duplicates`.
 
     Returns:
-        ImageSet with other patients.
+        ImageSet with other patients, to be split (`split`).
     """
     group, near = groups(imageset, limit)
     if not near.any():

@@ -157,11 +157,11 @@ class Trainer:
             FloatingPointError: if the loss is NaN or infinite.
             ValueError: if the validation set lacks a class.
         """
-        missing = [name for name, count in validation.class_counts().items() if not count] if validation else []
-        if missing:
+        if validation is not None and not all(validation.class_counts().values()):
+            missing = [name for name, count in validation.class_counts().items() if not count]
             raise ValueError(
-                f"{validation.name} has no image of class {', '.join(missing)}, so it has no AUC to choose weights by; "
-                "give images of every class, or validation=None, which keeps the last weights"
+                f"the images to validate on, of {validation.name}, have none of class {', '.join(missing)}, so there "
+                "is no AUC to choose weights by; give images of every class, or validation=None, which keeps the last"
             )
         self.model = self._start(seed)
         best_validation = _BestValidation(self, validation, on_step)

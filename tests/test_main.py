@@ -15,6 +15,7 @@ from PIL import Image
 
 from synthkit import __main__ as command
 from synthkit import _meaning, catalogue
+from synthkit._options import parser
 from synthkit.datasets import phantom
 from tests.conftest import ROOT
 from tests.datasets.test_medmnist import arrays, write
@@ -180,10 +181,45 @@ def test_images_of_several_sets_that_look_alike_stay_in_one_fold(tiny, tmp_path,
     for folds in results.folds["real"]:
         assert all(len(set(folds[results.patients == patient])) == 1 for patient in results.patients)
     assert results.settings["near_duplicates"] == []
+    assert results.settings["about"]["grouped"]
     assert command.main([*options, "--out", str(tmp_path / "other")]) == 2
     assert "study also takes it with --folds" in capsys.readouterr().err
     assert command.main(["study", "--folds", "3", "--group-near-duplicates"]) == 2
     assert "no two phantoms are near-duplicates" in capsys.readouterr().err
+    assert command.main(["study", "--folds", "3", "--drop-near-duplicates"]) == 2
+    assert "--group-near-duplicates" not in capsys.readouterr().err
+
+
+def test_folds_of_images_that_look_alike_take_small_classes(tiny, tmp_path):
+    from synthkit import study
+
+    path, labels = tmp_path / "mine.npz", {"train": 7, "val": 2, "test": 3}
+    images = arrays()
+    for part, rare in labels.items():
+        images[f"{part}_labels"] = (np.arange(len(images[f"{part}_labels"])) >= rare).astype("uint8")[:, None]
+    np.savez(path, **images)
+    options = ["--arms", "real", "--seeds", "1", "--steps", "3", "--folds", "3", "--group-near-duplicates"]
+    assert command.main(["study", "--data", str(path), *options, "--out", str(tmp_path / "out")]) == 0
+    assert np.bincount(study.load(tmp_path / "out").labels).tolist() == [12, 50]
+
+
+@pytest.mark.parametrize(
+    ("options", "known"),
+    [
+        (["--data", "breastmnist"], False),
+        (["--data", "{}", "--patients", "(.+)"], True),
+        (["--data", "{}/prepared"], True),
+        (["--data", "{}", "--labels", "{}/ham.csv"], True),
+        (["--data", "{}", "--labels", "{}/plain.csv"], False),
+    ],
+)
+def test_whether_patients_are_known(tmp_path, options, known):
+    (tmp_path / "prepared").mkdir()
+    (tmp_path / "prepared" / "prepare.json").write_text("{}")
+    (tmp_path / "ham.csv").write_text("lesion_id,image_id,dx\nHAM_0,ISIC_0,mel\nHAM_1,ISIC_1,nv\n")
+    (tmp_path / "plain.csv").write_text("image_id,dx\nISIC_0,mel\nISIC_1,nv\n")
+    arguments = parser().parse_args(["study", *(option.format(tmp_path) for option in options)])
+    assert _meaning.patients_known(arguments) == known
 
 
 @pytest.mark.parametrize("per_class", [1, 2])

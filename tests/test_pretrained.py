@@ -193,6 +193,13 @@ class TestChoice:
         choice = study.choose(few, {"frozen": (frozen, {})}, out=tmp_path, progress=False)
         assert choice["scored_on"] == "3 folds of the training images"
 
+    def test_too_few_patients_for_folds_are_refused(self, splits, tmp_path, frozen):
+        patients = np.where(splits.train.labels == 0, "only", splits.train.patients)
+        train = ImageSet(splits.train.images, splits.train.labels, splits.train.class_names, patients, "set")
+        few = Splits(train, splits.validation[np.arange(20)], splits.test)
+        with pytest.raises(ValueError, match="takes 3 patients of class malignant in a training set, which has 1"):
+            study.choose(few, {"frozen": (frozen, {})}, out=tmp_path, fixed_training_set=True, progress=False)
+
     def test_test_images_are_not_used(self, splits, tmp_path, frozen):
         flipped = ImageSet(
             splits.test.images, 1 - splits.test.labels, splits.test.class_names, splits.test.patients, held_out=True

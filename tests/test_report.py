@@ -282,6 +282,15 @@ class TestWhatTheStudyKnows:
         ):
             assert report.answers.patients_unknown(about(results, **known)) == unknown
 
+    def test_groups_of_images_that_look_alike_are_not_called_patients(self, write, results):
+        patients = np.repeat(np.arange(20), 2).astype(str)
+        grouped = about(dataclasses.replace(results, patients=patients), grouped=True)
+        grouped = dataclasses.replace(grouped, settings=grouped.settings | {"folds": 5})
+        text = html.unescape(write(grouped))
+        assert "Every image, or group of images that look alike, counts as a separate patient" in text
+        assert "40 images; patients are not known, and every image, or group of images that look alike," in text
+        assert "Image: patients are not known" in text
+
     def test_scope_has_generators_only_where_an_arm_has(self, results):
         text = "This is about the classifier skin_cnn, trained on 20 real images, with generators at 64×64 pixels."
         sized = about(results, generator_size=64)

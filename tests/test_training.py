@@ -179,7 +179,7 @@ def test_without_a_validation_set_the_last_weights_are_kept(trainer, sets):
 def test_a_validation_set_without_a_class_is_refused(trainer, sets):
     train, validation = sets
     one_class = validation[np.flatnonzero(validation.labels == 0)]
-    with pytest.raises(ValueError, match="validation has no image of class .*, so it has no AUC to choose weights by"):
+    with pytest.raises(ValueError, match="of validation, have none of class .*, so there is no AUC to choose"):
         trainer.train(train, one_class, seed=0)
 
 

@@ -45,10 +45,10 @@ def load(source, image_size=None, *, train=1000, progress=False, **options):
         raise ValueError(f"--data: {source} {_what_it_is(path)}")
     options = {name: value for name, value in options.items() if value not in (None, False)}
     if options and (prepared or not path.is_dir()):
-        hint = "; study also takes it with --folds" if "group_near_duplicates" in options else ""
-        raise ValueError(
-            f"--{next(iter(options)).replace('_', '-')} is for folders of images{hint}. Received: {source}"
-        )
+        name = next(iter(options))
+        grouped = name == "group_near_duplicates" and source != "phantom"
+        hint = "; study also takes it with --folds" if grouped else ""
+        raise ValueError(f"--{name.replace('_', '-')} is for folders of images{hint}. Received: {source}")
     if source == "phantom":
         return phantom.load(image_size or 28, train=train, validation=min(200, max(20, train // 10)))
     if path.is_dir() and not prepared:

@@ -115,7 +115,7 @@ def load(
         if "validation" in sets and "test" in sets:
             raise ValueError(
                 f"--group-near-duplicates is for splits that are made here, but {root} has a validation and a test "
-                "set of its own. Use --drop-near-duplicates, or --folds"
+                "set of its own. In study, --drop-near-duplicates or --folds deal with them"
             )
         sets["train"] = group_alike(sets["train"])
     sizes = (_default_validation(sets) if validation is None else validation, 0.2 if test is None else test)

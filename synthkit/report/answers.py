@@ -9,10 +9,6 @@ from synthkit.statistics.estimates import fewest_patients
 LATER = "Exploratory, with all {seeds} seeds; more of them were run after the verdicts above:"
 
 
-UNKNOWN_PATIENTS = (
-    "Every test image counts as a separate patient. If patients have several images and the data do not say which, "
-    "training and test set may share patients: scores are then too high and intervals too narrow."
-)
 FEW = 10  # validation patients of a class; with fewer, simulated intervals of specificity held in 85 to 88 %
 PERFECT = 0.995  # training AUC from which on a gap is that of the test AUC alone
 UNKNOWN = 0.4  # width of an interval of sensitivity or specificity from which on it says next to nothing
@@ -77,6 +73,23 @@ def patients_unknown(results):
     images = {name: sum(count for count, _ in classes.values()) for name, classes in about.get("sets", {}).items()}
     alone = len(np.unique(results.patients)) == len(results.labels)
     return alone and all(about["patients"][name] == count for name, count in images.items())
+
+
+def counted_alone(results):
+    """Returns what counts as one patient where patients are unknown."""
+    grouped = results.settings.get("about", {}).get("grouped")
+    return "every image, or group of images that look alike," if grouped else "every image"
+
+
+def unknown_patients(results):
+    """Returns a warning where patients are unknown; "" where they are known."""
+    if not patients_unknown(results):
+        return ""
+    return (
+        f"{counted_alone(results).capitalize()} counts as a separate patient. If patients have several images and the "
+        "data do not say which, training and test set may share patients: scores are then too high and intervals too "
+        "narrow."
+    )
 
 
 def first(summary, baseline):

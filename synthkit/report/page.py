@@ -178,7 +178,7 @@ def _settings(results):
         "minutes": trials["seconds"].sum() / 60,
         "images": len(results.labels),
         "patients": len(np.unique(results.patients)),
-        "unknown_patients": answers.UNKNOWN_PATIENTS if answers.patients_unknown(results) else "",
+        "unknown_patients": answers.unknown_patients(results),
         "written": results.protocol["written"],
     }
 

@@ -79,7 +79,7 @@ def images(splits):
         if small:
             raise ValueError(
                 f"{imageset.name} has too few images, {', '.join(small)}; a study needs at least 2 of every class. Use "
-                f"more images, or a larger --validation or --test"
+                "more images, or, without --folds, a larger --validation or --test"
             )
 
 

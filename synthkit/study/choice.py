@@ -63,6 +63,7 @@ def choose(
             return stored
     pairs = [(real, splits.validation)]
     if small:
+        _check_patients(real)
         folds = fold(real, FOLDS, seed=0)
         pairs = [(real[np.flatnonzero(folds != i)], real[np.flatnonzero(folds == i)]) for i in range(FOLDS)]
     scores = {name: {} for name in candidates}
@@ -84,3 +85,13 @@ def choose(
     choice = {"chosen": best, "auc": scores, "scored_on": scored_on, "settings": settings}
     write_json(path, choice)
     return choice
+
+
+def _check_patients(imageset):
+    for label, name in enumerate(imageset.class_names):
+        patients = len(np.unique(imageset.patients[imageset.labels == label]))
+        if patients < FOLDS:
+            raise ValueError(
+                f"{imageset.name}: choosing a classifier takes {FOLDS} patients of class {name} in a training set, which "
+                f"has {patients}; name a classifier, as with --classifier frozen"
+            )

@@ -92,6 +92,6 @@ def _check_patients(imageset):
         patients = len(np.unique(imageset.patients[imageset.labels == label]))
         if patients < FOLDS:
             raise ValueError(
-                f"{imageset.name}: choosing a classifier takes {FOLDS} patients of class {name} in a training set, which "
-                f"has {patients}; name a classifier, as with --classifier frozen"
+                f"{imageset.name}: choosing a classifier takes {FOLDS} patients of class {name} in a training set, "
+                f"which has {patients}; name a classifier, as with --classifier frozen"
             )

@@ -45,7 +45,7 @@ def test_images_that_look_alike_stay_together(tmp_path):
 
 def test_grouping_needs_a_split_to_make(root):
     save(make_imageset(10, 3), root / "test")
-    with pytest.raises(ValueError, match="has a validation and a test set of its own. In study, --drop-near-duplicates or --folds"):
+    with pytest.raises(ValueError, match="set of its own. In study, --drop-near-duplicates or --folds deal with"):
         folders.load(root, 20, patients=r"(.+)", group_near_duplicates=True)
 
 

@@ -47,12 +47,17 @@ def quotations():
     yield f"hurts, {results.over_augmentation('breastmnist_resnet18', 'diffusion x1 augmented')}"
     near, images = results.reference(results.NEAR_DUPLICATES), results.reference("BreastMNIST's test images")
     yield f"{near} of BreastMNIST's {images} test images"
-    planned = [results.difference(name, "conv_cvae pretrained x1 augmented") for name in PLANNED]
+    planned = [
+        results.difference(name, "conv_cvae pretrained x1 augmented")
+        for name in ("brain_25_plan", "mass_crops_50_plan")
+    ]
     yield f"adds {planned[0]} to it on 100 brain MRI slices (equivalent within 0.02)"
     yield f"{planned[1]} on 100 mammogram crops"
     second = results.areas("brain_25_blend")
     assert (second.loc[["blend x3 augmented", "diffusion x1 augmented"], "verdict"] == "equivalent").all()
     added = [results.difference("brain_25_blend", arm) for arm in ("blend x3 augmented", "diffusion x1 augmented")]
+    folds = results.areas("breastmnist_plan").loc["diffusion x1 augmented", "verdict"]
+    yield f"diffusion adds {results.difference('breastmnist_plan', 'diffusion x1 augmented')} ({folds})"
     yield f"(`blend x3`) add {added[0]}, diffusion {added[1]}, both equivalent"
     assert results.areas("brain_25_plan").loc["conv_cvae pretrained x1 augmented", "verdict"] == "equivalent"
     yield from results.real_rows().split("\n")

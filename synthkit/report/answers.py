@@ -7,8 +7,6 @@ from synthkit.statistics import notes, sentences
 from synthkit.statistics.estimates import fewest_patients
 
 LATER = "Exploratory, with all {seeds} seeds; more of them were run after the verdicts above:"
-
-
 FEW = 10  # validation patients of a class; with fewer, simulated intervals of specificity held in 85 to 88 %
 PERFECT = 0.995  # training AUC from which on a gap is that of the test AUC alone
 UNKNOWN = 0.4  # width of an interval of sensitivity or specificity from which on it says next to nothing

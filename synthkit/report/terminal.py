@@ -21,7 +21,7 @@ def text(results, summary):
     over = answers.over_augmentation(results, baseline)
     alone = answers.patients_unknown(results)
     found = [" ".join(answer) for answer in answers.answers(summary, over, margin, alone)]
-    found += [answers.scope(results, baseline), *filter(None, [answers.unknown_patients(results)])]
+    found += [answers.scope(results, baseline), answers.unknown_patients(results)]
     blocks = [textwrap.fill(sentence, 100) for sentence in (*answers.first(summary, baseline), *found)]
     blocks.append(textwrap.fill(sentences.augmentation(summary), 100))
     blocks.append(table(summary))

@@ -63,8 +63,13 @@ def choose(
             return stored
     pairs = [(real, splits.validation)]
     if small:
-        _check_patients(real)
-        folds = fold(real, FOLDS, seed=0)
+        try:
+            folds = fold(real, FOLDS, seed=0)
+        except ValueError as error:
+            raise ValueError(
+                f"{error}. Folds of the training set choose the classifier, since the validation set is small; name "
+                "one instead, as with --classifier frozen"
+            ) from error
         pairs = [(real[np.flatnonzero(folds != i)], real[np.flatnonzero(folds == i)]) for i in range(FOLDS)]
     scores = {name: {} for name in candidates}
     augmentations = {"real": None} if augment is None else {"real": None, "augmentation": augment}
@@ -85,13 +90,3 @@ def choose(
     choice = {"chosen": best, "auc": scores, "scored_on": scored_on, "settings": settings}
     write_json(path, choice)
     return choice
-
-
-def _check_patients(imageset):
-    for label, name in enumerate(imageset.class_names):
-        patients = len(np.unique(imageset.patients[imageset.labels == label]))
-        if patients < FOLDS:
-            raise ValueError(
-                f"{imageset.name}: choosing a classifier takes {FOLDS} patients of class {name} in a training set, "
-                f"which has {patients}; name a classifier, as with --classifier frozen"
-            )

@@ -9,10 +9,8 @@ image would have 0), and `class_difference`, by how many grey levels the mean im
 they differ by with permuted labels (mean absolute difference, over all pixels and pairs of classes).
 """
 
-import argparse
 import itertools
 import json
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -24,7 +22,7 @@ from synthkit.generators.callbacks import diversity
 from synthkit.generators.conv_cgan import R1
 from synthkit.generators.gan import GAN
 from synthkit.generators.layers import DiffAugment
-from tests.benchmarks.generator_quality import DRAWN, fitted, load, measure, write
+from tests.benchmarks.generator_quality import DRAWN, fitted, load, measure, options, write
 
 
 def smoothed(real, fake):
@@ -75,14 +73,7 @@ def class_difference(images):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("data")
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--image-size", type=int, default=64)
-    parser.add_argument("--patients")
-    parser.add_argument("--per-class", type=int, default=100)
-    parser.add_argument("--minutes", type=float, default=2)
-    parser.add_argument("--seeds", type=int, default=1)
+    parser = options(minutes=2)
     parser.add_argument("--generators", nargs="*", choices=GENERATORS, default=GENERATORS)
     parser.add_argument("--changes", default=",".join([*CHANGES, "together"]))
     arguments = parser.parse_args()
@@ -108,9 +99,9 @@ def main():
         title = f"{name}, {change}"
         if (arguments.out / f"{title}_{seed}.json").exists():
             continue
-        options = dict(changes[change])
-        batch_size = options.pop("batch_size", catalogue.GENERATORS[name].batch_size)
-        model, row = fitted(builder(name, **options), batch_size, train, seed, arguments.minutes)
+        given = dict(changes[change])
+        batch_size = given.pop("batch_size", catalogue.GENERATORS[name].batch_size)
+        model, row = fitted(builder(name, **given), batch_size, train, seed, arguments.minutes)
         images = adapter.draw(model, train.class_names, labels, seed)
         write(arguments.out, title, seed, row | measured(images), images)
     rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(arguments.out.glob("*.json"))]

@@ -130,15 +130,21 @@ def write(out, name, seed, row, images=None, model=None):
         keras.utils.save_img(out / f"{name}_{seed}.png", grid, scale=False)
 
 
-def main():
+def options(minutes):
+    """Returns a parser of the options of both benchmarks that compare generators."""
     parser = argparse.ArgumentParser()
     parser.add_argument("data")
     parser.add_argument("out", type=Path)
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--patients")
     parser.add_argument("--per-class", type=int, default=100)
-    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--minutes", type=float, default=minutes)
     parser.add_argument("--seeds", type=int, default=1)
+    return parser
+
+
+def main():
+    parser = options(minutes=30)
     parser.add_argument("--generators", default=",".join(GENERATORS))
     parser.add_argument("--guidance", type=float, nargs="*", default=[], help="of diffusion, besides the usual one")
     parser.add_argument("--autoguidance", type=float, nargs="*", default=[], help="the same, without other guidance")

@@ -254,22 +254,29 @@ def generator_rows():
 def quality_rows(table):
     """Returns a line for each generator's measurements; the guidance of diffusion is 2 unless its name says another."""
     lines = []
-    for name, row in read(table).set_index("generator").iterrows():
+    for generator, row in read(table).set_index("generator").iterrows():
         cells = [f"{row[column]:.2f}" for column in ("precision", "recall", "coverage", "label_auc")]
         steps, seconds = ("" if row[key] != row[key] else f"{row[key]:,.0f}" for key in ("steps", "sampling_seconds"))
-        model, _, scale = name.partition("guidance_")
-        kind = "autoguidance" if model.endswith("auto") else "guidance"
-        model = model.removesuffix("auto").removesuffix("_")
-        title = model.replace("diffusion_augment", "diffusion with augment=")
-        if model.startswith("diffusion"):
-            title += f", {kind} {scale or 2}"
-        lines.append(f"| {title} | {steps} | {row['kid']:.3f} | {' | '.join(cells)} | {seconds} |")
+        name = generator.replace("diffusion_guidance_", "diffusion, guidance ")
+        name = "diffusion, guidance 2" if name == "diffusion" else name
+        lines.append(f"| {name} | {steps} | {row['kid']:.3f} | {' | '.join(cells)} | {seconds} |")
     return "\n".join(lines)
 
 
-def label_share(name, guidance):
+def equivalent_on_both():
+    """Returns the kinds of arms with augmentation that are equivalent to it on brain MRI and on BreastMNIST."""
+    kinds = []
+    for names in (("brain_25_plan", "brain_25_blend"), ("breastmnist_plan",)):
+        rows = pd.concat([areas(name) for name in names])
+        rows = rows[rows.index.str.endswith(" augmented") & ~rows.index.str.contains("pretrained")]
+        rows = rows.groupby(rows.index.str.split(" ").str[0])["verdict"].agg(set)
+        kinds.append(set(rows.index[rows == {"equivalent"}]))
+    return sorted(f"`{kind}`" for kind in set.intersection(*kinds))
+
+
+def label_share(table, guidance):
     """Returns the label's AUC with this guidance as a percentage of that of real images."""
-    label = read(name).set_index("generator")["label_auc"]
+    label = read(table).set_index("generator")["label_auc"]
     return f"{100 * label[f'diffusion_guidance_{guidance}'] / label['real']:.0f} %"
 
 
@@ -325,6 +332,7 @@ def page():
         generator_rows=generator_rows(),
         quality_rows=quality_rows,
         label_share=label_share,
+        on_both=listed(equivalent_on_both()),
         crops_test=340,
         stability_rows=stability_rows(),
         difference=difference,

@@ -290,6 +290,11 @@ class TestWhatTheStudyKnows:
         assert "Every image, or group of images that look alike, counts as a separate patient" in text
         assert "40 images; patients are not known, and every image, or group of images that look alike," in text
         assert "Image: patients are not known" in text
+        assert "40 test images of 20 look-alike groups" in text
+        assert "Images, and in brackets their look-alike groups." in text
+        assert "5 folds by look-alike group," in text
+        assert "20 patients" not in text
+        assert "images that do not look alike are of different patients" in report.answers.assumption(grouped)
 
     def test_scope_has_generators_only_where_an_arm_has(self, results):
         text = "This is about the classifier skin_cnn, trained on 20 real images, with generators at 64×64 pixels."

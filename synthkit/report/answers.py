@@ -73,10 +73,23 @@ def patients_unknown(results):
     return alone and all(about["patients"][name] == count for name, count in images.items())
 
 
+def units(results):
+    """Returns what is counted as patients: these, or the groups of images that `--group-near-duplicates` found."""
+    return "look-alike groups" if results.settings.get("about", {}).get("grouped") else "patients"
+
+
 def counted_alone(results):
     """Returns what counts as one patient where patients are unknown."""
-    grouped = results.settings.get("about", {}).get("grouped")
-    return "every image, or group of images that look alike," if grouped else "every image"
+    return "every image" if units(results) == "patients" else "every image, or group of images that look alike,"
+
+
+def assumption(results):
+    """Returns what verdicts assume of the patients where these are unknown, as a clause; "" where they are known."""
+    if not patients_unknown(results):
+        return ""
+    if units(results) == "patients":
+        return "every test image is of another patient"
+    return "images that do not look alike are of different patients"
 
 
 def unknown_patients(results):
@@ -110,11 +123,11 @@ def protocol(results):
     )
 
 
-def answers(summary, over, margin, unknown_patients=False):
+def answers(summary, over, margin, assumption=""):
     """Returns the answers to the study's question, with the baseline and on top of augmentation.
 
     Args:
-        summary, margin, unknown_patients: as in `statistics.sentences.answer`.
+        summary, margin, assumption: as in `statistics.sentences.answer`.
         over: of `over_augmentation`.
 
     Returns:
@@ -130,7 +143,7 @@ def answers(summary, over, margin, unknown_patients=False):
         questions.append((over, augmented))
     found = []
     for number, question in enumerate(questions):
-        words, sentence = sentences.answer(*question, margin, unknown_patients)
+        words, sentence = sentences.answer(*question, margin, assumption)
         if words:
             words = words.replace(".", " on top of augmentation.") if number else words
             if over is not None and not number and set(main) & set(augmented):

@@ -62,7 +62,8 @@ def split(results):
     """Returns how the images were split, as one or two sentences; "" if that is not known."""
     folds = results.settings.get("folds")
     if folds:
-        return f"Cross-validation over the images of all sets: {folds} folds by patient, other ones for every seed."
+        unit = answers.units(results).removesuffix("s")
+        return f"Cross-validation over the images of all sets: {folds} folds by {unit}, other ones for every seed."
     text = results.settings.get("about", {}).get("split", "")
     if answers.patients_unknown(results):
         return f"{text} No two sets share an image; patients are not known.".strip()

@@ -32,6 +32,7 @@ def known(results):
         "seeds": plan["seeds"],
         "protocol": plan,
         "unknown": answers.patients_unknown(results),
+        "units": answers.units(results),
         "counted_alone": answers.counted_alone(results),
         "second_family": "augmentation" in results.scores and plan["baseline"] != "augmentation",
         "enough": round(patients_needed(0, plan["margin"])),

@@ -67,7 +67,7 @@ def _verdicts(results, summary, margin):
         "tested": lambda row: row["verdict"] in TESTED,
         "chances": [row for row in _of_main(summary) if row["verdict"] in VERDICTS and row["p_gain"] == row["p_gain"]],
         "baseline": baseline,
-        "answers": answers.answers(summary, over, margin, answers.patients_unknown(results)),
+        "answers": answers.answers(summary, over, margin, answers.assumption(results)),
         "scope": answers.scope(results, baseline),
         "primary": results.protocol["primary"],
         "augmentation": sentences.augmentation(summary),
@@ -178,6 +178,7 @@ def _settings(results):
         "minutes": trials["seconds"].sum() / 60,
         "images": len(results.labels),
         "patients": len(np.unique(results.patients)),
+        "units": answers.units(results),
         "unknown_patients": answers.unknown_patients(results),
         "written": results.protocol["written"],
     }

@@ -19,8 +19,8 @@ def text(results, summary):
     rescored = results.without_near_duplicates()
     baseline = answers.baseline_of(summary)
     over = answers.over_augmentation(results, baseline)
-    alone = answers.patients_unknown(results)
-    found = [" ".join(answer) for answer in answers.answers(summary, over, margin, alone)]
+    given = answers.assumption(results)
+    found = [" ".join(answer) for answer in answers.answers(summary, over, margin, given)]
     found += [answers.scope(results, baseline), answers.unknown_patients(results)]
     blocks = [textwrap.fill(sentence, 100) for sentence in (*answers.first(summary, baseline), *found)]
     blocks.append(textwrap.fill(sentences.augmentation(summary), 100))

@@ -110,7 +110,7 @@ def _unlearned(summary, rows):
     return list(dict.fromkeys(summary["arm"][arms & (summary.get("learned", True) == False)]))  # noqa: E712
 
 
-def answer(summary, arms, margin=MARGIN, unknown_patients=False):
+def answer(summary, arms, margin=MARGIN, assumption=""):
     """Answers whether synthetic images help, as two texts: a few words, and a sentence with the number.
 
     The answer is about the main comparison if it is one of `arms`, otherwise about those of them that are in the
@@ -121,7 +121,7 @@ def answer(summary, arms, margin=MARGIN, unknown_patients=False):
         summary: DataFrame of `summarize`.
         arms: names of the arms with synthetic images, without controls.
         margin: the margin of that summary.
-        unknown_patients: whether every test image counts as a patient, which is not known to be so.
+        assumption: what is assumed of the patients where they are not known, as a clause; "" where they are.
 
     Returns:
         `(words, sentence)`; two empty texts if there is no such arm.
@@ -149,8 +149,8 @@ def answer(summary, arms, margin=MARGIN, unknown_patients=False):
         else ""
     )
     note = " Exploratory: this comparison is not in the protocol." if _exploratory(rows).all() else note
-    if unknown_patients and rows["verdict"].isin(("helps", "hurts")).any():
-        note = f" This assumes that every test image is of another patient.{note}"
+    if assumption and rows["verdict"].isin(("helps", "hurts")).any():
+        note = f" This assumes that {assumption}.{note}"
     if (rows["verdict"] == NOT_TESTED).all():
         return "Not tested.", signs(f"The main comparison, of another arm, has not shown a difference. {change}.{note}")
     alike = untested[untested["arm"].str.endswith(" augmented") == best["arm"].endswith(" augmented")]
@@ -171,7 +171,7 @@ def answer(summary, arms, margin=MARGIN, unknown_patients=False):
         return "Shown to hurt.", signs(f"{change}.{note}")
     highest = rows["difference_high"].max() if rows["p_equivalent"].notna().all() else np.inf  # of few patients
     of_all = " for each of them" if len(rows) > 1 else ""
-    of_all += ", if every test image is of another patient" if unknown_patients else ""
+    of_all += f", if {assumption}" if assumption else ""
     equivalent = (rows["verdict"] == "equivalent").all()
     ruled_out = f"; a gain of {margin:g} or more is ruled out{of_all}" if highest <= margin else ""
     ruled_out = f"; a difference of {margin:g} or more is ruled out{of_all}" if equivalent else ruled_out

@@ -150,13 +150,13 @@ class TestSentences:
         real = self.row(arm="real", verdict="baseline", difference=np.nan)
         rows = pd.DataFrame([real, self.row(verdict=verdict)])
         text = " This assumes that every test image is of another patient."
-        assert sentences.answer(rows, ["gan"], unknown_patients=True)[1].endswith(text)
+        assert sentences.answer(rows, ["gan"], assumption="every test image is of another patient")[1].endswith(text)
         assert text not in sentences.answer(rows, ["gan"])[1]
 
     def test_equivalence_is_said_with_what_it_depends_on(self):
         real = self.row(arm="real", verdict="baseline", difference=np.nan)
         rows = pd.DataFrame([real, self.row(verdict="equivalent", difference=-0.0004)])
-        words, sentence = sentences.answer(rows, ["gan"], unknown_patients=True)
+        words, sentence = sentences.answer(rows, ["gan"], assumption="every test image is of another patient")
         assert words == "No difference that matters."
         assert sentence == (
             "gan changes the AUC by 0.000 (−0.050 to +0.010) compared with real; a difference of 0.05 or more is ruled "

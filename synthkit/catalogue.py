@@ -180,6 +180,7 @@ GENERATORS = {  # epochs as in the studies, or enough for a few hundred images
         "generators.conv_cgan:wgan_gp", "images of conv_cgan with the Wasserstein loss and a gradient penalty", 80
     ),
     "acgan": Generator("generators.conv_cgan:acgan", "images of conv_cgan with an auxiliary classifier", 80),
+    "bagan": Generator("generators.bagan:bagan", "images of a balancing GAN, which starts from an autoencoder", 200),
     "diffusion": Generator(
         "generators.diffusion:diffusion", "images of a small conditional diffusion model", 250, 32, "#56B4E9"
     ),

@@ -6,13 +6,14 @@ A generator is a `keras.Model` that is `fit` on a data set of `(images, labels)`
 - `contract`: `Generator`, the base class.
 - `medmnist_autoencoder`, `medmnist_cvae`, `medmnist_cgan`: the MedMNIST study's fully connected networks.
 - `mammography_cgan`, `skin_dcgan`: the GANs of the mammography study and of the skin-lesion study.
-- `conv_cvae`, `conv_cgan` (with `wgan_gp` and `acgan`), `diffusion`: our own, for a few hundred images.
+- `conv_cvae`, `conv_cgan` (with `wgan_gp` and `acgan`), `bagan`, `diffusion`: our own, for a few hundred images.
 - `gan`, `layers`, `losses`: what they share.
 - `callbacks`: sample grids, early warnings, the best epoch, checkpoints.
 """
 
 # Imported here, so that Keras knows their classes when it loads a saved generator.
 from synthkit.generators import (
+    bagan,
     callbacks,
     conv_cgan,
     conv_cvae,
@@ -28,6 +29,7 @@ from synthkit.generators.adapter import synthesizer
 vae = medmnist_cvae  # its address before this layout, until version 0.2
 
 __all__ = [
+    "bagan",
     "callbacks",
     "conv_cgan",
     "conv_cvae",

@@ -28,6 +28,11 @@ def generator(image_shape, num_classes):
     noise, label = keras.Input((LATENT_SIZE,), name="noise"), keras.Input((num_classes,), name="label")
     # The label is embedded in as many dimensions as the noise, so that neither dominates the first layer.
     x = layers.Concatenate()([noise, layers.Dense(LATENT_SIZE, use_bias=False)(label)])
+    return keras.Model([noise, label], decoded(x, start, times, image_shape[-1]), name="generator")
+
+
+def decoded(x, start, times, channels):
+    """Returns the generator's images of `start << times` pixels a side from its noise, symbolic tensors of Keras."""
     x = layers.Dense(start * start * _width(times), use_bias=False)(x)
     x = layers.Reshape((start, start, _width(times)))(x)
     x = layers.ReLU()(_normalization()(x))
@@ -35,8 +40,7 @@ def generator(image_shape, num_classes):
         x = layers.UpSampling2D()(x)
         x = layers.Conv2D(_width(n), 3, padding="same", use_bias=False)(x)
         x = layers.ReLU()(_normalization()(x))
-    x = layers.Conv2D(image_shape[-1], 3, padding="same", activation="sigmoid")(x)
-    return keras.Model([noise, label], x, name="generator")
+    return layers.Conv2D(channels, 3, padding="same", activation="sigmoid")(x)
 
 
 def discriminator(image_shape, num_classes, head="projection"):
@@ -54,6 +58,17 @@ def discriminator(image_shape, num_classes, head="projection"):
     """
     _, times = doublings(image_shape, SMALLEST)
     image, label = keras.Input(image_shape, name="image"), keras.Input((num_classes,), name="label")
+    features = features_of(image, times)
+    score = layers.Dense(1)(features)
+    if head == "auxiliary":
+        return keras.Model([image], [score, layers.Dense(num_classes)(features)], name="discriminator")
+    direction = layers.Dense(_width(times), use_bias=False)(label)
+    match = layers.Dot(-1)([features, direction])
+    return keras.Model([image, label], layers.Add()([score, match]), name="discriminator")
+
+
+def features_of(image, times):
+    """Returns the features that the discriminator has of images after `times` halvings, symbolic tensors of Keras."""
     x = layers.Rescaling(2.0, offset=-1.0)(image)
     for n in range(times):
         x = layers.Conv2D(_width(n), 3, padding="same")(x)
@@ -61,13 +76,7 @@ def discriminator(image_shape, num_classes, head="projection"):
         x = layers.Conv2D(_width(n + 1), 4, 2, "same")(x)
         x = layers.LeakyReLU(0.2)(x)
     features = layers.Dense(_width(times))(layers.Flatten()(x))
-    features = layers.LeakyReLU(0.2)(features)
-    score = layers.Dense(1)(features)
-    if head == "auxiliary":
-        return keras.Model([image], [score, layers.Dense(num_classes)(features)], name="discriminator")
-    direction = layers.Dense(_width(times), use_bias=False)(label)
-    match = layers.Dot(-1)([features, direction])
-    return keras.Model([image, label], layers.Add()([score, match]), name="discriminator")
+    return layers.LeakyReLU(0.2)(features)
 
 
 def _width(halvings):

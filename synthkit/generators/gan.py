@@ -63,8 +63,8 @@ class GAN(Generator):
                 f"{num_classes} classes, a discriminator of {len(discriminator.inputs)} inputs"
             )
         names = ["generator_loss", "discriminator_loss"] + ["class_loss"] * (len(discriminator.outputs) == 2)
-        noise_shape = generator.inputs[0].shape[1:]
-        super().__init__(image_shape, num_classes, noise_shape=noise_shape, loss_names=names, **kwargs)
+        kwargs = {"noise_shape": generator.inputs[0].shape[1:], "loss_names": names} | kwargs
+        super().__init__(image_shape, num_classes, **kwargs)
         self.generator, self.discriminator, self.augment = generator, discriminator, augment
         self.generator_loss, self.discriminator_loss = generator_loss, discriminator_loss
         self.penalty, self.penalty_weight, self.penalty_every = penalty, penalty_weight, penalty_every

@@ -79,8 +79,8 @@ class TestData:
 
 TRAIN, LABELS = make_imageset(24, 1, size=20), np.array([0, 1, 1, 0, 1])
 OPTIONS = {"epochs": 2, "batch_size": 12}
-# Their classes have small versions in test_gan.py and test_diffusion.py.
-SLOW = ("wgan_gp", "acgan", "diffusion")
+# Their classes have small versions in test_gan.py, test_bagan.py and test_diffusion.py.
+SLOW = ("wgan_gp", "acgan", "bagan", "diffusion")
 NAMES = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in catalogue.GENERATORS]
 IN_A_NEW_PROCESS = """
 import sys

@@ -1,13 +1,12 @@
 """The options of the command line."""
 
 import argparse
-import difflib
-import re
 import sys
 import textwrap
 from pathlib import Path
 
 from synthkit import __version__, _augment_option, catalogue
+from synthkit import _option_types as types
 
 # Both profiles side by side. Library functions take these values as arguments, and do not know about profiles.
 PROFILES = {
@@ -109,7 +108,7 @@ def _add_study(commands, prog):
     )
     add(
         "--operating-point",
-        type=_operating_point,
+        type=types.operating_point,
         default="youden",
         metavar="RULE",
         help="how the threshold for sensitivity and specificity is chosen on the validation set: youden (default), "
@@ -117,7 +116,7 @@ def _add_study(commands, prog):
     )
     add(
         "--per-class",
-        type=_positive,
+        type=types.positive,
         metavar="N",
         help="real training images of each class, drawn for every seed, and no more validation images than these. With "
         "few, test on more of a folder's images: --test 0.6, for example",
@@ -125,7 +124,7 @@ def _add_study(commands, prog):
     _add_fixed(add)
     add(
         "--folds",
-        type=_folds,
+        type=types.folds,
         metavar="K",
         help="for few images: cross-validation, in which every image is tested on once; a trial trains K networks",
     )
@@ -143,14 +142,14 @@ def _add_study(commands, prog):
     )
     add(
         "--prevalence",
-        type=_margin,
+        type=types.margin,
         metavar="X",
         help="of the positive class where the classifier is to be used, in screening for example, for the net benefit "
         "(default: that of the test set)",
     )
     add(
         "--threshold-probability",
-        type=_margin,
+        type=types.margin,
         metavar="X",
         help="probability of the positive class at which a patient would be treated, for the net benefit (default: the "
         "prevalence)",
@@ -166,7 +165,7 @@ def _add_study(commands, prog):
     )
     add(
         "--margin",
-        type=_margin,
+        type=types.margin,
         default=0.05,
         metavar="X",
         help="differences smaller than this are too small to matter (default: 0.05)",
@@ -183,10 +182,15 @@ def _add_study(commands, prog):
         metavar="NAME=VALUE,…",
         help="settings of the arm augmentation, of elastic and of the ending augmented, see below",
     )
-    add("--epochs", type=_epochs, metavar="N|NAME=N,…", help="epochs of all, or of the named, generators (see below)")
+    add(
+        "--epochs",
+        type=types.epochs,
+        metavar="N|NAME=N,…",
+        help="epochs of all, or of the named, generators (see below)",
+    )
     add(
         "--generator-size",
-        type=_positive,
+        type=types.positive,
         metavar="N",
         help="height and width at which generators work; their images are then resized (default: that of the images, "
         "at most 64)",
@@ -206,10 +210,10 @@ def _add_study(commands, prog):
     )
     add = study.add_argument_group("training").add_argument
     add("--profile", choices=("fast", "full"), default="fast", help="fast (default) or full, see below")
-    add("--seeds", type=_positive, metavar="N", help="number of seeds of every arm (default: the profile's)")
+    add("--seeds", type=types.positive, metavar="N", help="number of seeds of every arm (default: the profile's)")
     add(
         "--random-state",
-        type=_not_negative,
+        type=types.not_negative,
         default=0,
         metavar="N",
         help="another number makes all seeds others: for a study whose arms an earlier one has chosen; the test images "
@@ -223,7 +227,7 @@ def _add_study(commands, prog):
         "outside the test set (default: auto; skin_cnn for phantoms)",
     )
     add("--weights", metavar="FILE", help="of a Keras application: a file instead of a download, or none")
-    add("--steps", type=_positive, metavar="N", help="gradient steps of every trial (default: the profile's)")
+    add("--steps", type=types.positive, metavar="N", help="gradient steps of every trial (default: the profile's)")
     add(
         "--recipe",
         choices=tuple(catalogue.RECIPES),
@@ -275,21 +279,21 @@ def _add_plan(commands, prog):
     _add_data(plan)
     add = plan.add_argument
     add("--arms", metavar="A,B,…", help="names of arms, separated by commas (default: those of the default study)")
-    add("--seeds", type=_positive, default=5, metavar="N", help="number of seeds for the times (default: 5)")
-    add("--per-class", type=_positive, metavar="N", help="real training images of each class")
+    add("--seeds", type=types.positive, default=5, metavar="N", help="number of seeds for the times (default: 5)")
+    add("--per-class", type=types.positive, metavar="N", help="real training images of each class")
     _add_fixed(add)
-    add("--folds", type=_folds, default=5, metavar="K", help="folds of the cross-validation (default: 5)")
+    add("--folds", type=types.folds, default=5, metavar="K", help="folds of the cross-validation (default: 5)")
     add("--classifier", metavar="NAME", help="whose time is estimated (default: frozen; skin_cnn for phantoms)")
-    add("--auc", type=_margin, default=0.8, metavar="X", help="expected AUC with real images only (default: 0.8)")
+    add("--auc", type=types.margin, default=0.8, metavar="X", help="expected AUC with real images only (default: 0.8)")
     add(
         "--correlation",
-        type=_margin,
+        type=types.margin,
         default=0.6,
         metavar="X",
         help="expected correlation between the scores that networks of two arms give to the images of a class "
         "(default: 0.6)",
     )
-    add("--epochs", type=_epochs, metavar="N|NAME=N,…", help="epochs of all, or of the named, generators")
+    add("--epochs", type=types.epochs, metavar="N|NAME=N,…", help="epochs of all, or of the named, generators")
     plan.set_defaults(
         scheduler=None,
         generator_size=None,
@@ -318,13 +322,19 @@ def _add_claims(commands, prog):
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = claims.add_argument
-    add("--total", type=_positive, metavar="N", help="test images")
-    add("--positives", type=_positive, metavar="N", help="for an AUC: positive test images")
-    add("--negatives", type=_positive, metavar="N", help="for an AUC: negative test images")
+    add("--total", type=types.positive, metavar="N", help="test images")
+    add("--positives", type=types.positive, metavar="N", help="for an AUC: positive test images")
+    add("--negatives", type=types.positive, metavar="N", help="for an AUC: negative test images")
     text = "number or fraction of them that are right without synthetic images, or AUC"
     add("--before", type=float, metavar="X", help=text)
     add("--after", type=float, metavar="X", help="the same with synthetic images")
-    add("--looks", type=_positive, default=1, metavar="K", help="results of which the best was published (default: 1)")
+    add(
+        "--looks",
+        type=types.positive,
+        default=1,
+        metavar="K",
+        help="results of which the best was published (default: 1)",
+    )
     add("--csv", metavar="FILE", help="a table of claims")
     claims.set_defaults(scheduler=None)
 
@@ -342,7 +352,7 @@ def _add_data(command):
     )
     add(
         "--image-size",
-        type=_positive,
+        type=types.positive,
         metavar="N",
         help="height and width (default: those of an npz file, 28 for phantoms, else what suits the classifier)",
     )
@@ -360,11 +370,11 @@ def _add_data(command):
     )
     add(
         "--validation",
-        type=_size,
+        type=types.size,
         metavar="N",
         help="for a folder of images: number or fraction to validate on (0.1; up to 0.2 for small classes)",
     )
-    add("--test", type=_size, metavar="N", help="for a folder of images: number or fraction to test on (0.2)")
+    add("--test", type=types.size, metavar="N", help="for a folder of images: number or fraction to test on (0.2)")
     add("--keep-aspect", action="store_true", help="for a folder of images: pad to squares instead of stretching")
     add(
         "--group-near-duplicates",
@@ -395,12 +405,14 @@ def _add_generate(commands, prog):
     )
     _add_data(generate)
     add = generate.add_argument
-    add("--generator", required=True, type=_generator, metavar="NAME", help="one of those below")
+    add("--generator", required=True, type=types.generator, metavar="NAME", help="one of those below")
     images = generate.add_mutually_exclusive_group(required=True)
-    images.add_argument("--per-class", type=_positive, metavar="N", help="images to draw of each class")
-    images.add_argument("--counts", type=_counts, metavar="CLASS=N,…", help="images to draw of the named classes")
-    add("--epochs", type=_positive, metavar="N", help="epochs of the generator (default: its own)")
-    add("--seed", type=_not_negative, default=0, metavar="N", help="seed of the fit and of the images (default: 0)")
+    images.add_argument("--per-class", type=types.positive, metavar="N", help="images to draw of each class")
+    images.add_argument("--counts", type=types.counts, metavar="CLASS=N,…", help="images to draw of the named classes")
+    add("--epochs", type=types.positive, metavar="N", help="epochs of the generator (default: its own)")
+    add(
+        "--seed", type=types.not_negative, default=0, metavar="N", help="seed of the fit and of the images (default: 0)"
+    )
     add(
         "--all",
         action="store_true",
@@ -440,7 +452,7 @@ def _add_prepare(commands, prog):
     add("--cbis-ddsm", required=True, metavar="ROOT", help="folder of the download, with case tables and images")
     add("--out", required=True, metavar="DIR", help="folder for images.npy, index.csv and skipped.csv")
     add("--image", choices=("full", "crop"), default="crop", help="mammograms or crops of lesions (default: crop)")
-    add("--size", type=_positive, default=224, metavar="N", help="height and width in pixels (default: 224)")
+    add("--size", type=types.positive, default=224, metavar="N", help="height and width in pixels (default: 224)")
     add("--keep-aspect", action="store_true", help="pad to a square; the mammography study stretched instead")
     add("--breast-only", action="store_true", help="full mammograms: remove the background, crop to the breast, flip")
     add("--equalization", choices=("histogram", "clahe"), help="equalise grey levels (default: off)")
@@ -458,99 +470,10 @@ def _lines(texts):
 def _add_workers(command, text):
     """Adds the options that determine where the work is done."""
     where = command.add_mutually_exclusive_group()
-    where.add_argument("--jobs", type=_positive, metavar="N", help=text)
+    where.add_argument("--jobs", type=types.positive, metavar="N", help=text)
     where.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster, for example tcp://10.0.0.7:8786")
 
 
 def _add_pretrain_steps(add, often=""):
     text = f"gradient steps on the images of --pretrain-on{often} (default: {catalogue.PRETRAIN_STEPS})"
-    add("--pretrain-steps", type=_positive, metavar="N", help=text)
-
-
-def _positive(text, least=1):
-    try:
-        value = int(text)
-    except ValueError:
-        value = least - 1
-    if value < least:
-        raise argparse.ArgumentTypeError(f"expected an integer of at least {least}, received {text!r}")
-    return value
-
-
-def _folds(text):
-    if text.strip() == "2":
-        raise argparse.ArgumentTypeError("with two folds, intervals are too narrow; expected 3 or more")
-    return _positive(text, least=3)
-
-
-def _not_negative(text):
-    return _positive(text, least=0)
-
-
-def _named(text, names, what, others=""):
-    """Returns the name, or raises with the names that there are and the one that is meant."""
-    if text in names:
-        return text
-    close = difflib.get_close_matches(text.lower(), names, 1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
-    raise argparse.ArgumentTypeError(f"there is no {what} {text!r}{hint}; expected one of {', '.join(names)}{others}")
-
-
-def _operating_point(text):
-    from synthkit.statistics import operating_point
-
-    try:
-        operating_point([0, 1], [0, 1], text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    return text
-
-
-def _generator(text):
-    return _named(catalogue.RENAMED.get(text, text), tuple(catalogue.GENERATORS), "generator")
-
-
-def _counts(text):
-    """Reads "benign=300,malignant=250" as a dict from a class's name, which may hold commas, to its images."""
-    pairs = re.findall(r"\s*(.+?)\s*=\s*(\d+)\s*(?:,|$)", text)
-    if not re.fullmatch(r"(?:.+?=\s*\d+\s*(?:,|$))+", text) or len({name for name, _ in pairs}) < len(pairs):
-        raise argparse.ArgumentTypeError(
-            f"expected the number of images of each class, as in benign=300,malignant=250, received {text!r}"
-        )
-    return {name: int(count) for name, count in pairs}
-
-
-def _size(text):
-    """Reads a number of images or a fraction of them."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not (0 < value < 1 or (value >= 1 and value.is_integer())):
-        raise argparse.ArgumentTypeError(f"expected a fraction between 0 and 1 or a whole number, received {text!r}")
-    return value if value < 1 else int(value)
-
-
-def _margin(text):
-    """Reads an AUC or a difference between two."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, received {text!r}")
-    return value
-
-
-def _epochs(text):
-    """Returns a dict from a generator's name to its epochs, from text like "300" or "dense_cvae=300,diffusion=500"."""
-    if "=" not in text:
-        return dict.fromkeys(catalogue.GENERATORS, _positive(text))
-    pairs = dict(pair.split("=", 1) if "=" in pair else (pair, "") for pair in re.split(r"\s*,\s*", text.strip()))
-    pairs = {catalogue.RENAMED.get(name, name): count for name, count in pairs.items()}
-    unknown = [name for name in pairs if name not in catalogue.GENERATORS]
-    if unknown:
-        raise argparse.ArgumentTypeError(
-            f"there is no generator {unknown[0]!r}; expected names from {', '.join(catalogue.GENERATORS)}"
-        )
-    return {name: _positive(count) for name, count in pairs.items()}
+    add("--pretrain-steps", type=types.positive, metavar="N", help=text)

@@ -3,7 +3,7 @@ import re
 import keras
 import pytest
 
-from synthkit import __main__, _options, catalogue, plots, study
+from synthkit import __main__, _option_types, catalogue, plots, study
 from synthkit.augmentation import Augmenter
 from synthkit.catalogue import recipe
 from synthkit.generators import adapter
@@ -30,7 +30,7 @@ class TestOneRowAddsAGenerator:
         assert "toy images of the smallest generator" in text
         assert "toy 2" in text.split("epochs of the generators")[1]
         assert plots.arm_colors(["real", "toy", "toy x2 augmented"])["toy"] == "#123456"
-        assert _options._epochs("toy=7") == {"toy": 7}
+        assert _option_types.epochs("toy=7") == {"toy": 7}
 
     def test_it_runs_in_a_study(self, registered, tmp_path):
         splits = Splits(*(make_imageset(n, s, name=f"toy {s}") for s, n in enumerate((16, 8, 12))))
@@ -190,7 +190,7 @@ class TestArms:
         with pytest.warns(UserWarning, match="cgan is now called dense_cgan"):
             (arm,) = catalogue.arms(["dense_cgan"], epochs={"cgan": 3})
         assert arm.settings == {"epochs": 3}
-        assert _options._epochs("cvae=3,cgan=4") == {"dense_cvae": 3, "dense_cgan": 4}
+        assert _option_types.epochs("cvae=3,cgan=4") == {"dense_cvae": 3, "dense_cgan": 4}
 
 
 class TestRecipe:

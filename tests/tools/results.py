@@ -252,15 +252,23 @@ def generator_rows():
 
 
 def quality_rows(table):
-    """Returns a line for each generator's measurements; the guidance of diffusion is 2 unless its name says another."""
+    """Returns a line for each generator's measurements."""
     lines = []
     for generator, row in read(table).set_index("generator").iterrows():
         cells = [f"{row[column]:.2f}" for column in ("precision", "recall", "coverage", "label_auc")]
         steps, seconds = ("" if row[key] != row[key] else f"{row[key]:,.0f}" for key in ("steps", "sampling_seconds"))
-        name = generator.replace("diffusion_guidance_", "diffusion, guidance ")
-        name = "diffusion, guidance 2" if name == "diffusion" else name
-        lines.append(f"| {name} | {steps} | {row['kid']:.3f} | {' | '.join(cells)} | {seconds} |")
+        lines.append(f"| {_generator(generator)} | {steps} | {row['kid']:.3f} | {' | '.join(cells)} | {seconds} |")
     return "\n".join(lines)
+
+
+def _generator(name):
+    """Returns the words for a generator of `generator_quality`; the guidance of diffusion is 2 unless the name says."""
+    name = {"keras_ddim": "DDIM of keras.io", "keras_cgan": "conditional GAN of keras.io"}.get(name, name)
+    name = name.replace("diffusion_augment", "diffusion of transformed images")
+    name = f"{name}_guidance_2" if name.startswith("diffusion") and "guidance" not in name else name
+    for kind in ("_autoguidance_", "_guidance_"):
+        name = name.replace(kind, f",{kind.replace('_', ' ')}")
+    return name
 
 
 def equivalent_on_both():

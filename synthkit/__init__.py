@@ -36,7 +36,7 @@ What there is, in the order in which data flow:
 - `catalogue`: what the names on the command line stand for; `register` adds a generator of your own.
 - `trained`: generators that come trained with the repository.
 - `tuning`, `explain`: hyperparameters, Grad-CAM.
-- `claims`: the published studies, re-read with intervals and tests.
+- `published`, `claims`: what was published, re-read with intervals and tests.
 - `notebook`: what the notebooks share.
 
 `load(source)` is `datasets.load`. Submodules load on first use; `import synthkit` does not load TensorFlow.
@@ -73,6 +73,7 @@ __all__ = [
     "trained",
     "tuning",
     "explain",
+    "published",
     "claims",
     "notebook",
     "check",

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from synthkit import __main__ as command
-from synthkit import claims, statistics
+from synthkit import claims, published, statistics
 
 
 def test_counts_reproduce_the_published_accuracies():
@@ -21,7 +21,7 @@ def test_counts_reproduce_the_published_accuracies():
 
 def test_two_of_the_medmnist_accuracies_are_not_a_proportion_of_their_test_images():
     impossible = []
-    for name, (total, *accuracies) in claims.MEDMNIST.items():
+    for name, (total, *accuracies) in published.MEDMNIST.items():
         proportions = np.arange(total + 1) / total
         for accuracy in accuracies:
             # Rounded to, or cut after, the third digit.
@@ -41,7 +41,7 @@ def test_two_of_the_medmnist_accuracies_are_not_a_proportion_of_their_test_image
     ],
 )
 def test_skin_matrices_reproduce_the_classification_reports(arm, precision, recall, f1, accuracy):
-    matrix = np.array(claims.SKIN[arm])
+    matrix = np.array(published.SKIN[arm])
     assert matrix.sum(1).tolist() == [300, 360]
     right = np.diag(matrix)
     assert np.round(right / matrix.sum(0), 2) == pytest.approx(precision)
@@ -158,7 +158,7 @@ class TestAnyClaim:
         path = tmp_path / "claims.csv"
         path.write_text("study,positives,negatives,before,after\nMine,42,114,0.872,0.901\n")
         (claim,) = claims.read(path)
-        assert claim == claims.AreaClaim("Mine", "", 42, 114, 0.872, 0.901)
+        assert claim == published.AreaClaim("Mine", "", 42, 114, 0.872, 0.901)
         path.write_text("study,positives,negatives,before,after\nMine,42,114,0.872,90.1\n")
         with pytest.raises(ValueError, match="claims.csv, line 2: expected the number of positive"):
             claims.read(path)

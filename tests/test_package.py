@@ -60,7 +60,8 @@ MAY_IMPORT = {
     "report": {"_arm_names", "_files", "calibration", "catalogue", "imageset", "plots", "statistics"},
     "tuning": {"_files", "classifiers", "training"},
     "explain": set(),
-    "claims": {"datasets", "statistics"},
+    "published": set(),
+    "claims": {"datasets", "published", "statistics"},
     "notebook": {
         "_files",
         "_identity",

@@ -271,6 +271,16 @@ def _generator(name):
     return name
 
 
+def gan_training_rows():
+    """Returns a line for each change of the training of the studies' GANs, and one for real images."""
+    lines = []
+    for name, row in read("gan_training_crops").set_index("generator").iterrows():
+        steps = "" if row["steps"] != row["steps"] else f"{row['steps']:,.0f}"
+        cells = f"{row['kid']:.2f} | {row['label_auc']:.2f} | {row['diversity']:.2f} | {row['class_difference']:.1f}"
+        lines.append(f"| {name.replace(', ', ' | ') if ', ' in name else f'{name} | '} | {steps} | {cells} |")
+    return "\n".join(lines)
+
+
 def equivalent_on_both():
     """Returns the kinds of arms with augmentation that are equivalent to it on brain MRI and on BreastMNIST."""
     kinds = []
@@ -282,10 +292,11 @@ def equivalent_on_both():
     return sorted(f"`{kind}`" for kind in set.intersection(*kinds))
 
 
-def label_share(table, guidance):
-    """Returns the label's AUC with this guidance as a percentage of that of real images."""
+def label_share(table, scale, kind="guidance"):
+    """Returns the label's AUC, where diffusion is guided at this scale, as a percentage of that of real images."""
     label = read(table).set_index("generator")["label_auc"]
-    return f"{100 * label[f'diffusion_guidance_{guidance}'] / label['real']:.0f} %"
+    name = "diffusion" if (kind, scale) == ("guidance", 2) else f"diffusion_{kind}_{scale}"
+    return f"{100 * label[name] / label['real']:.0f} %"
 
 
 def stability_rows():
@@ -339,6 +350,7 @@ def page():
         recipe_rows=recipe_rows,
         generator_rows=generator_rows(),
         quality_rows=quality_rows,
+        gan_training_rows=gan_training_rows,
         label_share=label_share,
         on_both=listed(equivalent_on_both()),
         crops_test=340,

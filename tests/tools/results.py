@@ -261,6 +261,27 @@ def quality_rows(table):
     return "\n".join(lines)
 
 
+def guidance_rows(table):
+    """Returns a line for each guidance of one diffusion model, and one for real images."""
+    lines = []
+    for row in read(table).to_dict("records"):
+        if row["guidance"] != row["guidance"]:
+            lines.append(f"| real |  |  |  |  |  | {row['label_auc']:.2f} |  |")
+            continue
+        cells = [f"{row[column]:.2f}" for column in ("precision", "recall", "coverage", "label_auc")]
+        times = "all" if (row["first"], row["last"]) == (0, 1) else f"{row['first']:g} to {row['last']:g}"
+        figures = f"{row['kid']:.3f} | {' | '.join(cells)} | {row['sampling_seconds']:.0f}"
+        lines.append(f"| {row['guidance']:g} | {times} | {figures} |")
+    return "\n".join(lines)
+
+
+def guided_share(table, guidance, first):
+    """Returns the label's AUC with this guidance from this time on as a percentage of that of real images."""
+    rows = read(table)
+    guided = rows[(rows["guidance"] == guidance) & (rows["first"] == first) & (rows["last"] == 1)]
+    return f"{100 * guided['label_auc'].item() / rows['label_auc'].iloc[0]:.0f} %"
+
+
 def _generator(name):
     """Returns the words for a generator of `generator_quality`; the guidance of diffusion is 2 unless the name says."""
     name = {"keras_ddim": "DDIM of keras.io", "keras_cgan": "conditional GAN of keras.io"}.get(name, name)
@@ -351,6 +372,8 @@ def page():
         generator_rows=generator_rows(),
         quality_rows=quality_rows,
         gan_training_rows=gan_training_rows,
+        guidance_rows=guidance_rows,
+        guided_share=guided_share,
         label_share=label_share,
         on_both=listed(equivalent_on_both()),
         crops_test=340,

@@ -90,7 +90,7 @@ def _about(arguments, argv, notes, classifier, generator_size):
 
     about = {"commands": [shlex.join(["python", "-m", "synthkit", *argv])], "notes": notes, "source": arguments.data}
     about["patients_given"] = _meaning.patients_known(arguments)
-    about["grouped"] = arguments.group_near_duplicates and not about["patients_given"]
+    about["grouped"] = _meaning.grouped(arguments)
     about["split"] = datasets.split_of(arguments.data, arguments.labels, arguments.validation, arguments.test)
     if arguments.patients and not Path(arguments.patients).is_file():
         about["split"] += f" Patients are what the pattern {arguments.patients} takes from the names of the files."
@@ -134,11 +134,12 @@ def _run_study(arguments, names, argv):
     comparisons = 1 if arguments.primary else len(names) - 1
     if seeds > 2 and comparisons:
         overlap = training_sets.overlap(splits.train, per_class=per_class, fixed=fixed)
+        units = "look-alike groups" if _meaning.grouped(arguments) else "patients"
         if not (out / "study.json").exists():
-            plan.refuse_hopeless(splits, seeds, arguments.folds, overlap)
+            plan.refuse_hopeless(splits, seeds, arguments.folds, overlap, units)
         smallest = plan.smallest_difference(splits, comparisons, seeds, arguments.folds, overlap)
         if smallest < float("inf"):
-            planned = plan.sentence(smallest, splits, comparisons, seeds, arguments.folds, arguments.margin)
+            planned = plan.sentence(smallest, splits, comparisons, seeds, arguments.folds, arguments.margin, units)
             print(f"plan: {planned}", file=sys.stderr)
     images = len(training_sets.rows(splits.train, per_class=per_class, fixed=fixed or bool(arguments.folds)))
     candidates = {

@@ -42,6 +42,11 @@ def patients_known(arguments):
     return bool(arguments.labels) and any(row.patient for row in read_labels(arguments.labels)[0].values())
 
 
+def grouped(arguments):
+    """Returns whether groups of images that look alike stand for patients, who are not known."""
+    return arguments.group_near_duplicates and not patients_known(arguments)
+
+
 def pretraining(arguments, splits):
     """Returns the images of `--pretrain-on`; None without it."""
     from synthkit import datasets

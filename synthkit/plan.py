@@ -192,11 +192,12 @@ def _patients_of_rarest(images):
     return min(len(np.unique(images.patients[images.labels == label])) for label in range(len(images.class_names)))
 
 
-def refuse_hopeless(splits, seeds, folds=None, overlap=0.0):
+def refuse_hopeless(splits, seeds, folds=None, overlap=0.0, units="patients"):
     """Refuses a study that could hardly find anything even if it had one comparison only.
 
     Args:
         splits, seeds, folds, overlap: as in `smallest_difference`.
+        units: what counts as a patient.
 
     Raises:
         ValueError: if differences of `HOPELESS` in AUC are too small to find; says what to do.
@@ -205,10 +206,10 @@ def refuse_hopeless(splits, seeds, folds=None, overlap=0.0):
     if smallest <= HOPELESS:
         return
     images = _without_pixels(splits) if folds else splits.test
-    given = f"{len(images)} test images of {len(np.unique(images.patients))} patients and {seeds} seeds"
+    given = f"{len(images)} test images of {len(np.unique(images.patients))} {units} and {seeds} seeds"
     reason = f"even one arm would have to change the AUC by {smallest:.2f} to be found with an 80 % chance"
     if not np.isfinite(smallest):
-        reason = f"a class has test images of {_patients_of_rarest(images)} patients, and a verdict takes {FEWEST}"
+        reason = f"a class has test images of {_patients_of_rarest(images)} {units}, and a verdict takes {FEWEST}"
     more = max(seeds, FEW_SEEDS)
     if more > seeds and smallest_difference(splits, 1, more, folds, overlap) <= HOPELESS:
         way = f"Use --seeds {more}"
@@ -222,18 +223,19 @@ def refuse_hopeless(splits, seeds, folds=None, overlap=0.0):
     )
 
 
-def sentence(smallest, splits, comparisons, seeds, folds=None, margin=MARGIN):
+def sentence(smallest, splits, comparisons, seeds, folds=None, margin=MARGIN, units="patients"):
     """Returns what a study could find, as a sentence.
 
     Args:
         smallest: of `smallest_difference`.
         splits, comparisons, seeds, folds: as there.
         margin: differences smaller than this are too small to matter.
+        units: what counts as a patient.
     """
     images = _without_pixels(splits) if folds else splits.test
     varying = "the same for all training sets" if folds else f"varying by {TRAINING_DEVIATION:g} between training sets"
     patients = len(np.unique(images.patients))
-    of_patients = f" of {patients} patients" if patients < len(images) else ""
+    of_patients = f" of {patients} {units}" if patients < len(images) else ""
     text = (
         f"{len(images)} test images{of_patients}, {seeds} seeds and {comparisons} "
         f"comparison{'' if comparisons == 1 else 's'}: such a study finds a difference in AUC of about {smallest:.3f} "

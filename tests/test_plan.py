@@ -72,6 +72,8 @@ def test_sentence(folds):
     assert f"AUC of about {smallest:.3f}" in text
     assert f"{80 if folds else 20} test images" in text
     assert ("see python -m synthkit plan" in text) == (smallest > 0.1)
+    groups = plan.sentence(smallest, splits_of(80, 5), 2, 5, folds, units="look-alike groups")
+    assert re.search(r"test images of \d+ look-alike groups, 5 seeds", groups)
 
 
 class TestHopeless:

@@ -91,7 +91,8 @@ def _about(arguments, argv, notes, classifier, generator_size):
     about = {"commands": [shlex.join(["python", "-m", "synthkit", *argv])], "notes": notes, "source": arguments.data}
     about["patients_given"] = _meaning.patients_known(arguments)
     about["grouped"] = _meaning.grouped(arguments)
-    about["split"] = datasets.split_of(arguments.data, arguments.labels, arguments.validation, arguments.test)
+    sizes = arguments.validation, arguments.test
+    about["split"] = datasets.split_of(arguments.data, arguments.labels, *sizes, _meaning.units(arguments))
     if arguments.patients and not Path(arguments.patients).is_file():
         about["split"] += f" Patients are what the pattern {arguments.patients} takes from the names of the files."
     about |= {"classifier": classifier.text, "group_column": arguments.groups, "generator_size": generator_size}
@@ -134,7 +135,7 @@ def _run_study(arguments, names, argv):
     comparisons = 1 if arguments.primary else len(names) - 1
     if seeds > 2 and comparisons:
         overlap = training_sets.overlap(splits.train, per_class=per_class, fixed=fixed)
-        units = "look-alike groups" if _meaning.grouped(arguments) else "patients"
+        units = _meaning.units(arguments)
         if not (out / "study.json").exists():
             plan.refuse_hopeless(splits, seeds, arguments.folds, overlap, units)
         smallest = plan.smallest_difference(splits, comparisons, seeds, arguments.folds, overlap)

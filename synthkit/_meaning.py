@@ -10,6 +10,7 @@ from pathlib import Path
 from synthkit import _arm_names, catalogue
 from synthkit._identity import digest
 from synthkit._options import parser
+from synthkit.imageset import LOOK_ALIKE_GROUPS
 
 # Options that change no trial, so that a study is found again whatever they are.
 NOT_IN_THE_NAME = (
@@ -45,6 +46,11 @@ def patients_known(arguments):
 def grouped(arguments):
     """Returns whether groups of images that look alike stand for patients, who are not known."""
     return arguments.group_near_duplicates and not patients_known(arguments)
+
+
+def units(arguments):
+    """Returns what is kept in one set and counted as patients."""
+    return LOOK_ALIKE_GROUPS if grouped(arguments) else "patients"
 
 
 def pretraining(arguments, splits):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+LOOK_ALIKE_GROUPS = "look-alike groups"  # what counts as patients where these are not known and such are grouped
 SPLIT_NAMES = {"train": "training set", "validation": "validation set", "test": "test set"}
 
 

@@ -14,9 +14,8 @@ tf = _environment.import_tensorflow()
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 import sys
-from synthkit import classifiers, generators, study
+from synthkit import catalogue, classifiers, generators, study
 from synthkit.datasets import phantom
-from synthkit.generators import conv_cgan
 from synthkit.generators.layers import DiffAugment
 from tests.generators.toy import toy_gan
 
@@ -24,7 +23,7 @@ from tests.generators.toy import toy_gan
 def build(image_shape, num_classes):
     if sys.argv[2] == "toy_gan":
         return toy_gan(image_shape, num_classes, augment=DiffAugment(), decay=0.9, flips=None)
-    return conv_cgan.conv_cgan(image_shape, num_classes)
+    return catalogue.build(catalogue.GENERATORS[sys.argv[2]])(image_shape, num_classes)
 
 
 splits = phantom.load(20, train=64, validation=40, test=40)
@@ -69,7 +68,10 @@ for build in (classifiers.skin_cnn, medmnist_cvae.dense_cvae):
 """
 
 
-@pytest.mark.parametrize("generator", ["toy_gan", pytest.param("conv_cgan", marks=pytest.mark.slow)])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("conv_cgan", "bagan")]
+
+
+@pytest.mark.parametrize("generator", ["toy_gan", *SLOW])
 def test_study_on_mirrored_devices(generator, tmp_path):
     command = [sys.executable, "-c", MIRRORED, str(tmp_path), generator]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)

@@ -48,7 +48,7 @@ MAY_IMPORT = {
     "_augment_option": {"augmentation"},
     "_option_types": {"catalogue", "statistics"},
     "_options": {"_augment_option", "_option_types", "catalogue"},
-    "_meaning": {"_arm_names", "_identity", "_options", "catalogue", "datasets", "study"},
+    "_meaning": {"_arm_names", "_identity", "_options", "catalogue", "datasets", "imageset", "study"},
     "plots": {"catalogue", "statistics"},
     "_card": {"_class_folders", "_files", "fidelity", "imageset", "plots", "splitting"},
     "generate": {

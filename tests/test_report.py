@@ -294,7 +294,17 @@ class TestWhatTheStudyKnows:
         assert "Images, and in brackets their look-alike groups." in text
         assert "5 folds by look-alike group," in text
         assert "20 patients" not in text
-        assert "images that do not look alike are of different patients" in report.answers.assumption(grouped)
+        summary = grouped.summary().assign(verdict=lambda rows: rows["verdict"].replace("inconclusive", "helps"))
+        assert "assumes that images that do not look alike are of different patients" in html.unescape(
+            write(grouped, summary=summary)
+        )
+
+    def test_half_of_the_look_alike_groups_are_drawn(self, write, results):
+        known = about(results, grouped=True, split="Split by look-alike group.")
+        text = html.unescape(write(dataclasses.replace(known, settings=known.settings | {"overlap": 0.5})))
+        assert "half of the training look-alike groups of each class" in text
+        assert "of half of the look-alike groups of each class" in text
+        assert "(as many as images, because no two look alike)" in text
 
     def test_scope_has_generators_only_where_an_arm_has(self, results):
         text = "This is about the classifier skin_cnn, trained on 20 real images, with generators at 64×64 pixels."

@@ -57,8 +57,13 @@ def load(source, image_size=None, *, train=1000, progress=False, **options):
     return Splits(*(resize(imageset, image_size) for imageset in splits)) if image_size else splits
 
 
-def split_of(source, labels=None, validation=None, test=None):
-    """Returns how `load` splits a data set, as a sentence for a report; arguments as those of `load`."""
+def split_of(source, labels=None, validation=None, test=None, units="patients"):
+    """Returns how `load` splits a data set, as a sentence for a report.
+
+    Args:
+        source, labels, validation, test: as in `load`.
+        units: what is kept in one set.
+    """
     from synthkit.datasets import folder_names
     from synthkit.datasets.labels import read_labels
 
@@ -76,7 +81,9 @@ def split_of(source, labels=None, validation=None, test=None):
     missing = {"validation": validation or "0.1 (up to 0.2 for small classes)", "test": test or 0.2}
     made = [f"{name} {size}" for name, size in missing.items() if name not in given]
     how = f"The folders or the table give the {' and the '.join(sorted(given))} set. " if given else ""
-    return how + (f"Split by patient, stratified by class, seed 0: {' and '.join(made)} of the images." if made else "")
+    return how + (
+        f"Split by {units[:-1]}, stratified by class, seed 0: {' and '.join(made)} of the images." if made else ""
+    )
 
 
 def _is_medmnist(source):

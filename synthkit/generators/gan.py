@@ -121,9 +121,12 @@ class GAN(Generator):
         variables = self.generator.trainable_variables
         gradients = generator_tape.gradient(fake, variables, output_gradients=score_tape.gradient(total, fake))
         self.optimizer.apply(gradients, variables)
+        self._follow()
+        return values
+
+    def _follow(self):
         if self.average is not None:
             follow(self.average, self.generator, self.steps, self.decay)
-        return values
 
     def _generate(self, label):
         noise = keras.random.normal((tf.shape(label)[0], *self.noise_shape), seed=self.seed_generator)
@@ -184,9 +187,13 @@ class GAN(Generator):
         return tf.cond(self.steps % self.penalty_every == 0, weighted, lambda: 0.0)
 
     def draw(self, noise, labels):
-        network = self.generator if self.average is None else self.average
         inputs = [noise, tf.one_hot(labels, self.num_classes)]
-        return network(inputs[: len(network.inputs)], training=False)
+        return self._sampled(inputs[: len(self.generator.inputs)], training=False)
+
+    @property
+    def _sampled(self):
+        """The network that images are drawn from."""
+        return self.generator if self.average is None else self.average
 
 
 def _class_loss(label, logits):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from synthkit import catalogue
+from synthkit.imageset import LOOK_ALIKE_GROUPS
 from synthkit.statistics import notes, sentences
 from synthkit.statistics.estimates import fewest_patients
 
@@ -58,7 +59,7 @@ def _operating_point(results):
     text = f"Sensitivity ({positive}) at a threshold chosen on the validation set {rule}"
     if results.validation is None or fewest_patients(results.validation.labels, results.validation.patients) >= FEW:
         return text
-    return f"{text}, which has fewer than {FEW} patients of a class: intervals at it are too narrow"
+    return f"{text}, which has fewer than {FEW} {units(results)} of a class: intervals at it are too narrow"
 
 
 def patients_unknown(results):
@@ -75,7 +76,7 @@ def patients_unknown(results):
 
 def units(results):
     """Returns what is counted as patients: these, or the groups of images that `--group-near-duplicates` found."""
-    return "look-alike groups" if results.settings.get("about", {}).get("grouped") else "patients"
+    return LOOK_ALIKE_GROUPS if results.settings.get("about", {}).get("grouped") else "patients"
 
 
 def counted_alone(results):

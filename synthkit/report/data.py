@@ -43,7 +43,8 @@ def facts(results):
             f"{settings['train_per_class']} of each class, drawn anew for every seed from the training set"
         )
     elif not settings.get("folds") and settings.get("overlap", 1) < 1:
-        known["training images"] = "of half of the patients of each class, drawn anew for every seed"
+        units = answers.units(results)
+        known["training images"] = f"of half of the {units} of each class, drawn anew for every seed"
     counts = np.bincount(results.labels, minlength=len(settings["class_names"])) / max(1, len(results.labels))
     shares = [f"{name} {share:.1%}" for name, share in zip(settings["class_names"], counts, strict=True)]
     known["prevalence" if settings.get("folds") else "prevalence in the test set"] = ", ".join(shares)

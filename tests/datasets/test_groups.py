@@ -66,6 +66,7 @@ def test_one_group_for_every_image():
 def test_how_a_data_set_is_split_is_said(images, table, tmp_path):
     assert datasets.split_of("phantom") == "Every set is simulated on its own."
     assert "of the data set's file" in datasets.split_of("breastmnist")
+    assert "by look-alike group, strat" in datasets.split_of(str(images), table, units="look-alike groups")
     sentence = datasets.split_of(str(images), table, test=0.3)
     assert re.search(
         r"by patient, stratified by class, seed 0: validation 0\.1 .* and test 0\.3 of the images", sentence

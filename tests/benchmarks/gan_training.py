@@ -43,7 +43,10 @@ CHANGES = {  # learning rates of generator and discriminator, batch size, argume
     "DiffAugment": {"augment": True},  # Zhao et al., NeurIPS 2020
     "averaged weights": {"decay": 0.998},
 }
-TOGETHER = ("mismatched", "R1 penalty", "DiffAugment", "averaged weights")
+TOGETHER = {
+    "together": ("mismatched", "R1 penalty", "DiffAugment", "averaged weights"),
+    "three together": ("mismatched", "batch of 16", "averaged weights"),  # chosen from a run with the others
+}
 
 
 def builder(name, rates=None, augment=False, **options):
@@ -75,7 +78,7 @@ def class_difference(images):
 def main():
     parser = options(minutes=2)
     parser.add_argument("--generators", nargs="*", choices=GENERATORS, default=GENERATORS)
-    parser.add_argument("--changes", default=",".join([*CHANGES, "together"]))
+    parser.add_argument("--changes", default=",".join([*CHANGES, *TOGETHER]))
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     train, for_judge, test, others = load(arguments)
@@ -92,7 +95,9 @@ def main():
 
     if not (arguments.out / "real_0.json").exists():
         write(arguments.out, "real", 0, measured(others), others)
-    changes = CHANGES | {"together": {key: value for name in TOGETHER for key, value in CHANGES[name].items()}}
+    changes = dict(CHANGES)
+    for title, names in TOGETHER.items():
+        changes[title] = {key: value for name in names for key, value in CHANGES[name].items()}
     labels = np.repeat(np.arange(len(train.class_names)), DRAWN)
     names = itertools.product(range(1, arguments.seeds + 1), arguments.generators)
     for (seed, name), change in itertools.product(names, arguments.changes.split(",")):

@@ -46,7 +46,7 @@ DIFFUSION = {  # they keep earlier weights, which changes nothing but the random
     "diffusion": (functools.partial(diffusion, autoguidance=1), BATCH),
     "diffusion_augment": (functools.partial(diffusion, autoguidance=1, augment=0.12), BATCH),
 }
-GENERATORS = ("conv_cvae", "conv_cgan", "acgan", "wgan_gp", "diffusion", *PEERS)
+GENERATORS = ("conv_cvae", "conv_cgan", "acgan", "wgan_gp", "bagan", "mammography_cgan", "diffusion", *PEERS)
 DRAWN = 250  # images of each class
 CORES = 2
 

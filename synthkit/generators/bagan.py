@@ -45,11 +45,10 @@ class BAGAN(GAN):
 
     def _fit(self, x, y=None, **kwargs):
         """Fits from the autoencoder on; the step until which it is trained is in the checkpoints."""
-        if y is not None:
-            batches = -(-len(x) // (kwargs.get("batch_size") or 32))
-        else:
-            batches = kwargs.get("steps_per_epoch") or sum(1 for _ in x)
-        self.until.assign(self.steps + min(LONGEST, max(1, kwargs.get("epochs", 1) * batches // 4)))
+        steps = kwargs.get("steps_per_epoch")
+        if not steps:
+            steps = sum(1 for _ in x) if y is None else -(-len(x) // (kwargs.get("batch_size") or 32))
+        self.until.assign(self.steps + min(LONGEST, max(1, kwargs.get("epochs", 1) * steps // 4)))
         self.seen.assign(tf.zeros_like(self.seen))
         return super()._fit(x, y, **kwargs)
 

@@ -56,6 +56,8 @@ def test_steps_are_counted(unknown):
     arguments = (data,) if unknown else (images, labels)
     model.fit(*arguments, epochs=4, verbose=0, **({} if unknown else {"batch_size": None}))
     assert int(model.until) == 3
+    model.fit(images, labels, epochs=4, steps_per_epoch=2, verbose=0)
+    assert int(model.until - model.steps) == 2 - 8
 
 
 def test_another_fit_begins_with_the_autoencoder_again():

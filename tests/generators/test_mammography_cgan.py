@@ -20,3 +20,19 @@ def test_discriminator_has_as_many_convolutions_as_the_generator():
     convolutions = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
     assert [layer.strides for layer in convolutions] == [(2, 2)] * 3
     assert convolutions[0].input.shape[-1] == 3 + 2  # the image and a plane for each class
+
+
+def test_options_change_the_training_and_no_layer():
+    study, changed = (
+        mammography_cgan.mammography_cgan((28, 28, 1), 2, **options)
+        for options in ({}, {"mismatched": 1.0, "decay": 0.9})
+    )
+    assert (study.mismatched, study.average) == (0.0, None)
+    for name in ("generator", "discriminator"):
+        first, second = (
+            [(type(layer), [weight.shape for weight in layer.weights]) for layer in getattr(gan, name).layers]
+            for gan in (study, changed)
+        )
+        assert first == second
+    restored = type(changed).from_config(changed.get_config())
+    assert (restored.mismatched, restored.decay) == (1.0, 0.9)

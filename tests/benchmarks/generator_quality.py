@@ -130,16 +130,17 @@ def write(out, name, seed, row, images=None, model=None):
         keras.utils.save_img(out / f"{name}_{seed}.png", grid, scale=False)
 
 
-def options(minutes):
-    """Returns a parser of the options of both benchmarks that compare generators."""
+def options(minutes=None):
+    """Returns a parser of the options of benchmarks that compare generators; with `minutes`, of those that fit them."""
     parser = argparse.ArgumentParser()
     parser.add_argument("data")
     parser.add_argument("out", type=Path)
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--patients")
     parser.add_argument("--per-class", type=int, default=100)
-    parser.add_argument("--minutes", type=float, default=minutes)
-    parser.add_argument("--seeds", type=int, default=1)
+    if minutes is not None:
+        parser.add_argument("--minutes", type=float, default=minutes)
+        parser.add_argument("--seeds", type=int, default=1)
     return parser
 
 

@@ -24,7 +24,7 @@ SEED = 12
 
 
 def main():
-    parser = options(minutes=30)
+    parser = options()
     parser.add_argument("--guidance", nargs="+", default=["1,0,1", "2,0,1", "4,0,1"], metavar="SCALE,FROM,TO")
     arguments = parser.parse_args()
     train, for_judge, first, second = load(arguments)

@@ -16,7 +16,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "data/README.md", "data/results/README.md")]
 PAGES += [ROOT / "notebooks" / "README.md"]
 STUDIES = sorted(path.stem.removesuffix("_trials") for path in results.RESULTS.glob("*_trials.csv"))
-PLANNED = [name for name in STUDIES if name.endswith("_plan")]  # compared with augmentation
+PLANNED = [name for names in results.PLANS.values() for name in names]  # compared with augmentation
 ON_REAL_IMAGES = [name for name in STUDIES if name.startswith(("brain", "breastmnist", "mass_crops"))]
 ON_REAL_IMAGES = sorted({*ON_REAL_IMAGES} - {*PLANNED})
 BESIDE_AUGMENTATION = [name for name in STUDIES if (results.RESULTS / f"{name}_over_augmentation.csv").exists()]

@@ -91,6 +91,24 @@ class Generator(keras.Model):
         self.steps.assign_add(1)
         for tracker in self.trackers:
             tracker.update_state(losses[tracker.name])
+        return self._results()
+
+    # Keras does both operation by operation in every epoch, which takes as long as the step of a small network.
+    def reset_metrics(self):
+        self._resetting_graph()
+
+    def get_metrics_result(self):
+        return self._results_graph()
+
+    @functools.cached_property
+    def _resetting_graph(self):
+        return tf.function(functools.partial(super().reset_metrics))
+
+    @functools.cached_property
+    def _results_graph(self):
+        return tf.function(functools.partial(self._results))
+
+    def _results(self):
         return {tracker.name: tracker.result() for tracker in self.trackers}
 
     def sample(self, labels, seed, *, batch_size=256):

@@ -145,7 +145,7 @@ class PerClass(Generator):
 
         tf.switch_case(tf.cast(labels[0], "int32"), [lambda n=n: train(n) for n in range(self.num_classes)])
         self.steps.assign_add(1)
-        return {tracker.name: tracker.result() for tracker in self.trackers}
+        return self._results()
 
     def draw(self, noise, labels):
         labels = tf.cast(labels, "int32")

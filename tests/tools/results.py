@@ -311,15 +311,76 @@ def gan_label_share():
     return f"{shares.min():.0f} to {shares.max():.0f} %"
 
 
-def equivalent_on_both():
-    """Returns the kinds of arms with augmentation that are equivalent to it on brain MRI and on BreastMNIST."""
-    kinds = []
-    for names in (("brain_25_plan", "brain_25_blend"), ("breastmnist_plan",)):
-        rows = pd.concat([areas(name) for name in names])
-        rows = rows[rows.index.str.endswith(" augmented") & ~rows.index.str.contains("pretrained")]
-        rows = rows.groupby(rows.index.str.split(" ").str[0])["verdict"].agg(set)
-        kinds.append(set(rows.index[rows == {"equivalent"}]))
-    return sorted(f"`{kind}`" for kind in set.intersection(*kinds))
+PLANNED_MARGIN = 0.02
+PLANS = {  # studies with a frozen plan, by their real images, the earliest first
+    "100 brain MRI slices": ("brain_25_plan", "brain_25_blend", "brain_25_gaussian", "brain_25_pretrained"),
+    "BreastMNIST, five folds": (
+        "breastmnist_plan",
+        "breastmnist_pretrained",
+        "breastmnist_gaussian",
+        "breastmnist_pretrained_20",
+    ),
+    "100 mammogram crops": ("mass_crops_50_plan",),
+}
+
+
+def planned_arms():
+    """Returns the arms with augmentation of studies with a frozen plan, without that ending, in an order of kinds."""
+    names = {arm for studies in PLANS.values() for study in studies for arm in areas(study).index}
+    names = [arm.removesuffix(" augmented") for arm in names if arm.endswith(" augmented")]
+    kinds = ("diffusion", "conv_cvae", "blend", "feature_smote", "feature_gaussian", "feature_mixup", "oversample")
+    return sorted(names, key=lambda arm: (kinds.index(arm.split()[0]), "pretrained" in arm, arm))
+
+
+def planned(images, arm):
+    """Returns the rows of an arm on top of augmentation in the frozen plans of these real images, by study."""
+    tables = {study: areas(study) for study in PLANS[images]}
+    return {
+        study: table.loc[f"{arm} augmented"] for study, table in tables.items() if f"{arm} augmented" in table.index
+    }
+
+
+def planned_rows(arms=None, only_last=False):
+    """Returns a line for each arm: its difference to augmentation on each set of real images.
+
+    Args:
+        arms: names without the ending augmented; None for all.
+        only_last: whether to show the last plan of a set alone, where several tested the arm.
+    """
+    lines = []
+    for arm in planned_arms() if arms is None else arms:
+        cells = []
+        for images in PLANS:
+            rows = list(planned(images, arm).items())[-1 if only_last else 0 :]
+            cells.append("; ".join(f"{difference(study, f'{arm} augmented')}{_mark(row)}" for study, row in rows))
+        lines.append(f"|{'|'.join([arm, *cells])}|")
+    return "\n".join(lines)
+
+
+def _mark(row):
+    word = f" {row['verdict']}" if row["verdict"] in ("helps", "hurts") else ""
+    return f"{word} =" if _negligible(row) else word
+
+
+def _negligible(row):
+    """Returns whether an arm is shown to change the AUC by less than the margin of the frozen plans."""
+    shown = row["verdict"] in ("equivalent", "helps", "hurts")  # not behind a main comparison that is inconclusive
+    return shown and -PLANNED_MARGIN < row["difference_low"] and row["difference_high"] < PLANNED_MARGIN
+
+
+def negligible_on_both():
+    """Returns the kinds of arms that change the AUC of augmentation by less than the margin on MRI and BreastMNIST.
+
+    A kind is an arm without its ratio. It counts for a set if the last plan that tested it says so.
+    """
+    sets = []
+    for images in list(PLANS)[:2]:
+        kinds = {}
+        for arm in planned_arms():
+            for row in planned(images, arm).values():
+                kinds.setdefault(arm.rsplit(" x", 1)[0], {})[arm] = row["verdict"]
+        sets.append({kind for kind, verdicts in kinds.items() if set(verdicts.values()) == {"equivalent"}})
+    return sorted(f"`{kind}`" for kind in set.intersection(*sets))
 
 
 def label_share(table, scale, kind="guidance"):
@@ -385,7 +446,9 @@ def page():
         guidance_rows=guidance_rows,
         guided_share=guided_share,
         label_share=label_share,
-        on_both=listed(equivalent_on_both()),
+        planned_rows=planned_rows(),
+        planned_margin=PLANNED_MARGIN,
+        on_both=listed(negligible_on_both()),
         crops_test=340,
         stability_rows=stability_rows(),
         difference=difference,

@@ -12,20 +12,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
 
+from synthkit import _regression
 from synthkit._files import replacing
 from synthkit._identity import digest
 from synthkit._reusable import ProcessCache
 from synthkit.backbones import efficientnet_lite0
 from synthkit.imageset import resize
-from synthkit.statistics import auc
 from synthkit.training import Trainer
 
-PENALTIES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)  # scikit-learn's C, the inverse of the penalty
 FEW = 20  # validation images of a class below which the penalty is cross-validated on the training set
-FOLDS = 5
 REMEMBERED = 20_000  # features that a scorer keeps: 100 MB
 BATCH = 64  # images in the network at once
 
@@ -56,7 +52,7 @@ class Frozen:
     @property
     def settings(self):
         """What else determines the results of a study, as a dict."""
-        return {"penalties": list(PENALTIES)}
+        return {"penalties": list(_regression.PENALTIES)}
 
     def at(self, image_size):
         """Returns the same classifier with a network that sees the images at another size."""
@@ -211,22 +207,17 @@ class FrozenTrainer:
         counts = np.bincount(labels, weights)
         weights = (weights * (weights.sum() / (np.count_nonzero(counts) * counts))[labels]).astype("float32")
         seconds = time.perf_counter() - began
-        aucs = []
+        checked = None
         if validation is not None and min(validation.class_counts().values()) >= FEW:
-            checked = (self.features(validation) - mean) / deviation
-            heads = _regressions(scaled, labels, weights)
-            aucs = [float(auc(validation.labels, head.predict_proba(checked))) for head in heads]
-            head = heads[int(np.argmax(aucs))]
-        else:
-            aucs = _cross_validate(scaled, labels, weights, groups)
-            head = _regressions(scaled, labels, weights)[int(np.argmax(aucs))]
+            checked = (self.features(validation) - mean) / deviation, validation.labels
+        head, aucs = _regression.fit(scaled, labels, weights, groups, checked)
         self._head = mean, deviation, head
         return {
-            "step": list(range(1, len(PENALTIES) + 1)),
+            "step": list(range(1, len(aucs) + 1)),
             "loss": [
                 float(-np.average(head.predict_log_proba(scaled)[np.arange(len(labels)), labels], weights=weights))
             ]
-            * len(PENALTIES),
+            * len(aucs),
             "val_auc": aucs,
             "best_step": int(np.argmax(aucs)) + 1,
             "penalty": head.C,
@@ -351,32 +342,6 @@ def scorer(classifier=None, augment=None):
 
     fit.check = lambda images, counts: (classifier or frozen)(images.image_shape, len(images.class_names))
     return fit
-
-
-def _regressions(features, labels, weights):
-    """Returns the regression fitted with each penalty."""
-    features, heads = features.astype("float64"), []  # in float32 the last steps may not find a better point
-    for penalty in PENALTIES:
-        # For a thousand features and images, Newton's method with conjugate gradients takes a fifth of L-BFGS's time.
-        head = LogisticRegression(C=penalty, solver="newton-cg", max_iter=1000)
-        heads.append(head.fit(features, labels, weights))
-    return heads
-
-
-def _cross_validate(features, labels, weights, groups):
-    """Returns the mean AUC of each penalty in folds by patient."""
-    count = min(FOLDS, *(len(np.unique(groups[labels == label])) for label in np.unique(labels)))
-    if count < 2:
-        raise ValueError(
-            "a frozen network needs images of at least 2 patients of every class, to choose its penalty by folds"
-        )
-    aucs = np.zeros((count, len(PENALTIES)))
-    splits = StratifiedGroupKFold(count).split(features, labels, groups)
-    for row, (rows, others) in zip(aucs, splits, strict=True):
-        heads = _regressions(features[rows], labels[rows], weights[rows])
-        if len(np.unique(labels[others])) == len(np.unique(labels)):
-            row[:] = [auc(labels[others], head.predict_proba(features[others])) for head in heads]
-    return aucs.mean(0).tolist()
 
 
 def _digests(images):

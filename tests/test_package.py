@@ -33,7 +33,8 @@ MAY_IMPORT = {
     "classifiers": {"_sizes"},
     "backbones": set(),
     "training": {"_reusable", "pipeline", "splitting", "statistics"},
-    "pretrained": {"_files", "_identity", "_reusable", "backbones", "imageset", "statistics", "training"},
+    "_regression": {"statistics"},
+    "pretrained": {"_files", "_identity", "_regression", "_reusable", "backbones", "imageset", "training"},
     "selection": {"imageset", "statistics"},
     "rivals": set(),
     "study": {

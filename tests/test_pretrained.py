@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from synthkit import augmentation, backbones, catalogue, pretrained, selection, study
+from synthkit import _regression, augmentation, backbones, catalogue, pretrained, selection, study
 from synthkit.augmentation import mixing
 from synthkit.datasets import phantom
 from synthkit.imageset import ImageSet, Splits, concatenate, resize
@@ -34,7 +34,7 @@ class TestFrozen:
     def test_learns(self, trainer, splits):
         history = trainer.train(splits.train, splits.validation, seed=0)
         assert auc(splits.test.labels, trainer.predict(splits.test.images)) > 0.6
-        assert history["penalty"] == pretrained.PENALTIES[history["best_step"] - 1]
+        assert history["penalty"] == _regression.PENALTIES[history["best_step"] - 1]
         assert max(history["val_auc"]) == history["val_auc"][history["best_step"] - 1]
 
     def test_is_the_same_every_time(self, frozen, trainer, splits):

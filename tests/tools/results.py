@@ -162,28 +162,6 @@ def over_augmentation(name, arm):
     return difference(f"{name}_over_augmentation", arm)
 
 
-REAL_SETS = {  # of the README's table: the study, a description of its real images, the arm on top of augmentation
-    "mass_crops_50": ("{} mammogram crops", "diffusion x0.47 augmented"),
-    "mass_crops_halves_160": ("{} crops, 160×160 pixels", None),
-    "mass_crops_halves_fine_tuned": ("{} crops, fine-tuned", "diffusion x0.47 augmented"),
-    "brain_25": ("{} brain MRI slices", "diffusion x1 augmented"),
-    "breastmnist_frozen": ("{} of BreastMNIST", "diffusion x1 augmented"),
-}
-
-
-def real_rows():
-    """Returns the lines of the README's table of real images: what augmentation changes, and diffusion on top of it."""
-    lines = []
-    for name, (title, arm) in REAL_SETS.items():
-        images = read(f"{name}_trials").query("arm == 'real'")["n_real"].mean()
-        rates = read(name).set_index(["arm", "metric"])["mean"]["augmentation"]
-        cells = [title.format(f"{images:.0f}"), mean(name, "real"), difference(name, "augmentation")]
-        cells.append(" / ".join(f"{rates[metric]:.2f}" for metric in RATES))
-        cells.append(over_augmentation(name, arm) if arm else "not measured")
-        lines.append(f"|{'|'.join(cells)}|")
-    return "\n".join(lines)
-
-
 def changed(name, other, arm):
     """Returns by how much an arm's AUC in one study differs from that in another, mean and range over the seeds."""
     first, second = (read(f"{study}_trials").set_index(["arm", "seed"]).loc[arm, "auc"] for study in (name, other))
@@ -340,21 +318,32 @@ def planned(images, arm):
     }
 
 
-def planned_rows(arms=None, only_last=False):
-    """Returns a line for each arm: its difference to augmentation on each set of real images.
+def planned_rows():
+    """Returns a line for each arm: its difference to augmentation in each plan of each set of real images."""
+    return "\n".join(f"|{'|'.join([arm, *_planned_cells(arm)])}|" for arm in planned_arms())
 
-    Args:
-        arms: names without the ending augmented; None for all.
-        only_last: whether to show the last plan of a set alone, where several tested the arm.
-    """
-    lines = []
-    for arm in planned_arms() if arms is None else arms:
-        cells = []
-        for images in PLANS:
-            rows = list(planned(images, arm).items())[-1 if only_last else 0 :]
-            cells.append("; ".join(f"{difference(study, f'{arm} augmented')}{_mark(row)}" for study, row in rows))
-        lines.append(f"|{'|'.join([arm, *cells])}|")
-    return "\n".join(lines)
+
+def last_planned_rows():
+    """Returns the README's lines: of the last plan of each set, arms with as many synthetic as real images."""
+    arms = [arm for arm in planned_arms() if arm.endswith(" x1") and arm != "feature_mixup x1"]  # as feature_smote
+    return "\n".join(f"|{'|'.join([arm.removesuffix(' x1'), *_planned_cells(arm, last=True)])}|" for arm in arms)
+
+
+def _planned_cells(arm, last=False):
+    cells = []
+    for images in PLANS:
+        rows = list(planned(images, arm).items())[-1 if last else 0 :]
+        cells.append("; ".join(f"{difference(study, f'{arm} augmented')}{_mark(row)}" for study, row in rows))
+    return cells
+
+
+def planned_level():
+    """Returns the line of augmentation alone, in the first plan of each set: AUC, sensitivity and specificity."""
+    cells = []
+    for studies in PLANS.values():
+        means = read(studies[0]).query("arm == 'augmentation'").set_index("metric")["mean"]
+        cells.append(f"{means['auc']:.3f}, {' / '.join(f'{means[metric]:.2f}' for metric in RATES)}")
+    return f"|augmentation: AUC, sensitivity / specificity|{'|'.join(cells)}|"
 
 
 def _mark(row):
@@ -365,7 +354,7 @@ def _mark(row):
 def _negligible(row):
     """Returns whether an arm is shown to change the AUC by less than the margin of the frozen plans."""
     shown = row["verdict"] in ("equivalent", "helps", "hurts")  # not behind a main comparison that is inconclusive
-    return shown and -PLANNED_MARGIN < row["difference_low"] and row["difference_high"] < PLANNED_MARGIN
+    return shown and row["difference_low"] > -PLANNED_MARGIN and row["difference_high"] < PLANNED_MARGIN
 
 
 def negligible_on_both():

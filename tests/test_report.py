@@ -496,3 +496,4 @@ def test_images_beside_the_answer_are_of_a_generator_even_if_all_are_augmented()
     assert glance(["real", "augmentation", "diffusion augmented", "blend"]) == ["real", "diffusion augmented"]
     assert glance(["real", "diffusion", "conv_cgan augmented"]) == ["real", "diffusion"]
     assert glance(["real", "diffusion", "blend augmented"], "blend augmented") == ["real", "blend augmented"]
+    assert glance(["real", "diffusion", "feature_mixup augmented"], "feature_mixup augmented") == ["real"]

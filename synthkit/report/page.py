@@ -132,7 +132,8 @@ def _glance(results, summary):
     synthetic.sort(key=lambda arm: arm.endswith(" augmented"))
     main = [arm for arm in rows["arm"] if arm == results.protocol["primary"] and arm in results.samples]
     real = "real" if "real" in results.samples else results.protocol["baseline"]
-    return [arm for arm in dict.fromkeys((real, *(main or synthetic)[:1])) if arm in results.samples]
+    shown = [arm for arm in dict.fromkeys((real, *(main or synthetic)[:1])) if arm in results.samples]
+    return [arm for arm in shown if not catalogue.makes_features(arm)]
 
 
 def _patients(results):

@@ -197,40 +197,43 @@ def _change(row):
     return f"{row['difference']:+.3f} ({row['difference_low']:+.3f} to {row['difference_high']:+.3f})"
 
 
-def next_step(summary, arms, margin=MARGIN):
+def next_step(summary, arms, margin=MARGIN, features=()):
     """Returns what to do after `answer`, as a text; "" if there is no arm with synthetic images.
 
     Args:
         summary, arms, margin: as in `answer`.
+        features: names of arms that make features of a network, which cannot be looked at, instead of images.
     """
     words, _ = answer(summary, arms, margin)
     rows = _of_arms(summary, arms)
     rows = rows[_primary(rows)] if _primary(rows).any() else rows
     if not words:
         return ""
+    images = not set(rows["arm"]) <= set(features)
     if words == "No answer yet." and TOO_FEW in set(rows["verdict"]):
         return "Next: test on more patients (--test, --folds); every class needs at least three."
     if words == "No answer yet.":
         return "Next: run the same command again until all seeds are finished, at least three."
     if words == "Shown to help.":
         return (
-            "Next: look at the images and at the sensitivity below, then confirm it on patients from elsewhere before "
-            "anybody relies on it."
+            f"Next: look at {'the images and at ' * images}the sensitivity below, then confirm it on patients from "
+            "elsewhere before anybody relies on it."
         )
     if words == "Not tested.":
         return "Next: a study whose main comparison (--primary) is one of these arms, on other test patients."
     if words == "Shown to hurt.":
-        return "Next: train without these images, and look at them below to see why."
+        return f"Next: train without these {'images, and look at them below to see why' if images else 'features'}."
     empty = _unlearned(summary, rows)
     if set(empty) - set(rows["arm"]):
         return (
             "Next: a classifier that learns: with more real images or steps (--steps), or another one (--classifier)."
         )
     if empty:
-        return f"Next: look at the images of {', '.join(empty)} below: with them the classifier is not shown to learn."
+        what = "look at the images of" if images else "do without"
+        return f"Next: {what} {', '.join(empty)}{' below' * images}: with them the classifier is not shown to learn."
     open_rows = rows[~((rows["difference_high"] <= margin) & rows["p_equivalent"].notna())]
     if open_rows.empty:
-        return f"Next: do without the images of {', '.join(rows['arm'])}.{_real_images(summary)}"
+        return f"Next: do without {'the images of ' * images}{', '.join(rows['arm'])}.{_real_images(summary)}"
     names = ", ".join(open_rows["arm"]) if len(open_rows) < 3 else f"{len(open_rows)} of these arms"
     few = "with so few test patients " if (open_rows["difference_high"] <= margin).all() else ""
     return (

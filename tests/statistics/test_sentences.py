@@ -138,6 +138,15 @@ class TestSentences:
             "vae: no verdict, since the main comparison comes first and has not shown a difference. AUC difference +0.3"
         )
 
+    def test_features_cannot_be_looked_at(self):
+        real = self.row(arm="real", verdict="baseline", difference=np.nan)
+        nearby = {"difference_low": -0.04, "difference_high": 0.04}
+        for changed in ({"verdict": "helps"}, {"verdict": "hurts"}, {"learned": False}, nearby):
+            rows = pd.DataFrame([real, self.row(arm="smote", **changed)])
+            of_images, of_features = (sentences.next_step(rows, ["smote"], features=names) for names in ([], ["smote"]))
+            assert "images" in of_images
+            assert of_features and "images" not in of_features
+
     def test_more_real_images_help_only_where_that_is_shown(self):
         real = self.row(arm="real", verdict="baseline", difference=np.nan)
         for changed in ({"p": 0.06}, {"difference_low": -0.01, "p": 0.03}, {"verdict": "two seeds: no verdict"}):

@@ -145,7 +145,8 @@ class TestSentences:
             rows = pd.DataFrame([real, self.row(arm="smote", **changed)])
             of_images, of_features = (sentences.next_step(rows, ["smote"], features=names) for names in ([], ["smote"]))
             assert "images" in of_images
-            assert of_features and "images" not in of_features
+            assert of_features.startswith("Next: ")
+            assert "images" not in of_features
 
     def test_more_real_images_help_only_where_that_is_shown(self):
         real = self.row(arm="real", verdict="baseline", difference=np.nan)

@@ -47,8 +47,14 @@ def quotations():
     yield f"{near} of BreastMNIST's {images} test images"
     yield results.planned_level()
     yield from results.last_planned_rows().split("\n")
-    tuned = results.over_augmentation("mass_crops_halves_fine_tuned", "diffusion x0.47 augmented")
-    yield f"Fine-tuned on 588 crops, diffusion changes it by {tuned}"
+    yield f"changes of {results.planned_on_crops()} are inconclusive"
+    tuned = "mass_crops_halves_fine_tuned"
+    crops = results.read(f"{tuned}_trials").query("arm == 'real'")["n_real"].mean()
+    over = results.over_augmentation(tuned, "diffusion x0.47 augmented")
+    yield f"on {crops:.0f} crops, fine-tuned, diffusion changes it by {over}"
+    seeds = [results.read(f"{name}_trials")["seed"].nunique() for name in PLANNED]
+    assert (min(seeds), max(seeds)) == (10, 30)
+    yield "ten to thirty seeds"
     yield f"{results.false_alarms()} % found one"
 
 

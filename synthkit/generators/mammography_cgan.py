@@ -63,15 +63,16 @@ def discriminator(image_shape, num_classes):
 def mammography_cgan(image_shape=(224, 224, 3), num_classes=2, jit_compile=False, **options):
     """Builds the mammography study's conditional GAN. The slides name no optimizer; Adam at 2e-4, β₁ 0.5, is common.
 
-    As in the slides, its images hardly depend on the label. `mismatched=1.0, decay=0.998` and batches of 16 change that
-    without changing a layer: on mass crops at 32×32 pixels a classifier then found the class that was asked for with an
-    AUC of 0.65 to 0.69 instead of 0.52 to 0.54 (`data/results`, two seeds).
+    Its images hardly depend on the label. `mismatched=1.0, decay=0.998` and batches of 16 change that without changing
+    a layer: on mass crops at 32×32 pixels, after 1.5 minutes, a classifier then found the class that was asked for with
+    an AUC of 0.65 to 0.69 instead of 0.52 to 0.54; but the classes then differ more than real ones do. (Exploratory,
+    two seeds; `data/results`.)
 
     Args:
         image_shape: `(height, width, channels)`.
         num_classes: int.
         jit_compile: whether XLA compiles the step.
-        options: other arguments of `GAN`, which change the training; none is that of the study.
+        options: other arguments of `GAN`, which change the training; without them it is the study's.
 
     Raises:
         ValueError: for image sizes that the generator cannot reach by doubling 5 to 9 pixels.

@@ -149,8 +149,8 @@ def answers(summary, over, margin, assumption=""):
             words = words.replace(".", " on top of augmentation.") if number else words
             if over is not None and not number and set(main) & set(augmented):
                 sentence += " It contains augmentation; what its images add is the next answer."
-            features = filter(catalogue.makes_features, question[1])
-            found.append((words, sentence, sentences.next_step(*question, margin, list(features))))
+            features = [arm for arm in question[1] if catalogue.makes_features(arm)]
+            found.append((words, sentence, sentences.next_step(*question, margin, features)))
     return found
 
 

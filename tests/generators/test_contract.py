@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -28,6 +29,15 @@ class TestToy:
         assert images[:, 0, 0, 0] == pytest.approx(np.array([0.75, 0.25, 0.75]) + noise, abs=0.01)
         assert (model.sample([1, 0, 1], 0, batch_size=2) == images).all()
         assert model.sample([], 0).shape == (0, 4, 4, 1)
+
+    def test_losses_are_those_of_an_epoch_also_after_a_second_compile(self):
+        model = toy()
+        for _ in range(2):
+            model.level.assign([0.0, 0.0])
+            losses = model.fit(*data(), epochs=20, verbose=0).history["loss"]
+            assert losses[0] == pytest.approx((0.25**2 + 0.75**2) / 2)
+            assert losses[-1] < 1e-6  # the mean over all epochs is larger
+            model.compile(keras.optimizers.SGD(0.5))
 
     def test_sampling_before_a_fit(self):
         with pytest.raises(RuntimeError, match="toy was not fitted, so its images would be noise: call fit before"):

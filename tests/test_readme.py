@@ -51,7 +51,7 @@ def quotations():
     tuned = "mass_crops_halves_fine_tuned"
     crops = results.read(f"{tuned}_trials").query("arm == 'real'")["n_real"].mean()
     over = results.over_augmentation(tuned, "diffusion x0.47 augmented")
-    yield f"on {crops:.0f} crops, fine-tuned, diffusion changes it by {over}"
+    yield f"{crops:.0f} crops, fine-tuned, diffusion changes it by {over}"
     seeds = [results.read(f"{name}_trials")["seed"].nunique() for name in PLANNED]
     assert (min(seeds), max(seeds)) == (10, 30)
     yield "ten to thirty seeds"

@@ -42,20 +42,23 @@ def quotations():
     yield " and ".join(results.percent(f"phantom_{count}", "augmentation") for count in (50, 150))
     of_diffusion = [results.percent(f"phantom_{count}", "diffusion") for count in (50, 150)]
     yield f"{of_diffusion[0]} of the gap between `real` and `oracle`; with 150, {of_diffusion[1]}"
-    yield f"it hurts, {results.over_augmentation('breastmnist_resnet18', 'diffusion x1 augmented')}"
-    near, images = results.reference(results.NEAR_DUPLICATES), results.reference("BreastMNIST's test images")
-    yield f"{near} of BreastMNIST's {images} test images"
+    assert results.areas("breastmnist_resnet18_over_augmentation").loc["diffusion x1 augmented", "verdict"] == "hurts"
+    yield f"(150 steps), {results.over_augmentation('breastmnist_resnet18', 'diffusion x1 augmented')}, hurts"
+    assert not (results.areas("phantom_500")["verdict"] == "helps").any()
+    yield "with 500, no arm helps"
+    yield f"On top, with 150, diffusion gives {results.over_augmentation('phantom_150', 'diffusion augmented')}"
     yield results.planned_level()
     yield from results.last_planned_rows().split("\n")
-    yield f"changes of {results.planned_on_crops()} are inconclusive"
+    yield f"intervals reach from {results.planned_on_crops()}: inconclusive"
+    yield f"More real brain slices add {results.planned_more_real()}"
     tuned = "mass_crops_halves_fine_tuned"
     crops = results.read(f"{tuned}_trials").query("arm == 'real'")["n_real"].mean()
     over = results.over_augmentation(tuned, "diffusion x0.47 augmented")
-    yield f"{crops:.0f} crops, fine-tuned, diffusion changes it by {over}"
+    yield f"{crops:.0f} crops, fine-tuned, diffusion gives {over}"
     seeds = [results.read(f"{name}_trials")["seed"].nunique() for name in PLANNED]
     assert (min(seeds), max(seeds)) == (10, 30)
     yield "ten to thirty seeds"
-    yield f"{results.false_alarms()} % found one"
+    yield f"at most {results.false_alarms().split(' to ')[1]} % found one"
 
 
 @pytest.mark.parametrize("text", list(quotations()))

@@ -29,7 +29,6 @@ from tests.conftest import ROOT
 RESULTS = ROOT / "data" / "results"
 PAGE = RESULTS / "README.md"
 RATES = ("sensitivity", "specificity")
-NEAR_DUPLICATES = "BreastMNIST's test images that are near-duplicates of training or validation images"
 
 
 def take(name, results):
@@ -335,34 +334,42 @@ def last_planned_rows():
 
 
 def _planned_cells(arm, sets, last=False):
+    """Returns what the plans of each set found; with `last` the last of them alone, marked where there were several."""
     cells = []
     for images in sets:
-        rows = list(planned(images, arm).items())[-1 if last else 0 :]
-        cells.append("; ".join(f"{difference(study, f'{arm} augmented')}{_mark(row)}" for study, row in rows))
+        rows = planned(images, arm)
+        cell = [f"{difference(study, f'{arm} augmented')}{_mark(row)}" for study, row in rows.items()]
+        cells.append(f"{cell[-1]}{'†' * (len(cell) > 1)}" if last and cell else "; ".join(cell))
     return cells
 
 
 def planned_level():
-    """Returns the README's line of augmentation alone, in the first plan of a set: AUC, sensitivity, specificity."""
+    """Returns the README's line of augmentation alone: AUC in all plans, sensitivity and specificity in the first."""
     cells = []
     for images in SETTLED:
+        levels = [areas(study).loc["augmentation", "mean"] for study in PLANS[images]]
         means = read(PLANS[images][0]).query("arm == 'augmentation'").set_index("metric")["mean"]
-        cells.append(f"{means['auc']:.3f}, {' / '.join(f'{means[metric]:.2f}' for metric in RATES)}")
+        rates = " / ".join(f"{means[metric]:.2f}" for metric in RATES)
+        cells.append(f"{min(levels):.3f}–{max(levels):.3f}, {rates}")
     return f"|AUC, sensitivity / specificity|{'|'.join(cells)}|"
 
 
 def planned_on_crops():
-    """Returns the smallest and the largest difference to augmentation on mammogram crops, all without a verdict."""
+    """Returns from where to where the intervals reach on mammogram crops, where no arm with augmentation is decided."""
     (study,) = PLANS["100 mammogram crops"]
     rows = areas(study)
     rows = rows[rows.index.str.endswith(" augmented")]
-    assert not rows["verdict"].isin(("equivalent", "helps", "hurts")).any()
-    return f"{signed(rows['difference'].min())} to {signed(rows['difference'].max())}"
+    assert (rows["verdict"] == "inconclusive").all()
+    return f"{signed(rows['difference_low'].min())} to {signed(rows['difference_high'].max())}"
+
+
+def planned_more_real():
+    """Returns what the other real images of the training set add to augmentation on brain MRI."""
+    return f"{areas('brain_25_plan').loc['more_real', 'difference']:.3f}"
 
 
 def _mark(row):
-    word = f" {row['verdict']}" if row["verdict"] in ("helps", "hurts") else ""
-    return f"{word} =" if _negligible(row) else word
+    return {"equivalent": " =", "helps": " helps", "hurts": " hurts"}.get(row["verdict"], "")
 
 
 def _negligible(row):

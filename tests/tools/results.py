@@ -219,7 +219,7 @@ def generator_rows():
     """Returns a line for each generator: means over seeds, lowest to highest."""
     columns = {"classifier_kid_train": 4, "classifier_kid_validation": 4, "pixel_kid_train": 3, "label_auc": 2}
     lines = []
-    for name, rows in read("generator_quality_breastmnist_epochs").groupby("generator", sort=False):
+    for name, rows in read("generator_quality_breastmnist").groupby("generator", sort=False):
         cells = [f"{name}, {rows['epochs'].iloc[0]} epochs"]
         for column, digits in columns.items():
             show = f"{{:.{digits}f}}".format

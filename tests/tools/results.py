@@ -326,9 +326,9 @@ def planned_rows():
 def last_planned_rows():
     """Returns the README's lines: of the last plan of each arm, on the sets where equivalence can be shown."""
     lines = []
-    for arm in [arm for arm in planned_arms() if arm != "oversample x3"]:
+    for arm in planned_arms():
         cells = _planned_cells(arm, SETTLED, last=True)
-        if any(cells):
+        if any(cells) and arm != "oversample x3":  # for want of space
             lines.append(f"|{'|'.join([arm.removesuffix(' x1'), *cells])}|")
     return "\n".join(lines)
 

@@ -34,9 +34,10 @@ def averaged(image_shape, num_classes):
 
 
 @pytest.fixture(autouse=True)
-def registered(monkeypatch):
-    monkeypatch.setattr(catalogue, "GENERATORS", dict(catalogue.GENERATORS))
+def registered():
     catalogue.register("toy_gan", averaged, "a small GAN")
+    yield
+    del catalogue.GENERATORS["toy_gan"]
 
 
 def test_saved_generator_draws_the_same_images(kept):

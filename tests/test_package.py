@@ -59,6 +59,10 @@ MAY_IMPORT = {
     "plan": {"imageset", "pipeline", "splitting", "statistics", "study"},
     "calibration": set(),
     "report": {"_arm_names", "_files", "calibration", "catalogue", "imageset", "plots", "statistics"},
+    "_study_command": {
+        *("_arm_names", "_environment", "_files", "_meaning", "_options", "catalogue"),
+        *("datasets", "plan", "report", "splitting", "study"),
+    },
     "tuning": {"_files", "classifiers", "training"},
     "explain": set(),
     "published": set(),

@@ -130,6 +130,7 @@ def _generate(arguments, argv):
     from synthkit.imageset import concatenate
     from synthkit.splitting import refuse_near_duplicates
 
+    _meaning.check_pretraining(arguments)
     with used_folder(arguments.out, "the images") as out:
         splits = _meaning.load(arguments)
         train, held_out = splits.train, splits.validation

@@ -10,6 +10,7 @@ from pathlib import Path
 from synthkit import _arm_names, catalogue
 from synthkit._identity import digest
 from synthkit._options import parser
+from synthkit._sides import mirrorable
 from synthkit.imageset import LOOK_ALIKE_GROUPS
 
 # Options that change no trial, so that a study is found again whatever they are.
@@ -59,8 +60,6 @@ def pretraining(arguments, splits):
 
     source = arguments.pretrain_on
     if source is None:
-        if arguments.pretrain_steps:
-            raise ValueError("--pretrain-steps needs images to pretrain on; give them with --pretrain-on, or remove it")
         return None
     if Path(source).resolve() == Path(arguments.data).resolve():
         return splits.train
@@ -169,25 +168,30 @@ def recipe(arguments, row, profile, images):
     return recipe | ({"mixed_precision": True} if arguments.mixed_precision else {})
 
 
-def augment(arguments, names):
+def augment(arguments, names, class_names):
     """Returns the arguments of the Augmenter: the mammography study's for its kind of images, upright ones for others.
 
     Masses have no up and down, and neither do phantoms, which simulate them. A chest film upside down is an image that
-    no test set contains.
+    no test set contains, and a left kidney, mirrored, is a right one.
     """
-    settings = arguments.augment or {}
+    settings, off = arguments.augment or {}, {}
     upright = (
         arguments.data not in ("phantom", "cbis_ddsm_crops") and not (Path(arguments.data) / "prepare.json").exists()
     )
-    if not upright or "vertical_flip" in settings:
-        return settings
-    if any(name in ("augmentation", "elastic") or {"augmented", "filtered"} & {*name.split()} for name in names):
-        warnings.warn(
-            "augmentation does not turn these images upside down; where up and down mean nothing, as in microscopy or "
-            "crops of skin, add --augment vertical_flip=yes",
-            stacklevel=2,
+    if upright and "vertical_flip" not in settings:
+        off["vertical_flip"] = (
+            "does not turn these images upside down; where up and down mean nothing, as in microscopy or crops of "
+            "skin, add --augment vertical_flip=yes"
         )
-    return {**settings, "vertical_flip": False}
+    if mirrorable(class_names) is not None and "horizontal_flip" not in settings:
+        off["horizontal_flip"] = (
+            "does not mirror these images, since classes differ by side; where mirrored images are of the same class, "
+            "add --augment horizontal_flip=yes"
+        )
+    if any(name in ("augmentation", "elastic") or {"augmented", "filtered"} & {*name.split()} for name in names):
+        for reason in off.values():
+            warnings.warn(f"augmentation {reason}", stacklevel=2)
+    return {**settings, **dict.fromkeys(off, False)}
 
 
 def generator_size(arguments, names, image_size):
@@ -226,6 +230,19 @@ def fixed(arguments, names, per_class):
         file=sys.stderr,
     )
     return True
+
+
+def check_pretraining(arguments, names=()):
+    """Refuses `--pretrain-steps` without images, images that no arm uses, and arms that lack them."""
+    if arguments.pretrain_steps and arguments.pretrain_on is None:
+        raise ValueError("--pretrain-steps needs images to pretrain on; give them with --pretrain-on, or remove it")
+    arms = [name for name in names if catalogue.is_pretrained(name)]
+    if arms and arguments.pretrain_on is None:
+        raise ValueError(f"the arm {arms[0]} needs images to pretrain on; give them with --pretrain-on")
+    if names and not arms and arguments.pretrain_on is not None:
+        raise ValueError(
+            'no arm has the ending pretrained, as in "diffusion pretrained"; add one, or remove --pretrain-on'
+        )
 
 
 def check_features(arguments, names, rows):

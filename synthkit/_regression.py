@@ -24,7 +24,8 @@ def fit(features, labels, weights, groups, checked=None):
         the fitted LogisticRegression, and a list of the AUC of each penalty.
 
     Raises:
-        ValueError: without `checked`, if a class has images of one patient only.
+        ValueError: without `checked`, if a class has images of one patient only, or of so few that no fold has all
+            classes on both sides.
     """
     if checked is None:
         aucs = _cross_validate(features, labels, weights, groups)
@@ -46,16 +47,20 @@ def _regressions(features, labels, weights, penalties=PENALTIES):
 
 
 def _cross_validate(features, labels, weights, groups):
-    """Returns the mean AUC of each penalty in folds by patient."""
+    """Returns the mean AUC of each penalty in folds by patient, of those that have all classes on both sides."""
     count = min(FOLDS, *(len(np.unique(groups[labels == label])) for label in np.unique(labels)))
     if count < 2:
         raise ValueError(
             "a frozen network needs images of at least 2 patients of every class, to choose its penalty by folds"
         )
-    aucs = np.zeros((count, len(PENALTIES)))
-    splits = StratifiedGroupKFold(count).split(features, labels, groups)
-    for row, (rows, others) in zip(aucs, splits, strict=True):
-        heads = _regressions(features[rows], labels[rows], weights[rows])
-        if len(np.unique(labels[others])) == len(np.unique(labels)):
-            row[:] = [auc(labels[others], head.predict_proba(features[others])) for head in heads]
-    return aucs.mean(0).tolist()
+    aucs, classes = [], len(np.unique(labels))
+    for rows, others in StratifiedGroupKFold(count).split(features, labels, groups):
+        if len(np.unique(labels[rows])) == len(np.unique(labels[others])) == classes:
+            heads = _regressions(features[rows], labels[rows], weights[rows])
+            aucs.append([auc(labels[others], head.predict_proba(features[others])) for head in heads])
+    if not aucs:
+        raise ValueError(
+            "a frozen network chooses its penalty by folds, and no fold has images of every class: it needs images of "
+            "more patients"
+        )
+    return np.mean(aucs, axis=0).tolist()

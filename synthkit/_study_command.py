@@ -33,65 +33,27 @@ def run(arguments, argv):
 
 
 def _run(arguments, names, argv):
-    from synthkit import plan, report, splitting, study
+    from synthkit import report, study
     from synthkit.datasets.phantom import BEST_AUC
-    from synthkit.study import training_sets
+    from synthkit.study import checks
     from synthkit.study.storage import save
 
     profile = {key: value[arguments.profile] for key, value in PROFILES.items()}
     out, phantoms = Path(arguments.out), arguments.data == "phantom"
+    per_class = arguments.per_class or (profile["per_class"] if phantoms else None)
     if arguments.folds:
         _meaning.check_folds(arguments, names)
-    per_class = arguments.per_class or (profile["per_class"] if phantoms else None)
+    _meaning.check_pretraining(arguments, names)
     rows = _meaning.classifiers(arguments)
     _meaning.check_features(arguments, names, rows)
     _meaning.choose_size(arguments, rows)
-    # Each seed draws a tenth of the phantoms, so two seeds share a tenth of theirs. More would make them too similar.
     with _noted() as notes:
-        splits = _meaning.load(arguments, train=20 * (per_class or 0))
-        if arguments.drop_near_duplicates:
-            splits = splitting.without_near_duplicates(splits)
-        if arguments.folds and arguments.group_near_duplicates:  # which may lie in several sets
-            splits = splitting.split(splitting.group_near_duplicates(splitting.pool(splits)), 0.2, 0.2)
-        if not arguments.folds:  # which test on the images of all sets
-            splits = _meaning.smaller_validation(splits, per_class)
-        _meaning.check_draws(splits, per_class)
-        _meaning.check_seen(splits.train.image_shape[0], rows)
-    fixed = _meaning.fixed(arguments, names, per_class)
-    seeds, planned = arguments.seeds or profile["seeds"], ""
-    comparisons = 1 if arguments.primary else len(names) - 1
-    if seeds > 2 and comparisons:
-        overlap = training_sets.overlap(splits.train, per_class=per_class, fixed=fixed)
-        units = _meaning.units(arguments)
-        if not (out / "study.json").exists():
-            plan.refuse_hopeless(splits, seeds, arguments.folds, overlap, units)
-        smallest = plan.smallest_difference(splits, comparisons, seeds, arguments.folds, overlap)
-        if smallest < float("inf"):
-            planned = plan.sentence(smallest, splits, comparisons, seeds, arguments.folds, arguments.margin, units)
-            print(f"plan: {planned}", file=sys.stderr)
-    images = len(training_sets.rows(splits.train, per_class=per_class, fixed=fixed or bool(arguments.folds)))
-    candidates = {
-        name: (catalogue.build(row), _meaning.recipe(arguments, row, profile, images)) for name, row in rows.items()
-    }
-    name, choice = next(iter(candidates)), {}
-    augment = _meaning.augment(arguments, names)
-    if len(candidates) > 1:
-        augmenter = catalogue.build(catalogue.AUGMENTATIONS["augmentation"])(**augment)
-        progress = sys.stderr.isatty()
-        draw = {"train_per_class": per_class, "fixed_training_set": fixed, "random_state": arguments.random_state}
-        choice = study.choose(splits, candidates, out=out, augment=augmenter, progress=progress, **draw)
-        name = choice["chosen"]
-        print(_choice(choice))
-    classifier, recipe = candidates[name]
-    settings = {"best_auc": BEST_AUC} if phantoms else {}
-    if choice:
-        settings["chosen"] = _choice(choice)
+        splits = _splits(arguments, per_class, rows)
+    draw = {"per_class": per_class, "fixed": _meaning.fixed(arguments, names, per_class)}
+    seeds = arguments.seeds or profile["seeds"]
+    planned = _planned(arguments, splits, seeds, 1 if arguments.primary else len(names) - 1, draw)
+    augment = _meaning.augment(arguments, names, splits.train.class_names)
     generator_size = _meaning.generator_size(arguments, names, splits.train.image_shape[0])
-    others = _meaning.pretraining(arguments, splits)
-    if others is not None and not any(map(catalogue.is_pretrained, names)):
-        raise ValueError(
-            'no arm has the ending pretrained, as in "diffusion pretrained"; add one, or remove --pretrain-on'
-        )
     arms = catalogue.arms(
         names,
         augment=augment,
@@ -101,19 +63,22 @@ def _run(arguments, names, argv):
         progress=sys.stderr.isatty(),
         keep_aspect=arguments.keep_aspect,
         generator_size=generator_size,
-        pretrained_on=others,
+        pretrained_on=_meaning.pretraining(arguments, splits),
         pretrain_steps=arguments.pretrain_steps or catalogue.PRETRAIN_STEPS,
         pretrain_seed=arguments.random_state,
     )
+    # Also by `study.run`, but a choice of the classifier takes minutes.
+    checks.settings(splits, arms, seeds, arguments.positive, arguments.random_state)
+    name, recipe, chosen = _classifier(arguments, splits, rows, profile, draw, augment)
     results = study.run(
         splits,
         arms,
         out=out,
-        classifier=classifier,
+        classifier=catalogue.build(rows[name]),
         seeds=seeds,
         random_state=arguments.random_state,
         train_per_class=per_class,
-        fixed_training_set=fixed,
+        fixed_training_set=draw["fixed"],
         folds=arguments.folds,
         positive=arguments.positive,
         operating_point=arguments.operating_point,
@@ -123,7 +88,7 @@ def _run(arguments, names, argv):
         metric=arguments.metric,
         n_jobs=arguments.jobs,
         deterministic=not arguments.nondeterministic,
-        settings=settings,
+        settings=({"best_auc": BEST_AUC} if phantoms else {}) | ({"chosen": chosen} if chosen else {}),
         about=_about(arguments, argv, notes, rows[name], generator_size) | ({"plan": planned} if planned else {}),
         **recipe,
     )
@@ -135,6 +100,69 @@ def _run(arguments, names, argv):
     if failed:
         raise ValueError(f"{failed} trials failed: see {out / 'trials.csv'}. Run the same command to try them again")
     return 0
+
+
+def _splits(arguments, per_class, rows):
+    """Returns the splits of a study, checked."""
+    from synthkit import splitting
+
+    # Each seed draws a tenth of the phantoms, so two seeds share a tenth of theirs. More would make them too similar.
+    splits = _meaning.load(arguments, train=20 * (per_class or 0))
+    if arguments.drop_near_duplicates:
+        splits = splitting.without_near_duplicates(splits)
+    if arguments.folds and arguments.group_near_duplicates:  # which may lie in several sets
+        splits = splitting.split(splitting.group_near_duplicates(splitting.pool(splits)), 0.2, 0.2)
+    if not arguments.folds:  # which test on the images of all sets
+        splits = _meaning.smaller_validation(splits, per_class)
+    _meaning.check_draws(splits, per_class)
+    _meaning.check_seen(splits.train.image_shape[0], rows)
+    return splits
+
+
+def _planned(arguments, splits, seeds, comparisons, draw):
+    """Prints and returns what the study could find, as a sentence; "" where nothing is known.
+
+    Raises:
+        ValueError: if that is next to nothing.
+    """
+    from synthkit import plan
+    from synthkit.study import training_sets
+
+    if seeds <= 2 or not comparisons:
+        return ""
+    overlap, units = training_sets.overlap(splits.train, **draw), _meaning.units(arguments)
+    if not (Path(arguments.out) / "study.json").exists():
+        plan.refuse_hopeless(splits, seeds, arguments.folds, overlap, units)
+    smallest = plan.smallest_difference(splits, comparisons, seeds, arguments.folds, overlap)
+    if smallest == float("inf"):
+        return ""
+    planned = plan.sentence(smallest, splits, comparisons, seeds, arguments.folds, arguments.margin, units)
+    print(f"plan: {planned}", file=sys.stderr)
+    return planned
+
+
+def _classifier(arguments, splits, rows, profile, draw, augment):
+    """Returns the name of the classifier, its recipe, and how it was chosen among several as a sentence, or None."""
+    from synthkit import study
+    from synthkit.study import training_sets
+
+    images = len(training_sets.rows(splits.train, **draw | {"fixed": draw["fixed"] or bool(arguments.folds)}))
+    recipes = {name: _meaning.recipe(arguments, row, profile, images) for name, row in rows.items()}
+    if len(rows) == 1:
+        (name,) = rows
+        return name, recipes[name], None
+    choice = study.choose(
+        splits,
+        {name: (catalogue.build(row), recipes[name]) for name, row in rows.items()},
+        out=Path(arguments.out),
+        augment=catalogue.build(catalogue.AUGMENTATIONS["augmentation"])(**augment),
+        progress=sys.stderr.isatty(),
+        train_per_class=draw["per_class"],
+        fixed_training_set=draw["fixed"],
+        random_state=arguments.random_state,
+    )
+    print(_choice(choice))
+    return choice["chosen"], recipes[choice["chosen"]], _choice(choice)
 
 
 def _about(arguments, argv, notes, classifier, generator_size):

@@ -119,7 +119,7 @@ def generate(
     }
     if pretrained_on is not None:
         settings["pretrained on"] = [record["pretrained_on"][name] for name in ("fingerprint", "steps")]
-    start = reusable(lambda: build(train.image_shape, len(class_names)))
+    start = reusable(lambda: adapter.build_for(build, train.image_shape, class_names))
     try:
         model = start(seed)
     except ValueError as error:

@@ -18,6 +18,8 @@ from sklearn.neighbors import NearestNeighbors
 from synthkit.imageset import concatenate
 from synthkit.statistics import auc
 
+EQUAL = 1e-4  # of the largest distance: images that are equal but for rounding
+
 
 def filtered(synthesizer, *rules, most=8):
     """Makes a synthesizer that returns only images that every rule keeps.
@@ -62,6 +64,7 @@ def filtered(synthesizer, *rules, most=8):
                 part.check(train, counts)
 
     synthesize.check, synthesize.pretrained_on = check, getattr(synthesizer, "pretrained_on", None)
+    synthesize.synthesizer = synthesizer
     return synthesize
 
 
@@ -216,7 +219,7 @@ def novel(features, quantile=0.01):
     """Makes the rule that drops near-duplicates of training images.
 
     An image is a near-duplicate if it is closer to a training image than a small fraction of the training images are to
-    any image of another patient.
+    any image of another patient. (Training images that equal one of another patient do not count.)
 
     Args:
         features: as in `central`.
@@ -226,7 +229,8 @@ def novel(features, quantile=0.01):
     def novel(train, seed):
         space = features(train)
         real = space(train.images)
-        least = np.quantile(_distance_to_other_patients(real, train.patients), quantile)
+        distances = _distance_to_other_patients(real, train.patients)
+        least = np.quantile(distances[distances > EQUAL * distances.max()], quantile)
         return lambda synthetic: pairwise_distances_argmin_min(space(synthetic.images), real)[1] >= least
 
     return novel

@@ -1,4 +1,5 @@
 import argparse
+import warnings
 
 import pytest
 
@@ -87,3 +88,18 @@ class TestArms:
             assert noted == (augment.get("vertical_flip") is False)
         assert command.main(["study", "--arms", "real,mixup", "--out", str(tmp_path / "o"), "--data", "x"]) == 2
         assert "upside down" not in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("class_names", "augment"), [(["kidney-left", "kidney-right"], False), (["kidney-left", "liver"], None)]
+    )
+    def test_images_of_classes_that_differ_by_side_are_not_mirrored(self, class_names, augment):
+        arguments = command.parser().parse_args(["study", "--data", "x", "--augment", "vertical_flip=yes"])
+        with warnings.catch_warnings(record=True) as notes:
+            warnings.simplefilter("always")
+            settings = _meaning.augment(arguments, ["real", "augmentation"], class_names)
+        assert settings.get("horizontal_flip") is augment
+        assert [str(note.message)[:51] for note in notes] == ["augmentation does not mirror these images, since cl"] * (
+            augment is False
+        )
+        arguments.augment = {"vertical_flip": True, "horizontal_flip": True}
+        assert _meaning.augment(arguments, ["augmentation"], class_names)["horizontal_flip"]

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from synthkit import __main__ as command
-from synthkit import _meaning, catalogue
-from synthkit._options import parser
+from synthkit import _meaning, catalogue, study
+from synthkit._options import PROFILES, parser
 from synthkit.datasets import phantom
 from tests.conftest import ROOT
 from tests.datasets.test_medmnist import arrays, write
@@ -26,7 +26,8 @@ PROFILE = {"seeds": 2, "per_class": 10, "ratio": 1.0, "learning_rate": 1e-3}
 @pytest.fixture
 def tiny(monkeypatch):
     """A profile, generators and phantoms that take seconds."""
-    monkeypatch.setattr(command, "PROFILES", {key: {"fast": value, "full": value} for key, value in PROFILE.items()})
+    for key, value in PROFILE.items():
+        monkeypatch.setitem(PROFILES, key, {"fast": value, "full": value})
     for name, row in catalogue.CLASSIFIERS.items():
         steps = 2 if name == "resnet18" else 6
         if row.steps:
@@ -516,6 +517,15 @@ class TestClassifiers:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             _meaning.check_seen(96, rows)
+
+    @pytest.mark.parametrize("options", [["--positive", "neither"], ["--arms", "real,dense_cvae pretrained"]])
+    def test_nothing_is_chosen_for_a_study_that_is_refused(self, options, tiny, tmp_path, capsys, monkeypatch):
+        monkeypatch.setattr(catalogue, "AUTO", ("frozen", "skin_cnn"))
+        monkeypatch.setattr(study, "choose", lambda *_, **__: pytest.fail("trained"))
+        path, out = write(tmp_path / "mine.npz", **arrays()), tmp_path / "out"
+        study_options = ["--arms", "augmentation", "--seeds", "2", "--out", str(out), *options]
+        assert command.main(["study", "--data", str(path), *study_options]) == 2
+        assert re.search("positive must be one of|needs images to pretrain on", capsys.readouterr().err)
 
     def test_bad_choices(self, tiny, tmp_path, capsys):
         for options, message in (

@@ -14,6 +14,7 @@ from tests.conftest import ROOT
 MAY_IMPORT = {
     "_arm_names": set(),
     "_quiet": set(),
+    "_sides": set(),
     "_sizes": set(),
     "_environment": set(),
     "_files": set(),
@@ -28,7 +29,7 @@ MAY_IMPORT = {
     "pipeline": set(),
     "datasets": {"_files", "_workers", "imageset", "splitting"},
     "augmentation": set(),
-    "generators": {"_environment", "_files", "_identity", "_reusable", "_sizes", "imageset", "pipeline"},
+    "generators": {"_environment", "_files", "_identity", "_reusable", "_sides", "_sizes", "imageset", "pipeline"},
     "fidelity": set(),
     "classifiers": {"_sizes"},
     "backbones": set(),
@@ -49,7 +50,7 @@ MAY_IMPORT = {
     "_augment_option": {"augmentation"},
     "_option_types": {"catalogue", "statistics"},
     "_options": {"_augment_option", "_option_types", "catalogue"},
-    "_meaning": {"_arm_names", "_identity", "_options", "catalogue", "datasets", "imageset", "study"},
+    "_meaning": {"_arm_names", "_identity", "_options", "_sides", "catalogue", "datasets", "imageset", "study"},
     "plots": {"catalogue", "statistics"},
     "_card": {"_class_folders", "_files", "fidelity", "imageset", "plots", "splitting"},
     "generate": {

@@ -3,6 +3,7 @@ import pytest
 
 from synthkit import selection
 from synthkit.imageset import ImageSet
+from synthkit.study import arms
 
 
 def imageset(values, labels, patients=None):
@@ -47,8 +48,18 @@ class TestRules:
         judge = selection.novel(grey, quantile=0.0)(train, 0)  # 42 and 60: 18 apart
         assert judge(imageset([80, 77, 23, 22], [0, 0, 0, 0])).tolist() == [True, False, False, True]
 
+    def test_novel_drops_copies_although_two_patients_have_the_same_image(self):
+        train = imageset([40, 40, 60, 100], [0, 0, 1, 1])
+        judge = selection.novel(grey, quantile=0.0)(train, 0)
+        assert judge(imageset([40, 70, 90], [0, 0, 0])).tolist() == [False, False, False]
+        assert judge(imageset([80, 20], [0, 0])).tolist() == [True, True]
+
 
 class TestFiltered:
+    def test_it_is_known_whose_images_they_are(self):
+        synthesizer = lambda train, labels, seed: None  # noqa: E731
+        assert arms.origin(selection.filtered(synthesizer, selection.novel(grey))) is synthesizer
+
     def test_draws_until_enough_images_are_kept(self):
         requests = []
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import inspect
 import json
 import re
 from pathlib import Path
@@ -14,6 +15,7 @@ from synthkit._environment import versions
 from synthkit._files import replacing, waiting
 from synthkit._identity import describe
 from synthkit._reusable import ProcessCache, reusable
+from synthkit._sides import mirrorable
 from synthkit.generators.callbacks import Checkpoint
 from synthkit.imageset import ImageSet, resize
 from synthkit.pipeline import to_dataset
@@ -40,7 +42,8 @@ def synthesizer(
     and seed do not fit it twice.
 
     Args:
-        build: callable `(image_shape, num_classes) → compiled generator`.
+        build: callable `(image_shape, num_classes) → compiled generator`. One that mirrors images, which has an
+            argument `flips`, is told the labels of the classes that do not differ by side (`build_for`).
         epochs: passes over the training images.
         batch_size: images per step.
         augment: callable for `pipeline.to_dataset`, applied to the training images; None for none.
@@ -73,16 +76,16 @@ def synthesizer(
     def learn(kind, train):
         if kind not in learned:
             model = starts[kind](pretrain_seed)
-            path = path_of(model, "-pretrained", kind, batch_size, *others)
+            path = path_of(model, "-pretrained", (kind[0], len(kind[1])), batch_size, *others)
             then = lambda: learned.update({kind: model.get_weights()})  # noqa: E731
             _kept(model, path, then, pretrain, pretrained_on, train, pretrain_seed, steps=pretrain_steps, **shown)
         return learned[kind]
 
     def synthesize(train, labels, seed):
         full_size, train = train.image_shape[0], resized(train)
-        kind = (train.image_shape, len(train.class_names))
+        kind = (train.image_shape, train.class_names)
         if kind not in starts:
-            starts[kind] = reusable(lambda: build(*kind))
+            starts[kind] = reusable(lambda: build_for(build, *kind))
         key = (train.fingerprint(), seed)
         if key not in fitted:
             fitted.clear()
@@ -99,9 +102,9 @@ def synthesizer(
         return synthetic if image_size is None else resize(synthetic, full_size)
 
     def check(train, counts):
-        kind = (resized(train[:1]).image_shape, len(train.class_names))
+        kind = (resized(train[:1]).image_shape, train.class_names)
         if kind not in checked:
-            build(*kind)  # raises for images of a size that it cannot make
+            build_for(build, *kind)  # raises for images of a size that it cannot make
             if pretrained_on is not None:
                 check_channels(pretrained_on, train)
             checked[kind] = True
@@ -111,6 +114,19 @@ def synthesizer(
     size = [] if image_size is None else [image_size]
     synthesize.identity = lambda: [describe(build), epochs, batch_size, augmentation, *size, *others]
     return synthesize
+
+
+def build_for(build, image_shape, class_names):
+    """Builds a generator that mirrors no image of a class that differs from another one by its side.
+
+    Args:
+        build: callable `(image_shape, num_classes) → compiled generator`, with or without an argument `flips`.
+        image_shape: `(height, width, channels)`.
+        class_names: the classes, in the order of their labels.
+    """
+    labels = mirrorable(class_names)
+    told = labels is not None and "flips" in inspect.signature(build).parameters
+    return build(image_shape, len(class_names), **({"flips": labels} if told else {}))
 
 
 def _kept(model, path, then, fit, *images, **options):

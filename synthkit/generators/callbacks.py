@@ -172,11 +172,15 @@ class BestEpoch(keras.callbacks.Callback):
         self.distance, self.labels, self.every, self.seed = distance, np.asarray(labels), every, seed
         self.path, self.history, self.epoch, self.best = path, {}, None, None
 
+    def on_train_begin(self, logs=None):
+        self.begun = False
+
     def on_epoch_begin(self, epoch, logs=None):
-        # Only now is it known whether `fit` has resumed an earlier training.
-        if self.best is None and self.path and epoch and Path(self.path).exists():
+        # Only now is it known whether `fit` has resumed an earlier training. A new one leaves an earlier one's file.
+        if not self.begun and epoch and self.best is None and self.path and Path(self.path).exists():
             self.epoch, value, self.best = _read(self.path)
             self.history[self.epoch] = float(value)
+        self.begun = True
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every:

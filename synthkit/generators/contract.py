@@ -164,6 +164,19 @@ def check_labels(labels, num_classes):
         )
 
 
+def one_epoch(dataset, steps=None):
+    """Returns the batches of one epoch, and one more of a data set that repeats forever.
+
+    An epoch is a whole number of batches, the nearest one, so the last images may be in the next batch.
+
+    Args:
+        dataset: tf.data.Dataset.
+        steps: batches in an epoch; None for all that there are.
+    """
+    endless = bool(dataset.cardinality() == tf.data.INFINITE_CARDINALITY)
+    return dataset if steps is None else dataset.take(steps + endless)
+
+
 def check_data(x, y, image_shape, num_classes, steps=None):
     """Checks one epoch of the data that a generator is to be fitted on.
 
@@ -186,7 +199,7 @@ def check_data(x, y, image_shape, num_classes, steps=None):
     elif steps is None and x.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise ValueError("the data set repeats forever: give steps_per_epoch= to fit, or do not repeat the data set")
     else:
-        batches = x.take(-1 if steps is None else steps).as_numpy_iterator()
+        batches = one_epoch(x, steps).as_numpy_iterator()
     counts = np.zeros(num_classes, int)
     for images, labels in batches:
         _check_images(images, image_shape)

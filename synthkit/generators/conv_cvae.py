@@ -160,8 +160,8 @@ def _decoder(image_shape, num_classes, count, width, latent_size):
     return keras.Model([latent, label], 0.5 + 0.5 * x, name="decoder")
 
 
-def conv_cvae(image_shape, num_classes):
-    """Builds the convolutional conditional VAE, compiled for a few hundred images: Adam at 1e-3.
+def conv_cvae(image_shape, num_classes, flips=None):
+    """Builds the convolutional conditional VAE, compiled for a few hundred images: Adam at 1e-3; `flips` as there.
 
     Example:
 
@@ -169,7 +169,7 @@ def conv_cvae(image_shape, num_classes):
     >>> conv_cvae((28, 28, 1), 2).decoder.output_shape
     (None, 28, 28, 1)
     """
-    model = ConvCVAE(image_shape, num_classes, name="conv_cvae")
+    model = ConvCVAE(image_shape, num_classes, flips=flips, name="conv_cvae")
     model.compile(keras.optimizers.Adam(1e-3), jit_compile=False)
     model.optimizer.build(model.trainable_variables)
     return model

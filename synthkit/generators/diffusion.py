@@ -266,11 +266,11 @@ class Diffusion(Generator):
         return network(inputs, training=training)
 
 
-def diffusion(image_shape, num_classes, **options):
+def diffusion(image_shape, num_classes, flips=None, **options):
     """Builds the diffusion model, compiled for a few hundred images and a few thousand steps: Adam at 1e-3.
 
     Args:
-        image_shape, num_classes, options: of `Diffusion`.
+        image_shape, num_classes, flips, options: of `Diffusion`.
 
     Example:
 
@@ -279,7 +279,7 @@ def diffusion(image_shape, num_classes, **options):
     >>> model.image_shape, model.network.count_params() < 500_000
     ((28, 28, 1), True)
     """
-    model = Diffusion(image_shape, num_classes, name="diffusion", **options)
+    model = Diffusion(image_shape, num_classes, flips=flips, name="diffusion", **options)
     model.compile(keras.optimizers.Adam(1e-3), jit_compile=False)
     model.optimizer.build(model.network.trainable_variables)
     return model

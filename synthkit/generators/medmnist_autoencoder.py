@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from synthkit.generators.contract import Generator
+from synthkit.generators.contract import Generator, one_epoch
 
 
 @keras.saving.register_keras_serializable("synthkit")
@@ -48,7 +48,7 @@ class Autoencoder(Generator):
 
     def _fit(self, x, y=None, **kwargs):
         """Trains as `Generator` does and keeps the images of one epoch, each once."""
-        batches = [(x, y)] if y is not None else x.take(kwargs.get("steps_per_epoch") or -1).as_numpy_iterator()
+        batches = [(x, y)] if y is not None else one_epoch(x, kwargs.get("steps_per_epoch")).as_numpy_iterator()
         images, labels = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
         images = np.round(images * 255).astype("uint8")
         _, first = np.unique(images.reshape(len(images), -1), axis=0, return_index=True)

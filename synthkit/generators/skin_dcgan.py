@@ -70,7 +70,9 @@ def _normalization():
 
 
 def dcgan(image_shape=(32, 32, 3), jit_compile=False):
-    """Builds the skin-lesion study's DCGAN for one class, compiled as in the study: Adam at 2e-4, β₁ 0.5.
+    """Builds the skin-lesion study's DCGAN for one class, compiled as in its source: Adam at 2e-4, β₁ 0.5.
+
+    The report names neither; they are those of PyTorch's DCGAN tutorial, which it cites.
 
     Args:
         image_shape: `(height, width, channels)`.
@@ -146,6 +148,16 @@ class PerClass(Generator):
         tf.switch_case(tf.cast(labels[0], "int32"), [lambda n=n: train(n) for n in range(self.num_classes)])
         self.steps.assign_add(1)
         return self._results()
+
+    def check_request(self, labels):
+        labels = super().check_request(labels)
+        for label in np.unique(labels):
+            if not int(self.networks[label].steps.numpy()):
+                raise RuntimeError(
+                    f"the network of class {label} took no step, so its images would be noise: a step takes a batch of "
+                    "its class alone. Fit for more epochs, or with smaller batches"
+                )
+        return labels
 
     def draw(self, noise, labels):
         labels = tf.cast(labels, "int32")

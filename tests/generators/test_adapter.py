@@ -9,8 +9,10 @@ import pytest
 
 from synthkit import augmentation, generators
 from synthkit._files import waiting
-from synthkit.generators import adapter, callbacks
+from synthkit.generators import adapter, bagan, callbacks, conv_cgan
 from synthkit.generators.contract import Generator
+from synthkit.generators.conv_cvae import conv_cvae
+from synthkit.generators.diffusion import diffusion
 from synthkit.generators.medmnist_autoencoder import autoencoder
 from synthkit.generators.medmnist_cvae import dense_cvae
 from synthkit.generators.skin_dcgan import per_class_dcgan
@@ -193,6 +195,14 @@ def test_generator_works_at_another_size():
     small = generators.synthesizer(toy, epochs=1)(resize(train, 16), LABELS, 0)
     np.testing.assert_array_equal(synthetic.images, resize(small, 24).images)
     assert synthesize.identity() != generators.synthesizer(toy, epochs=1).identity()
+
+
+def test_images_of_classes_that_differ_by_side_are_not_mirrored():
+    names = ("kidney-left", "kidney-right", "liver")
+    for build in (conv_cgan.conv_cgan, conv_cgan.acgan, conv_cgan.wgan_gp, bagan.bagan, conv_cvae, diffusion):
+        assert tuple(adapter.build_for(build, (20, 20, 1), names).flips) == (2,), build
+        assert adapter.build_for(build, (20, 20, 1), ("malignant", "benign")).flips is None
+    assert adapter.build_for(dense_cvae, (20, 20, 1), names).num_classes == 3
 
 
 class TestPretraining:

@@ -121,6 +121,14 @@ class TestBestEpoch:
         assert best.epoch == 2
         assert float(model.spread) == pytest.approx(0.1)
 
+    def test_a_new_fit_leaves_the_file_of_an_earlier_one(self, tmp_path):
+        path = tmp_path / "best.npz"
+        fit([0.3, 0.1], callbacks.BestEpoch(self.distance, [0, 1] * 200, every=1, path=path))
+        best = callbacks.BestEpoch(self.distance, [0, 1] * 200, every=2, path=path)
+        model, _ = fit([0.3, 0.3, 0.3, 0.2], best)
+        assert best.epoch == 4
+        assert float(model.spread) == pytest.approx(0.2)
+
 
 class Recorder(keras.callbacks.Callback):
     """Records the epochs, and stops the process, or raises, at the beginning of one of them."""

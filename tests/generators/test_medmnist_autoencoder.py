@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 
+from synthkit.generators import adapter
 from synthkit.generators.medmnist_autoencoder import autoencoder
 from tests.conftest import make_imageset
 
@@ -26,3 +27,9 @@ def test_reconstructs_images_of_the_class_without_repeats_also_in_training():
     order = [int(np.abs(expected - image).mean((1, 2, 3)).argmin()) for image in samples]
     assert sorted(order) == list(range(len(originals)))
     np.testing.assert_allclose(samples, expected[order], atol=1e-5)
+
+
+def test_every_training_image_is_kept_although_an_epoch_is_rounded():
+    train, model = make_imageset(21, 1), autoencoder((20, 20, 1), 2)
+    adapter.fit(model, train, 0, epochs=1, batch_size=16)  # of 1 step
+    assert sorted(map(bytes, model.originals["images"])) == sorted(map(bytes, np.unique(train.images, axis=0)))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from synthkit.generators import skin_dcgan
+from synthkit.generators import adapter, skin_dcgan
 from tests.conftest import make_imageset
 
 
@@ -36,3 +36,13 @@ def test_per_class_networks_see_their_class_only():
     model.fit(images, imageset.labels, epochs=1, batch_size=8, verbose=0)
     assert {label for label, _, _ in seen} == {0, 1}
     assert all(low == high == label for label, low, high in seen)
+
+
+def test_images_of_a_network_that_took_no_step_are_refused():
+    imageset = make_imageset(32, 1)
+    rows = np.concatenate([np.flatnonzero(imageset.labels == 0), np.flatnonzero(imageset.labels == 1)[:1]])
+    model = skin_dcgan.per_class_dcgan((20, 20, 1), 2)
+    adapter.fit(model, imageset[rows], 0, epochs=1, batch_size=8)
+    assert model.sample([0], 0).shape == (1, 20, 20, 1)
+    with pytest.raises(RuntimeError, match="network of class 1 took no step, .* Fit for more epochs"):
+        model.sample([0, 1], 0)

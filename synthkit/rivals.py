@@ -74,6 +74,8 @@ def _one_hot(labels, known):
 def blend(train, labels, seed):
     """A synthesizer that blends pairs of real images of one class, one in a soft-edged ellipse of the other.
 
+    The two are drawn with replacement, so one image in as many as the class has is a real one as it was.
+
     Ghiasi et al., "Simple copy-paste is a strong data augmentation method for instance segmentation", CVPR 2021, but
     without masks of objects: the ellipse has a random centre and size, and inside it the weight of the pasted image
     falls smoothly from 1 to 0.

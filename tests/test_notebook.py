@@ -83,7 +83,7 @@ def test_verdicts_of_a_table_are_qualified():
     arm = "mammography_cgan x0.47 augmented"
     over = notebook.measured("mass_crops_50_over_augmentation")
     row = notebook.table(summary, [arm], over=over).loc[arm]
-    assert (row["verdict"], row["beyond augmentation"]) == ("helps, by less than 0.05", "equivalent")
+    assert (row["verdict"], row["beyond augmentation"]) == ("helps, by less than 0.05", "inconclusive (few patients)")
     summary.loc[arm, ["verdict", "p_equivalent"]] = "inconclusive", np.nan
     assert notebook.table(summary, [arm]).loc[arm, "verdict"] == "inconclusive (few patients)"
     summary.loc[arm, "difference_high"] = 0.06

@@ -140,6 +140,9 @@ def neighbourhoods(real, synthetic, k=5, pairs=PAIRS):
     synthetic image is in, divided by k; it may exceed 1. Coverage is the fraction of real neighbourhoods that contain a
     synthetic image (Naeem et al., "Reliable fidelity and diversity metrics for generative models", ICML 2020).
 
+    Patients are not regarded: where they have several images, the nearest are of the same patient, the neighbourhoods
+    small, and precision, density and coverage low.
+
     Args:
         real, synthetic: float `(m, dimensions)` and `(n, dimensions)`, features.
         k: int, less than m and n.

@@ -18,6 +18,8 @@ class BAGAN(GAN):
 
     - The first steps train an autoencoder, whose decoder becomes the generator, and whose encoder the discriminator.
     - An image of a class is made from a code drawn from the normal distribution of the encoder's codes of the class.
+      The distribution is a moving average over the batches of the autoencoder's training, where the paper encodes all
+      images after it.
     - The discriminator tells the classes and generated images apart. The generator is to make images that are taken
       for those of the class, and is asked for all classes alike, however rare they are.
 

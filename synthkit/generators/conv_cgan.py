@@ -15,7 +15,10 @@ WIDEST = 128
 
 
 def generator(image_shape, num_classes):
-    """Builds a generator that doubles the size by repeating pixels, which avoids checkerboard artefacts.
+    """Builds a generator that doubles the size by repeating pixels, so that no kernel overlaps itself unevenly.
+
+    Its images may show the blocks of repeated pixels all the same, as those of a generator without noise at every level
+    do (Karras, Laine and Aila, "A style-based generator architecture", CVPR 2019, section 3.2).
 
     Args:
         image_shape: `(height, width, channels)`.
@@ -26,7 +29,7 @@ def generator(image_shape, num_classes):
     """
     start, times = doublings(image_shape, SMALLEST)
     noise, label = keras.Input((LATENT_SIZE,), name="noise"), keras.Input((num_classes,), name="label")
-    # The label is embedded in as many dimensions as the noise, so that neither dominates the first layer.
+    # The label is embedded in as many dimensions as the noise. Before training, its numbers are smaller than those of it.
     x = layers.Concatenate()([noise, layers.Dense(LATENT_SIZE, use_bias=False)(label)])
     return keras.Model([noise, label], decoded(x, start, times, image_shape[-1]), name="generator")
 
@@ -118,7 +121,12 @@ def acgan(image_shape, num_classes, flips=None):
 
 
 def wgan_gp(image_shape, num_classes, flips=None):
-    """Builds `conv_cgan` with the Wasserstein loss and a gradient penalty."""
+    """Builds `conv_cgan` with the Wasserstein loss and a gradient penalty.
+
+    Gulrajani et al., "Improved training of Wasserstein GANs", NeurIPS 2017, but for few images: three updates of the
+    critic for one of the generator instead of five, all on the same batch; images are transformed, also under the
+    penalty (`layers.DiffAugment`); Adam at 2e-4 with β₂ 0.99 instead of 1e-4 and 0.9.
+    """
     return _gan(
         "wgan_gp",
         image_shape,

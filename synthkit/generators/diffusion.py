@@ -91,7 +91,7 @@ class Diffusion(Generator):
         width: channels at full resolution; they double with every halving, up to eight times `width`.
         guidance: scale; 0 ignores the label and the autoguidance, 1 samples the class, more exaggerates what is
             typical of it.
-        sampling_steps: of the solver.
+        sampling_steps: of the solver; they count from the first call of `sample` on, and do not change after it.
         decay: of the moving average, per update.
         flips: labels of the classes whose images may be mirrored left to right; None for all.
         interval: times between which guidance acts; outside them the label is used as it is.

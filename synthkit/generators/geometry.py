@@ -2,6 +2,8 @@
 
 Karras, Aittala, Aila and Laine, "Elucidating the design space of diffusion-based generative models", NeurIPS 2022,
 section 5: a network that is told what was done to an image learns from transformed images and makes untransformed ones.
+The paper also scales along one axis alone, which is left out here, and tells the network of mirrored images, of which
+`diffusion` makes mirrored samples instead.
 """
 
 import keras

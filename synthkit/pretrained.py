@@ -24,6 +24,7 @@ from synthkit.training import Trainer
 FEW = 20  # validation images of a class below which the penalty is cross-validated on the training set
 REMEMBERED = 20_000  # features that a scorer keeps: 100 MB
 BATCH = 64  # images in the network at once
+TINY = 1e-30  # probability below which the loss takes one for this
 
 
 class Frozen:
@@ -33,6 +34,9 @@ class Frozen:
     penalty, fitted to convergence (Kornblith, Shlens and Le, "Do better ImageNet models transfer better?", CVPR 2019,
     section 3.1). The penalty is the one with the best validation AUC, or, where the validation set has fewer than 20
     images of a class, with the best AUC in five folds of the training set, by patient. Classes weigh the same.
+
+    In these folds synthetic images and features count as patients of their own, although they may resemble the real
+    images of another fold: their AUC is then too high, and the penalty may be too small. The test set is not concerned.
 
     Args:
         backbone: callable `(image_shape) → keras.Model` from float32 images in [0, 1] to features `(batch, n)`; None
@@ -212,12 +216,11 @@ class FrozenTrainer:
             checked = (self.features(validation) - mean) / deviation, validation.labels
         head, aucs = _regression.fit(scaled, labels, weights, groups, checked)
         self._head = mean, deviation, head
+        probabilities = head.predict_proba(scaled)[np.arange(len(labels)), labels]
+        loss = float(-np.average(np.log(np.maximum(probabilities, TINY)), weights=weights))
         return {
             "step": list(range(1, len(aucs) + 1)),
-            "loss": [
-                float(-np.average(head.predict_log_proba(scaled)[np.arange(len(labels)), labels], weights=weights))
-            ]
-            * len(aucs),
+            "loss": [loss] * len(aucs),
             "val_auc": aucs,
             "best_step": int(np.argmax(aucs)) + 1,
             "penalty": head.C,

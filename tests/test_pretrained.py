@@ -37,6 +37,17 @@ class TestFrozen:
         assert history["penalty"] == _regression.PENALTIES[history["best_step"] - 1]
         assert max(history["val_auc"]) == history["val_auc"][history["best_step"] - 1]
 
+    def test_the_loss_is_finite_where_a_probability_is_0(self, trainer, splits, monkeypatch):
+        class Certain:
+            C = 0.1
+
+            def predict_proba(self, features):
+                return np.tile([1.0, 0.0], (len(features), 1))
+
+        monkeypatch.setattr(_regression, "fit", lambda *_: (Certain(), [0.5]))
+        history = trainer.train(splits.train, splits.validation, seed=0)
+        assert history["loss"] == [pytest.approx(30 * np.log(10) / 2, rel=1e-3)]
+
     def test_is_the_same_every_time(self, frozen, trainer, splits):
         trainer.train(splits.train, splits.validation, seed=3, augment=augmentation.Augmenter())
         scores = trainer.predict(splits.test.images)

@@ -29,7 +29,7 @@ def generator(image_shape, num_classes):
     """
     start, times = doublings(image_shape, SMALLEST)
     noise, label = keras.Input((LATENT_SIZE,), name="noise"), keras.Input((num_classes,), name="label")
-    # The label is embedded in as many dimensions as the noise. Before training, its numbers are smaller than those of it.
+    # The label is embedded in as many dimensions as the noise; before training, in smaller numbers.
     x = layers.Concatenate()([noise, layers.Dense(LATENT_SIZE, use_bias=False)(label)])
     return keras.Model([noise, label], decoded(x, start, times, image_shape[-1]), name="generator")
 

@@ -300,7 +300,7 @@ PLANS = {  # studies with a frozen plan, by their real images, the earliest firs
         "breastmnist_pretrained_diffusion",
     ),
     "100 mammogram crops": ("mass_crops_50_plan",),
-    "100 brain MRI slices, sets swapped": ("brain_25_swapped",),
+    "100 brain MRI slices, sets swapped": ("brain_25_swapped", "brain_25_swapped_vae"),
 }
 USUAL_STEPS = 16  # of the solver
 SETTLED = ("100 brain MRI slices", "BreastMNIST, five folds")  # with enough test patients to show equivalence
@@ -318,6 +318,7 @@ MAIN = {  # the main comparison of each
     "breastmnist_pretrained_20": "conv_cvae pretrained x1",
     "breastmnist_pretrained_diffusion": "diffusion pretrained x1",
     "brain_25_swapped": "blend x3",
+    "brain_25_swapped_vae": "conv_cvae pretrained x1",
 }
 
 

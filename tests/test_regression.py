@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from sklearn.model_selection import StratifiedGroupKFold
 
 from synthkit import _regression
 
@@ -14,8 +15,10 @@ def design(counts):
 
 def test_folds_without_a_class_do_not_count():
     # scikit-learn 1.7 puts the third patient, who has no image of the first class, into a fold alone.
-    counts = [(2, 2), (4, 5), (0, 5), (3, 2), (4, 3), (1, 1)]
-    head, aucs = _regression.fit(*design(counts))
+    features, labels, weights, groups = design([(2, 2), (4, 5), (0, 5), (3, 2), (4, 3), (1, 1)])
+    folds = StratifiedGroupKFold(_regression.FOLDS).split(features, labels, groups)
+    assert any(len(np.unique(labels[others])) == 1 for _, others in folds)
+    head, aucs = _regression.fit(features, labels, weights, groups)
     assert aucs == [1.0] * len(_regression.PENALTIES)
     assert _regression.PENALTIES[0] == head.C
 

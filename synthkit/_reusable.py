@@ -1,11 +1,11 @@
 """Compiled models that can start over: traced once, with new weights and random states for every trial."""
 
+import contextlib
+import inspect
+import random
 import threading
 
 import keras
-import numpy as np
-
-MOST_BUILDS = 20  # after which a builder counts as random
 
 
 class ProcessCache(dict):
@@ -27,13 +27,15 @@ def reusable(build):
 
     Returns:
         callable `(seed) → keras.Model`. It returns the same model every time, with the weights, random states and
-        optimizers that `build` gives it after `keras.utils.set_random_seed(seed)`.
+        optimizers that `build` gives it after `keras.utils.set_random_seed(seed)`, whatever other threads draw.
     """
     model = None
 
     def start(seed):
         nonlocal model
-        new = _seeded(build, seed)
+        with _own_random():
+            keras.utils.set_random_seed(seed)
+            new = build()
         optimizer = getattr(new, "optimizer", None)
         if optimizer is not None and not optimizer.built:  # a model that has trained has more variables than a new one
             optimizer.build(new.trainable_variables)
@@ -48,25 +50,30 @@ def reusable(build):
     return start
 
 
-def _seeded(build, seed):
-    """Builds a model after `keras.utils.set_random_seed`, undisturbed by other threads.
+@contextlib.contextmanager
+def _own_random():
+    """Gives this thread random numbers of its own in Python's `random`, which all threads share.
 
-    Keras draws the seeds of layers and initializers from Python's `random`. So do the threads that connect a Dask
-    worker with its scheduler. Dask runs tasks outside the main thread; there the model is built until two builds in a
-    row are identical.
+    Keras draws the seeds of layers and initializers from `random`. So do the threads that connect a Dask worker with
+    its scheduler: a single draw of theirs between a seed and its use would change the weights.
     """
-    keras.utils.set_random_seed(seed)
-    model = build()
-    if threading.current_thread() is threading.main_thread():
-        return model
-    for _ in range(MOST_BUILDS):
-        previous = model
-        keras.utils.set_random_seed(seed)
-        model = build()
-        pairs = zip(state(previous), state(model), strict=True)
-        if all(np.array_equal(first, second, equal_nan=True) for first, second in pairs):
-            return model
-    raise RuntimeError(f"{model.name} starts differently every time from seed {seed}: its builder is not reproducible")
+    thread, own = threading.get_ident(), random.Random()
+    shared = {name: getattr(random, name) for name in random.__all__ if inspect.isroutine(getattr(random, name))}
+
+    def chosen(name):
+        def draw(*arguments, **options):
+            function = getattr(own, name) if threading.get_ident() == thread else shared[name]
+            return function(*arguments, **options)
+
+        return draw
+
+    for name in shared:
+        setattr(random, name, chosen(name))
+    try:
+        yield
+    finally:
+        for name, function in shared.items():
+            setattr(random, name, function)
 
 
 def state(model):

@@ -92,6 +92,9 @@ def dcgan(image_shape=(32, 32, 3), jit_compile=False):
 class PerClass(Generator):
     """One network per class (the skin-lesion study's section 3.2), each trained on batches of its class alone.
 
+    In an epoch every network takes as many steps as if it were trained on the images of its class by itself, and at
+    least one: a class with fewer images than a batch is one batch.
+
     Args:
         networks: compiled generators for one class each, in the order of the labels.
     """
@@ -132,7 +135,8 @@ class PerClass(Generator):
         if y is not None:
             batch_size = kwargs.pop("batch_size", None) or 128
             x = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(y)).batch(batch_size)
-        return super()._fit(one_class_batches(x), **kwargs)
+        data, steps = one_class_batches(x, kwargs.get("steps_per_epoch"))
+        return super()._fit(data, **kwargs | ({"steps_per_epoch": steps} if kwargs.get("steps_per_epoch") else {}))
 
     def train_step(self, data):
         images, labels = data
@@ -169,25 +173,32 @@ class PerClass(Generator):
         return tf.dynamic_stitch(rows_by_class, images_by_class)
 
 
-def one_class_batches(dataset):
+def one_class_batches(dataset, steps=None):
     """Sorts the images of a data set into batches of one class each, of the same size as before.
 
     Args:
         dataset: tf.data.Dataset of `(images, labels)` batches.
+        steps: batches in an epoch; None for all that there are.
 
     Returns:
-        tf.data.Dataset of such batches. The last batch of each class is smaller, unless the data set repeats forever.
+        tf.data.Dataset of such batches, and how many of them are an epoch. In an endless data set the batches of a
+        class are no larger than its number of images in an epoch; in any other one the last batch of a class is
+        smaller.
     """
     size = len(next(iter(dataset))[1])
+    endless = bool(dataset.cardinality() == tf.data.INFINITE_CARDINALITY)
+    epoch = dataset.take(-1 if steps is None else steps)
+    counts = np.bincount(np.concatenate(list(epoch.map(lambda images, labels: labels).as_numpy_iterator())))
+    windows = np.clip(counts, 1, size) if endless else np.full(len(counts), size)
     by_class = dataset.unbatch().group_by_window(
-        lambda image, label: tf.cast(label, "int64"), lambda _, group: group.batch(size), size
+        lambda image, label: tf.cast(label, "int64"),
+        lambda _, group: group.batch(size),
+        window_size_func=lambda label: tf.gather(windows, label),
     )
-    batches = int(dataset.cardinality())
-    if batches != tf.data.INFINITE_CARDINALITY:
-        counts = np.bincount(np.concatenate(list(dataset.map(lambda images, labels: labels).as_numpy_iterator())))
-        batches = int(np.ceil(counts / size).sum())
+    batches = int(np.maximum(1, np.round(counts / windows)).sum() if endless else np.ceil(counts / size).sum())
     # Keras warns that a data set of unknown length ran out of data.
-    return by_class.apply(tf.data.experimental.assert_cardinality(batches)).prefetch(2)
+    length = tf.data.INFINITE_CARDINALITY if endless else batches
+    return by_class.apply(tf.data.experimental.assert_cardinality(length)).prefetch(2), batches
 
 
 def per_class_dcgan(image_shape, num_classes, jit_compile=False):

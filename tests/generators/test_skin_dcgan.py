@@ -38,11 +38,21 @@ def test_per_class_networks_see_their_class_only():
     assert all(low == high == label for label, low, high in seen)
 
 
+def test_a_small_class_takes_as_many_steps_as_if_it_were_alone():
+    images = make_imageset(60, 1)
+    for sizes, batch_size, expected in (((6, 5), 8, (3, 3)), ((30, 3), 8, (12, 3)), ((24, 24), 8, (9, 9))):
+        rows = np.concatenate([np.flatnonzero(images.labels == label)[:size] for label, size in enumerate(sizes)])
+        model = skin_dcgan.per_class_dcgan((20, 20, 1), 2)
+        adapter.fit(model, images[rows], 0, epochs=3, batch_size=batch_size)
+        steps = [int(network.steps.numpy()) for network in model.networks]
+        assert sum(steps) == int(model.steps.numpy()) == sum(expected)
+        np.testing.assert_allclose(steps, expected, atol=1, err_msg=f"{sizes}")  # an epoch is a whole number of batches
+
+
 def test_images_of_a_network_that_took_no_step_are_refused():
-    imageset = make_imageset(32, 1)
-    rows = np.concatenate([np.flatnonzero(imageset.labels == 0), np.flatnonzero(imageset.labels == 1)[:1]])
     model = skin_dcgan.per_class_dcgan((20, 20, 1), 2)
-    adapter.fit(model, imageset[rows], 0, epochs=1, batch_size=8)
+    adapter.fit(model, make_imageset(32, 1), 0, epochs=1, batch_size=8)
+    model.networks[1].steps.assign(0)
     assert model.sample([0], 0).shape == (1, 20, 20, 1)
     with pytest.raises(RuntimeError, match="network of class 1 took no step, .* Fit for more epochs"):
         model.sample([0, 1], 0)

@@ -14,6 +14,7 @@ from synthkit._options import PROFILES
 def run(arguments, argv):
     """Runs `study`; returns the exit status."""
     names = _meaning.names(arguments)
+    arguments.baseline = catalogue.current(arguments.baseline.strip())
     if arguments.baseline not in names:
         names.insert(0, arguments.baseline)
         catalogue.check(names)
@@ -26,10 +27,22 @@ def run(arguments, argv):
     if arguments.out is None:
         arguments.out = _meaning.default_folder(arguments)
         print(f"results: {arguments.out} (--out chooses another folder)", file=sys.stderr)
+    _resume(arguments)
     _environment.import_tensorflow()
     kept = used_folder(arguments.generators, "fitted generators") if arguments.generators else contextlib.nullcontext()
     with used_folder(Path(arguments.out) / "trials", "the results"), kept:
         return _run(arguments, names, argv)
+
+
+def _resume(arguments):
+    """Fills in the margin and the metric where the command does not say them: those of a study that it resumes."""
+    from synthkit.statistics import MARGIN
+    from synthkit.study.storage import read_settings
+
+    begun = (Path(arguments.out) / "study.json").exists()
+    protocol = {"margin": MARGIN, "metric": "auc"} | (read_settings(arguments.out).get("protocol", {}) if begun else {})
+    arguments.margin = arguments.margin or protocol["margin"]
+    arguments.metric = arguments.metric or protocol["metric"]
 
 
 def _run(arguments, names, argv):
@@ -82,7 +95,7 @@ def _run(arguments, names, argv):
         folds=arguments.folds,
         positive=arguments.positive,
         operating_point=arguments.operating_point,
-        baseline=arguments.baseline,
+        baseline=_arm_names.display_name(arguments.baseline),
         primary=arguments.primary and _arm_names.display_name(arguments.primary),
         margin=arguments.margin,
         metric=arguments.metric,
@@ -92,10 +105,10 @@ def _run(arguments, names, argv):
         about=_about(arguments, argv, notes, rows[name], generator_size) | ({"plan": planned} if planned else {}),
         **recipe,
     )
-    summary = results.summary(arguments.margin, arguments.baseline)
+    summary = results.summary(arguments.margin, _arm_names.display_name(arguments.baseline))
     save(results, summary, out)
-    print(report.text(results, summary))
-    print(f"\n{report.write(results, out / 'report.html', summary)}")
+    print(report.text(results, summary, arguments.margin))
+    print(f"\n{report.write(results, out / 'report.html', summary, arguments.margin)}")
     failed = (results.trials["status"] != "done").sum()
     if failed:
         raise ValueError(f"{failed} trials failed: see {out / 'trials.csv'}. Run the same command to try them again")

@@ -57,12 +57,13 @@ def read(path):
 
 
 def claim(total, before, after, *, study="", source="", claim="", figure="accuracy"):
-    """Makes a Claim of counts of correctly classified test images, or of proportions below 1.
+    """Makes a Claim of counts of correctly classified test images, or of proportions: beside one below 1, 1 is all.
 
     Raises:
         ValueError: if the numbers do not make sense.
     """
-    counts = [round(value * total) if 0 <= value < 1 else value for value in (before, after)]
+    proportions = any(0 < value < 1 for value in (before, after))
+    counts = [round(value * total) if proportions and 0 <= value <= 1 else value for value in (before, after)]
     if total < 1 or any(value != int(value) or not 0 <= value <= total for value in (total, *counts)):
         raise ValueError(
             "expected a number of test images, and the number or the fraction of them that were classified correctly "
@@ -175,6 +176,8 @@ def area_sentence(claim, looks=1):
         text += "No difference."
     elif needed <= 0:
         text += "Significant even if the two AUCs are not correlated."
+    elif needed > 1:
+        text += "Not significant, however the two AUCs are correlated."
     else:
         text += (
             f"Significant if the two AUCs have a correlation of {needed:.2f} or more over test sets; 1 is that of two "
@@ -248,7 +251,8 @@ def areas():
         pandas.DataFrame with a row for every claim: study, claim, before, after, difference; low and high, its 95 %
         interval as if from different images (Hanley and McNeil); and `needs_correlation`, the correlation between the
         two AUCs over test sets above which the difference is significant. A value near 1 requires two classifiers that
-        are almost the same; at 0 or below, the difference is significant even between different images.
+        are almost the same; above 1 the difference is not significant, and at 0 or below it is even between different
+        images.
     """
     return pd.DataFrame([_area_row(claim) for claim in area_claims()])
 

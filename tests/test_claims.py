@@ -87,6 +87,14 @@ def test_areas_report_the_correlation_at_which_they_are_significant():
     assert table.loc["InceptionResNetV2, cGAN, best trial", "needs_correlation"] < 0
 
 
+def test_all_images_right_and_areas_that_no_correlation_makes_significant():
+    assert claims.claim(200, 0.95, 1.0) == claims.claim(200, 190, 200)
+    assert claims.claim(200, 0, 1).after == 1  # counts
+    printed = claims.area_sentence(claims.area_claim(10, 10, 0.95, 0.99))
+    assert "Not significant, however the two AUCs are correlated." in printed
+    assert "correlation of" not in printed
+
+
 class TestSelectionGain:
     def test_one_result_gains_nothing(self):
         gains = claims.selection_gain(156, 0.8, looks=1)

@@ -42,7 +42,8 @@ def tiny(monkeypatch):
 
 
 def test_study_from_end_to_end(tiny, tmp_path, capsys):
-    assert command.main(["study", "--seeds", "3", "--out", str(tmp_path)]) == 0
+    options = ["study", "--seeds", "3", "--per-class", "6", "--out", str(tmp_path)]
+    assert command.main(options) == 0
     printed = capsys.readouterr()
     assert all(arm in printed.out for arm in catalogue.DEFAULT_ARMS if arm != "more_real")
     assert "positive control" in printed.out
@@ -53,7 +54,7 @@ def test_study_from_end_to_end(tiny, tmp_path, capsys):
     trials = pd.read_csv(tmp_path / "trials.csv")
     assert len(trials) == 21
     assert (trials["status"] == "done").all()
-    assert trials["n_real"].eq(20).all()
+    assert trials["n_real"].eq(12).all()
     summary = pd.read_csv(tmp_path / "summary.csv")
     assert summary.columns[:12].tolist() == (
         "arm metric mean low high difference difference_low difference_high p p_holm p_equivalent verdict".split()
@@ -62,7 +63,7 @@ def test_study_from_end_to_end(tiny, tmp_path, capsys):
         assert scores["scores/dense_cvae"].shape == (3, 60, 2)
         assert len(scores["patients"]) == 60
     assert "21/21" in printed.err
-    assert command.main(["study", "--seeds", "3", "--out", str(tmp_path)]) == 0
+    assert command.main(options) == 0
     assert "21 of 21 trials were finished before" in capsys.readouterr().err
 
 

@@ -115,14 +115,12 @@ def add_to(commands, prog):
     add(
         "--margin",
         type=types.margin,
-        default=0.05,
         metavar="X",
         help="differences smaller than this are too small to matter (default: 0.05)",
     )
     add(
         "--metric",
         choices=METRICS,
-        default="auc",
         help="the metric that the verdicts are about (default: auc); sensitivity and the like are at --operating-point",
     )
     add(

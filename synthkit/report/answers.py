@@ -13,12 +13,13 @@ PERFECT = 0.995  # training AUC from which on a gap is that of the test AUC alon
 UNKNOWN = 0.4  # width of an interval of sensitivity or specificity from which on it says next to nothing
 
 
-def over_augmentation(results, baseline="real"):
+def over_augmentation(results, baseline="real", margin=None):
     """Compares the arms with augmentation instead of real images only: do synthetic images add anything to it?
 
     Args:
         results: study.Results.
         baseline: the arm that the others were compared with, which is left out here.
+        margin: as in `study.Results.summary`.
 
     Returns:
         pandas.DataFrame, as `study.Results.summary` returns it; None if there is no arm augmentation, if it is the
@@ -27,7 +28,7 @@ def over_augmentation(results, baseline="real"):
     arms = [arm for arm in results.scores if arm != baseline]
     if baseline == "augmentation" or "augmentation" not in arms or len(arms) < 2:
         return None
-    return results.summary(baseline="augmentation", arms=arms)
+    return results.summary(margin, "augmentation", arms)
 
 
 def baseline_of(summary):

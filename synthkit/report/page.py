@@ -60,7 +60,7 @@ def _verdicts(results, summary, margin):
     baseline, main = answers.baseline_of(summary), sentences.main_metric(summary)
     second = "sensitivity" if results.thresholds else "balanced_accuracy"
     second = "auc" if main == second else second
-    over, rescored = answers.over_augmentation(results, baseline), results.without_near_duplicates()
+    over, rescored = answers.over_augmentation(results, baseline, margin), results.without_near_duplicates()
     later = results.with_later_seeds()
     return {
         "rows": summary.to_dict("records"),
@@ -82,8 +82,8 @@ def _verdicts(results, summary, margin):
         "included": [] if over is None else [arm for arm in results.scores if arm.endswith(" augmented")],
         "alone": [arm for arm in results.scores if arm != "augmentation" and not arm.endswith(" augmented")],
         "near_duplicates": answers.near_duplicates(results, rescored),
-        "others": _of_main(rescored and rescored.summary(margin=margin, baseline=baseline)),
-        "later": _of_main(later and later.summary(baseline=baseline)),
+        "others": _of_main(rescored and rescored.summary(margin, baseline)),
+        "later": _of_main(later and later.summary(margin, baseline)),
         "later_title": answers.LATER.format(seeds=len(later.all_seeds) if later else 0),
         "main": main,
         "second": second,

@@ -7,18 +7,19 @@ from synthkit.statistics import sentences
 from synthkit.statistics.verdicts import GAP, TESTED
 
 
-def text(results, summary):
+def text(results, summary, margin=None):
     """Returns the verdicts, and what the control arms and the study's power mean for them, as text for a terminal.
 
     Args:
         results: study.Results.
         summary: DataFrame of `results.summary()`.
+        margin: the margin of that summary; None for the protocol's.
     """
-    margin = results.protocol["margin"]
+    margin = results.protocol["margin"] if margin is None else margin
     notes = answers.remarks(results, summary, margin)
     rescored = results.without_near_duplicates()
     baseline = answers.baseline_of(summary)
-    over = answers.over_augmentation(results, baseline)
+    over = answers.over_augmentation(results, baseline, margin)
     given = answers.assumption(results)
     found = [" ".join(answer) for answer in answers.answers(summary, over, margin, given)]
     found += [answers.scope(results, baseline), answers.unknown_patients(results)]
@@ -40,10 +41,10 @@ def text(results, summary):
     blocks.append("\n".join(textwrap.fill(sentence, 100) for sentence in (words, *notes, *copies)))
     blocks.append(textwrap.fill(answers.near_duplicates(results, rescored), 100))
     if rescored:
-        blocks.append(table(rescored.summary(baseline=baseline)))
+        blocks.append(table(rescored.summary(margin, baseline)))
     later = results.with_later_seeds()
     if later:
-        blocks.append(f"{answers.LATER.format(seeds=len(later.all_seeds))}\n{table(later.summary(baseline=baseline))}")
+        blocks.append(f"{answers.LATER.format(seeds=len(later.all_seeds))}\n{table(later.summary(margin, baseline))}")
     return "\n\n".join(block for block in blocks if block)
 
 

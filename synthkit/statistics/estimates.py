@@ -26,7 +26,9 @@ the population, so the variance over seeds is too small, and more seeds do not m
 
     variance of a mean over S seeds = s² / S + e o / (1 - o) + c
 
-where e >= 0 is the part of s² that the sampling of the test patients does not explain.
+where e >= 0 is the part of s² that the sampling of the test patients does not explain. Both terms are multiples of s²
+and err together, so that in the degrees of freedom u / S + s² o / (1 - o) takes the place of u / S. Where nothing but
+the training sets counts, these are S - 1, Nadeau and Bengio's.
 
 In a cross-validation every image is a test image of one of K folds and a training image of the others, so that other
 patients would have changed the training sets as well. Networks of the same seed, and of other seeds, share most of
@@ -110,7 +112,11 @@ class Estimate:
 
     @property
     def patient_share(self):
-        """The fraction of the variance that is due to the sampling of test patients; NaN with one seed."""
+        """The fraction of the variance that is due to the sampling of patients; NaN with one seed.
+
+        These are test patients, those of the validation set where a threshold was chosen on it, and in a
+        cross-validation also those of the training sets.
+        """
         if self.seeds == 1 or not self.error > 0:
             return np.nan
         return max(0.0, float(1 - (self.between / self.seeds + self.common) / self.error**2))
@@ -171,9 +177,9 @@ def _error(between, shared, seeds, patients, common, overlap):
     """Returns the standard error and its degrees of freedom by the formulas in this module's docstring."""
     seed_part = np.asarray(between / seeds, float)
     upper = seed_part * (seeds - 1) / stats.chi2.ppf(0.1, seeds - 1)
-    # `common` is known as badly as the variance over seeds from which it is taken, even where nothing is left of it.
+    # `common` is taken from the variance over seeds, so it errs with it, even where nothing is left of it.
     unsure = overlap / (1 - overlap) * between
-    divisor = (upper**2 + unsure**2) / (seeds - 1) + shared**2 / patients
+    divisor = (upper + unsure) ** 2 / (seeds - 1) + shared**2 / patients
     total = upper + (common + unsure) / 2 + shared
     freedom = np.divide(total**2, divisor, out=np.full(seed_part.shape, np.inf), where=divisor > 0)
     return np.sqrt(seed_part + common + shared), freedom

@@ -146,9 +146,10 @@ def variance(summary):
         return []
     low, high = f"{100 * shares.min():.0f}", f"{100 * shares.max():.0f}"
     part = f"{low} %" if low == high else f"{low} to {high} %"
+    chosen = "" if main_metric(summary) in ("auc", "brier") else " and to choose thresholds on"
     return [
-        f"Of the variance of the differences in {name}, {part} is due to the sampling of test patients, which only "
-        f"more test patients reduce; the rest is due to training sets and seeds, which cannot be told apart where "
+        f"Of the variance of the differences in {name}, {part} is due to the sampling of patients to test on{chosen}, "
+        f"which only more patients reduce; the rest is due to training sets and seeds, which cannot be told apart where "
         f"every seed has its own training set."
     ]
 

@@ -71,6 +71,7 @@ def summarize(
     margin=MARGIN,
     positive=None,
     thresholds=None,
+    rule="youden",
     validation=None,
     train_aucs=None,
     seeds=None,
@@ -81,8 +82,9 @@ def summarize(
 ):
     """Compares every arm with the baseline.
 
-    A network whose AUC does not differ from 0.5, or that predicts (nearly) one class only, has learned nothing. Two
-    such arms are alike because both are empty, so no arm is called equivalent if it or the baseline learned nothing.
+    A network whose AUC does not differ from 0.5, or that predicts (nearly) one class only although nobody asked it to
+    (`rule`), has learned nothing. Two such arms are alike because both are empty, so no arm is called equivalent if it
+    or the baseline learned nothing.
 
     Args:
         scores: dict from arm to float `(seeds, n, classes)`.
@@ -95,6 +97,8 @@ def summarize(
             mean over classes.
         thresholds: dict from arm to `(seeds,)`, from which on images are predicted positive (`operating_points`), or
             `(seeds, n)` if every fold has its own; None predicts the class with the highest score.
+        rule: how the thresholds were chosen (`operating_point`). A specificity of 0.99 may make a good network predict
+            nearly one class only.
         validation: `operating_points.Validation`, the set on which the thresholds were chosen; with it intervals cover
             its choice. None if it is not known, or there are no thresholds.
         train_aucs: dict from arm to `(seeds,)`, AUC on the real training images. With it there is one more metric,
@@ -127,7 +131,8 @@ def summarize(
         - verdict: as `verdict` returns it, `NOT_TESTED` behind a main comparison that is not significant, or `TOO_FEW`;
           "baseline" for the baseline, NaN if there is no baseline.
         - primary: whether it is the arm of the main comparison.
-        - patient_share: the fraction of the variance of the difference that is due to the sampling of test patients.
+        - patient_share: the fraction of the variance of the difference that is due to the sampling of patients, of the
+          test set or, with a threshold, of the validation set.
         - p_gain, p_within, p_loss: the probability that the arm gains more than the margin, lies within it, or loses
           more, from the same estimate, if nothing was known about it before (for one arm, without correction).
         - one_class: the fraction of test images that are predicted as the most frequent class, mean over the seeds.
@@ -155,7 +160,7 @@ def summarize(
             if metric == "auc":
                 areas = estimate(**values[arm], classes=classes, overlap=overlap, level=True)
                 levels[arm] = areas.value
-                learned[arm] = _learned(areas, arm_scores, labels, positive, cuts[arm])
+                learned[arm] = _learned(areas, arm_scores, labels, positive, cuts[arm], rule)
         if metric not in (*metrics, GAP):
             continue
         others = [arm for arm in scores if arm != baseline] if baseline in scores else []
@@ -195,13 +200,13 @@ def _differences(values, seeds, arm, baseline):
     return {name: part[rows] - values[baseline][name][others] for name, part in values[arm].items()}
 
 
-def _learned(areas, scores, labels, positive, thresholds):
+def _learned(areas, scores, labels, positive, thresholds, rule):
     """Returns the fraction of images predicted as the most frequent class, and whether an arm has learned anything."""
     predicted = np.array([predict(s, positive, cut) for s, cut in zip(scores, thresholds, strict=True)])
     fractions = np.stack([(predicted == label).mean(1) for label in range(scores.shape[2])])
     mean, label = float(fractions.max(0).mean()), int(fractions.mean(1).argmax())
     prevalence = float(np.mean(np.asarray(labels) == label))
-    one_class = mean >= max(ONE_CLASS, (1 + prevalence) / 2)
+    one_class = rule == "youden" and mean >= max(ONE_CLASS, (1 + prevalence) / 2)
     # Student's t would call every arm of a study of two seeds unlearned.
     return mean, bool(areas.value - 1.96 * areas.error > 0.5 and not one_class)
 
@@ -222,11 +227,12 @@ def _compare(differences, metric, margin, few, empty, first=None, lost=0):
         lost: number of arms without results, which count in the correction.
     """
     p_values = _corrected([*(difference.p_value() for difference in differences), *[1.0] * lost], first)
-    closed = first is not None and p_values[first] >= LEVEL
-    barred = np.logical_or(few, empty)
-    p_margins = [difference.equivalence_p_value(margin) for difference in differences]
-    p_margins = _corrected([*np.where(barred, 1.0, p_margins), *[1.0] * lost], first, closed)
-    p_margins[: len(few)][few] = np.nan
+    closed = first is not None and not p_values[first] < LEVEL  # nor where it is not defined
+    p_margins = np.array([difference.equivalence_p_value(margin) for difference in differences])
+    undefined = np.logical_or(few, np.isnan(p_margins))
+    p_margins[np.logical_or(undefined, empty)] = 1.0
+    p_margins = _corrected([*p_margins, *[1.0] * lost], first, closed)
+    p_margins[: len(few)][undefined] = np.nan
     rows = []
     for i, (difference, p_holm, p_margin) in enumerate(zip(differences, p_values, p_margins, strict=False)):
         family = 1 if i == first else max(1, len(p_values) - (first is not None))

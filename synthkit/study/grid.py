@@ -2,6 +2,7 @@
 
 import json
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,8 @@ def run(
     metrics = [name for name in statistics.MEASURES if name not in LOWER_IS_BETTER]
     if metric not in metrics:
         raise ValueError(f"metric must be one of {', '.join(metrics)}. Received: {metric!r}")
+    if baseline not in names and len(names) > 1:
+        raise ValueError(f"baseline must be one of the arms {', '.join(names)}. Received: {baseline!r}")
     if primary is not None and (primary not in names or primary == baseline):
         raise ValueError(f"primary must be one of the arms besides the baseline. Received: {primary!r}")
     protocol = {"written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "arms": names, "seeds": seeds}
@@ -239,21 +242,36 @@ def _claim(out, identity, splits, seeds, protocol, draw, about):
     arms = {**stored["arms"], **identity["arms"]}
     if stored.get("data") != identity["data"]:
         raise ValueError(f"{out} holds trials on other images. Choose another folder, or delete this one")
-    changed = [arm for arm in before if before[arm].get("code") != arms[arm].get("code")]
-    if changed:
-        raise ValueError(
-            f"the code of the arm {changed[0]} has changed since its trials were run in {out}; give the arm another "
-            "name, or choose another folder"
-        )
     hidden = ("near_duplicates", "near_duplicates_above", "versions", "arms", "protocol", "about")
     known, now = ({key: value for key, value in part.items() if key not in hidden} for part in (stored, identity))
     compare(path, known | _flat(before), now | _flat({arm: arms[arm] for arm in before}))
+    changed = [arm for arm in before if before[arm].get("code") != arms[arm].get("code")]
+    if changed:
+        raise ValueError(
+            f"the code of the arm {changed[0]} has changed since its trials were run in {out}, or an option of its "
+            "generator, or an image of its folder; give the arm another name, or choose another folder"
+        )
+    _compare_protocols(path, stored.get("protocol", {}), protocol)
     seeds = max(seeds, *(seed + 1 for _, seed in done), 1)
     now = {**stored, "arms": arms, **_look_alikes(out, splits, seeds, draw, identity)}
     now["about"] = merged(stored.get("about", {}), about)
     if now != stored:
         write_json(path, now)
     return list(arms)
+
+
+def _compare_protocols(path, stored, now):
+    """Warns if a study is resumed with other questions than those that were written before its first trial."""
+    names = [name for name in ("baseline", "primary", "metric", "margin") if now[name] is not None]
+    changed = [name for name in names if now[name] != stored.get(name, now[name])]
+    if changed:
+        said = ", ".join(f"{name} {stored[name]}, not {now[name]}" for name in changed)
+        warnings.warn(
+            f"the protocol in {path} was written before the first trial and stays: {said}. What is shown for others is "
+            "exploratory; for a study of its own choose another folder, or --random-state, too, if this one suggested "
+            "it",
+            stacklevel=3,
+        )
 
 
 def _look_alikes(out, splits, seeds, draw, identity):
@@ -266,5 +284,6 @@ def _look_alikes(out, splits, seeds, draw, identity):
 
 
 def _flat(arms):
-    """Returns the settings of all arms in one dict, for messages that name the arm and the setting."""
-    return {f"{key} of {arm}": value for arm, settings in arms.items() for key, value in settings.items()}
+    """Returns the settings of all arms but their code in one dict, for messages that name the arm and the setting."""
+    every = ((f"{key} of {arm}", key, value) for arm, settings in arms.items() for key, value in settings.items())
+    return {name: value for name, key, value in every if key != "code"}

@@ -183,7 +183,7 @@ class Results:
         options["metrics"] = tuple(dict.fromkeys((self.protocol["metric"], *MEASURES)))
         options["train_aucs"] = {arm: self.column(arm, "train_auc") for arm in scores}
         options |= {"seeds": self.seeds, "thresholds": self.thresholds, "folds": self.folds, "overlap": self.overlap}
-        options["validation"] = self.validation
+        options |= {"validation": self.validation, "rule": self.settings.get("operating_point", "youden")}
         return summarize(scores, self.labels, self.patients, baseline, **options)
 
     def describe(self, metrics, rows=None, *, proportion=True):

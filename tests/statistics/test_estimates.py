@@ -184,6 +184,17 @@ def test_training_sets_that_overlap():
     assert statistics.estimate(values, own, overlap=0.5).common == 0
 
 
+def test_training_sets_that_overlap_are_no_false_alarm():
+    """Half of 100 images in every training set, of which each contributes its part to the effect, and nothing else."""
+    rng, nobody = np.random.default_rng(0), np.zeros((5, 50))
+    effects = rng.standard_normal((2000, 1, 100))
+    drawn = rng.permuted(np.broadcast_to(np.arange(100) < 50, (2000, 5, 100)), axis=2)
+    estimates = [statistics.estimate(values, nobody, overlap=0.5) for values in (effects * drawn).sum(2) / 50]
+    assert {round(one.freedom, 6) for one in estimates} == {4}
+    alarms = np.mean([one.p_value() < 0.05 for one in estimates])
+    assert 0.03 < alarms <= stats.binom.ppf(0.999, 2000, 0.05) / 2000
+
+
 def test_patients_with_most_of_the_images_count_less():
     labels, patients = np.repeat([0, 1], 20), np.r_[np.repeat(np.arange(10), 2), np.full(10, 10), np.arange(11, 21)]
     assert statistics.estimates.fewest_patients(labels[:20], patients[:20]) == 10

@@ -142,6 +142,14 @@ class TestLearned:
         assert (summary.query("arm == 'same'")["verdict"] == verdicts.INCONCLUSIVE).all()
         assert "it predicts the same class for 100% of the test images" in notes.unlearned(summary)[0]
 
+    def test_a_strict_operating_point_is_no_sign_of_a_network_that_learned_nothing(self):
+        strict = {"real": np.full(5, 0.97), "same": np.full(5, 0.97)}
+        asked = self.summary(1.0, strict, metrics=("auc",), rule="specificity=0.99")
+        assert asked["one_class"].min() > 0.95
+        assert asked["learned"].all()
+        assert self.verdicts_of(asked)["same"] == "equivalent"
+        assert not self.summary(1.0, strict, metrics=("auc",))["learned"].any()
+
     def test_gap_between_training_and_test_images(self):
         trained = {"real": np.full(5, 1.0), "same": np.full(5, 0.9)}
         summary = self.summary(1.0, metrics=("auc",), train_aucs=trained).set_index(["metric", "arm"])
@@ -191,6 +199,17 @@ def test_a_main_comparison_is_tested_alone_and_opens_the_gate():
     assert (closed["p_holm"].dropna() >= closed.loc["arm 3", "p"]).all()
     assert closed.loc[["arm 1", "arm 2"], "verdict"].tolist() == ["not tested"] * 2
     assert closed.loc["arm 1", "difference_low"] > 0  # the interval is not changed to hide it
+
+
+def test_a_main_comparison_that_is_not_defined_opens_no_gate():
+    scores, labels, patients = statistics.simulate_study(600, 3, 6, images_per_patient=1, seed=3)
+    scores["arm 1"][0] = (1.0, 0.0)  # of one network no image is called positive
+    table = statistics.summarize(scores, labels, patients, metrics=("ppv",), primary="arm 1", positive=1, margin=0.2)
+    table = table.set_index("arm")
+    assert np.isnan(table.loc["arm 1", ["difference", "p", "p_equivalent"]].astype(float)).all()
+    assert table.loc[["arm 2", "arm 3"], "verdict"].tolist() == ["not tested"] * 2
+    plain = statistics.summarize(scores, labels, patients, metrics=("ppv",), positive=1, margin=0.2).set_index("arm")
+    assert "equivalent" in plain.loc[["arm 2", "arm 3"], "verdict"].tolist()
 
 
 def test_probabilities_of_a_gain_add_up():

@@ -211,7 +211,7 @@ def test_a_dask_cluster_gives_the_same_results_though_a_worker_is_killed(tmp_pat
         "--image-size",
         "20",
         "--seeds",
-        "3",
+        "2",
     ]
     options += ["--arms", "real,augmentation,dense_cvae", "--epochs", "2", "--steps", "60", "--classifier", "skin_cnn"]
     assert command.main([*options, "--out", str(tmp_path / "here")]) == 0
@@ -221,7 +221,7 @@ def test_a_dask_cluster_gives_the_same_results_though_a_worker_is_killed(tmp_pat
         while not list((tmp_path / "there" / "trials").glob("*.npz")) and driver.poll() is None:
             time.sleep(0.02)
         workers[0].kill()
-        assert len(list((tmp_path / "there" / "trials").glob("*.npz"))) < 9
+        assert len(list((tmp_path / "there" / "trials").glob("*.npz"))) < 6
         _, errors = driver.communicate()
         assert driver.returncode == 0, errors
     assert_same(load(tmp_path / "there"), load(tmp_path / "here"))

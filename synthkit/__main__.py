@@ -70,7 +70,8 @@ def _plan(arguments, argv):
     splits = _meaning.load(arguments, train=20 * (per_class or 0))
     draw = {"per_class": per_class, "fixed": _meaning.fixed(arguments, names, per_class)}
     expected = arguments.folds, arguments.auc, arguments.correlation
-    print(f"{arguments.data}: {plan.text(splits, max(1, len(names) - 1), *expected, draw)}")
+    comparisons = max(1, sum(name != "real" for name in names))  # a study adds the baseline
+    print(f"{arguments.data}: {plan.text(splits, comparisons, *expected, draw)}")
     splits = _meaning.smaller_validation(splits, per_class)
     splits = dataclasses.replace(splits, train=training_sets.draw(splits.train, **draw))
     _print_times(arguments, names, splits, row, profile)
@@ -131,6 +132,8 @@ def _generate(arguments, argv):
     from synthkit.splitting import refuse_near_duplicates
 
     _meaning.check_pretraining(arguments)
+    _meaning.check_outside(arguments)
+    _meaning.choose_size(arguments, {name: catalogue.CLASSIFIERS[name] for name in catalogue.AUTO})  # as a study does
     with used_folder(arguments.out, "the images") as out:
         splits = _meaning.load(arguments)
         train, held_out = splits.train, splits.validation
@@ -149,6 +152,7 @@ def _generate(arguments, argv):
             held_out=held_out,
             seed=arguments.seed,
             epochs=arguments.epochs,
+            image_size=_meaning.generator_size(arguments, (), train.image_shape[0]),
             load=arguments.load,
             pretrained_on=others,
             pretrain_steps=arguments.pretrain_steps or catalogue.PRETRAIN_STEPS,

@@ -35,6 +35,21 @@ def load(arguments, **options):
     return datasets.load(arguments.data, arguments.image_size, progress=sys.stderr.isatty(), **options)
 
 
+def check_outside(arguments):
+    """Refuses folders for results below a folder of images: what is written there would count as images."""
+    data = Path(arguments.data)
+    if arguments.data == "phantom" or not data.is_dir() or (data / "prepare.json").exists():
+        return
+    for name in ("out", "generators"):
+        folder = getattr(arguments, name, None)
+        if folder and Path(folder).resolve().is_relative_to(data.resolve()):
+            elsewhere = "" if Path(folder).is_absolute() else ", or run the command from another folder"
+            raise ValueError(
+                f"what is written to {folder} would lie among the images of {data.resolve()}, which --data names, and "
+                f"count as some of them. Choose a folder outside of it with --{name}{elsewhere}"
+            )
+
+
 def patients_known(arguments):
     """Returns whether the data say which patient an image is of: `--patients`, a column of `--labels`, or `prepare`."""
     from synthkit.datasets.labels import read_labels
@@ -111,14 +126,18 @@ def classifiers(arguments):
             file=sys.stderr,
         )
     if name == "auto":
-        _check_weights(arguments, name)
-        return {name: _sized(catalogue.CLASSIFIERS[name], arguments.image_size) for name in catalogue.AUTO}
-    weights = {None: "imagenet", "none": None}.get(arguments.weights, arguments.weights)
-    row = catalogue.classifier(name, weights)
+        rows = {name: catalogue.CLASSIFIERS[name] for name in catalogue.AUTO}
+    else:
+        weights = {None: "imagenet", "none": None}.get(arguments.weights, arguments.weights)
+        rows = {name: catalogue.classifier(name, weights)}
     _check_weights(arguments, name)
-    if row.steps is None and (arguments.recipe or arguments.steps):
-        raise ValueError(f"{name} is not trained in steps; remove --steps and --recipe")
-    return {name: _sized(row, arguments.image_size)}
+    without = [name for name, row in rows.items() if row.steps is None]
+    given = [option for option in ("steps", "recipe", "mixed_precision") if getattr(arguments, option)]
+    if without and given:
+        option, others = f"--{given[0].replace('_', '-')}", [name for name in rows if name not in without]
+        choice = f"name a classifier that is (--classifier {' or '.join(others)}), or " if others else ""
+        raise ValueError(f"{without[0]} is not trained in steps, as {option} supposes; {choice}remove {option}")
+    return {name: _sized(row, arguments.image_size) for name, row in rows.items()}
 
 
 def _check_weights(arguments, name):
@@ -215,7 +234,7 @@ def fixed(arguments, names, per_class):
     arms must have the same ones.
     """
     paths = [path for path in map(_arm_names.folder, names) if path is not None]
-    if arguments.fixed_training_set or not paths or arguments.folds:
+    if arguments.fixed_training_set or not paths or (arguments.folds and arguments.command == "study"):
         return arguments.fixed_training_set
     if per_class:
         print(

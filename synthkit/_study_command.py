@@ -27,6 +27,7 @@ def run(arguments, argv):
     if arguments.out is None:
         arguments.out = _meaning.default_folder(arguments)
         print(f"results: {arguments.out} (--out chooses another folder)", file=sys.stderr)
+    _meaning.check_outside(arguments)
     _resume(arguments)
     _environment.import_tensorflow()
     kept = used_folder(arguments.generators, "fitted generators") if arguments.generators else contextlib.nullcontext()

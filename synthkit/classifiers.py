@@ -4,6 +4,7 @@ Every network takes float32 images `(batch, height, width, channels)` in [0, 1].
 one sigmoid unit, the probability of class 1, or in a softmax over both; `synthkit.training` accepts both.
 """
 
+import hashlib
 from pathlib import Path
 
 import keras
@@ -227,7 +228,9 @@ def application(name, weights="imagenet"):
             ) from error
         return keras.Model(inputs, base.output, name=name.lower())
 
-    build.__name__ = name
+    # Studies save this name, so that a folder's trials are never mixed with those of other weights.
+    own = weights not in ("imagenet", None)
+    build.__name__ = f"{name} {hashlib.sha256(Path(weights).read_bytes()).hexdigest()[:8]}" if own else name
     return build
 
 

@@ -1,8 +1,10 @@
 """Folders of synthetic images that others can use, with the fitted generator and a card that describes both."""
 
+import contextlib
 import datetime
 import hashlib
 import json
+import os
 import shutil
 import warnings
 import zipfile
@@ -17,7 +19,7 @@ from synthkit._identity import digest
 from synthkit._reusable import reusable
 from synthkit.datasets.reading import read_image
 from synthkit.generators import adapter, callbacks
-from synthkit.imageset import ImageSet
+from synthkit.imageset import ImageSet, resize
 from synthkit.splitting import refuse_near_duplicates
 
 SETTINGS, CARD = ".generate.json", "card.json"
@@ -35,6 +37,7 @@ def generate(
     held_out=None,
     seed=0,
     epochs=None,
+    image_size=None,
     load=None,
     pretrained_on=None,
     pretrain_steps=catalogue.PRETRAIN_STEPS,
@@ -65,11 +68,12 @@ def generate(
             the metrics and the copy test out of the card.
         seed: int, of the fit and of the images.
         epochs: passes over the training images; None for the catalogue's.
+        image_size: pixels a side at which the generator works, and of its images; None for that of the training images.
         load: path of a `.keras` file with a fitted generator of this name; None fits one.
         pretrained_on: ImageSet that the generator learns first, without its labels; None for none.
         pretrain_steps: gradient steps on it.
         splits: "train", or "all" if `train` holds the validation and test images too; for the card.
-        source: origin of the real images, for the card; None for the name of the set.
+        source: origin of the real images, a name or a path, for the card; None for the name of the set.
         commands: for the card: the command that makes the folder, and the one that uses it in a study; or None.
         progress: whether to show a bar while fitting.
 
@@ -88,16 +92,22 @@ def generate(
     if train.held_out:
         raise ValueError(f"{train.name} is a validation or test set; fit a generator on the training set")
     counts = _counts(train, per_class, counts)
+    whole, held_whole = train, held_out  # at the size of the study, whose training set has this fingerprint
+    if image_size is not None:
+        train, held_out = resize(train, image_size), held_out and resize(held_out, image_size)
     row = catalogue.GENERATORS[generator]
     build, class_names = catalogue.build(row), train.class_names
     fitted_on = {"source": source or train.name, "splits": splits, "images": train.class_counts()}
-    fitted_on |= {"patients": len(np.unique(train.patients)), "fingerprint": train.fingerprint()}
+    if source is not None and Path(source).exists():
+        with contextlib.suppress(ValueError):  # they are on different drives
+            fitted_on["path"] = os.path.relpath(Path(source).resolve(), Path(out).resolve())
+    fitted_on |= {"patients": len(np.unique(train.patients)), "fingerprint": whole.fingerprint()}
     record = {"generator": generator, "class_names": list(class_names), "image_shape": list(train.image_shape)}
     record |= {"epochs": epochs or row.epochs, "batch_size": row.batch_size, "fit_seed": seed, "fitted_on": fitted_on}
     if pretrained_on is not None:
         adapter.check_channels(pretrained_on, train)
         if held_out is not None:
-            refuse_near_duplicates(pretrained_on, held_out)
+            refuse_near_duplicates(pretrained_on, held_whole)
         others = {
             "source": pretrained_on.name,
             "images": len(pretrained_on),
@@ -109,8 +119,9 @@ def generate(
         record = _check_loaded(Path(load), record, epochs)
     settings = {
         "generator": generator,
-        "data": train.fingerprint(),
-        "held-out images": None if held_out is None else held_out.fingerprint(),
+        "data": whole.fingerprint(),
+        "held-out images": None if held_out is None else held_whole.fingerprint(),
+        **({} if image_size is None else {"pixels a side": image_size}),
         "images of each class": counts,
         "seed": seed,
         "epochs": record["epochs"],
@@ -220,8 +231,8 @@ def _check_loaded(path, wanted, epochs):
     if shape and list(shape) != wanted["image_shape"]:
         made, real = ("×".join(map(str, sizes)) for sizes in (shape, wanted["image_shape"]))
         raise ValueError(
-            f"{path} makes images of {made}, and the real ones are {real} (height, width, channels); read them at the "
-            f"generator's size (--image-size {shape[0]})"
+            f"{path} makes images of {made}, and it is to work at {real} (height, width, channels); give its own size "
+            f"(--generator-size {shape[0]})"
         )
     number = len(classes) if classes else record.get("num_classes", len(wanted["class_names"]))
     if number != len(wanted["class_names"]) or (classes and classes != wanted["class_names"]):

@@ -124,7 +124,7 @@ class FrozenTrainer:
     def __init__(self, backbone, image_size, channels, copies=4):
         self.image_size, self.copies = image_size, copies
         self.model = backbone((image_size, image_size, channels))
-        self._identity = digest(self.model)
+        self._identity = digest(self.model, self.model.get_weights())
         signature = [tf.TensorSpec((None, image_size, image_size, channels))]
         self._features = tf.function(lambda images: self.model(images, training=False), input_signature=signature)
         self._known = {}  # features by the digest of the image, or by digest, seed, augmentation and number of the copy

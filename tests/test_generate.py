@@ -166,7 +166,7 @@ class TestLoad:
         cases = [
             (swapped, "dense_cvae", "2 classes, malignant, benign, in this order; the real images have benign, malig"),
             (train[np.arange(40)], "dense_cvae", "was fitted on other images, .* of phantom; give the same data"),
-            (phantom.load(24, train=60).train, "dense_cvae", r"makes images of 20×20×1, .*\(--image-size 20\)"),
+            (phantom.load(24, train=60).train, "dense_cvae", r"makes images of 20×20×1, .*\(--generator-size 20\)"),
             (train, "conv_cvae", "holds the generator dense_cvae, not conv_cvae"),
         ]
         for real, name, message in cases:
@@ -372,3 +372,25 @@ class TestPretraining:
         options = ["--arms", "real,dense_cvae", "--out", str(tmp_path / "b"), "--pretrain-on", "phantom"]
         assert command.main(["study", *options]) == 2
         assert "no arm has the ending pretrained" in capsys.readouterr().err
+
+
+def test_a_folder_of_images_is_read_as_a_study_reads_it(tmp_path, capsys, monkeypatch):
+    make_imageset(40, 1, size=100).save(tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    options = ["generate", "--data", "mine", "--generator", "dense_cvae", "--per-class", "6", "--epochs", "1"]
+    assert command.main([*options, "--out", "synthetic"]) == 0
+    card = json.loads((tmp_path / "synthetic" / "card.json").read_text())
+    assert (card["image_shape"], card["fitted_on"]["path"]) == ([64, 64, 1], "../mine")
+    assert "--image-size 96" in card["study_command"]
+    assert np.asarray(Image.open(tmp_path / "synthetic" / "dark" / "dark_00001.png")).shape == (64, 64)
+    assert command.main([*options, "--generator-size", "20", "--out", "small"]) == 0
+    capsys.readouterr()
+    options = ["study", "--data", "mine", "--classifier", "skin_cnn", "--image-size", "96", "--steps", "2"]
+    options += ["--seeds", "1", "--arms", "real,folder:synthetic x0.5"]
+    assert command.main([*options, "--out", "out"]) == 0
+    assert "was fitted on other images" not in capsys.readouterr().err
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    options[2], options[-1] = str(tmp_path / "mine"), f"real,folder:{tmp_path / 'synthetic'}"
+    assert command.main([*options, "--folds", "3"]) == 2
+    assert "every one of them is tested on; name the generator itself as an arm" in capsys.readouterr().err

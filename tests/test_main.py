@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 from synthkit import __main__ as command
-from synthkit import _meaning, catalogue, study
+from synthkit import _meaning, catalogue, classifiers, study
 from synthkit._options import PROFILES, parser
 from synthkit.datasets import phantom
-from tests.conftest import ROOT
+from tests.conftest import ROOT, make_imageset
 from tests.datasets.test_medmnist import arrays, write
 
 PROFILE = {"seeds": 2, "per_class": 10, "ratio": 1.0, "learning_rate": 1e-3}
@@ -269,6 +269,36 @@ def test_epochs_and_kept_generators(tiny, tmp_path, capsys):
     assert command.main([*study, *arms, "--epochs", "3", *one]) == 2
     assert "dense_cvae has changed" in capsys.readouterr().err
     assert command.main([*study, "--arms", "real,dense_cgan", "--epochs", "dense_cvae=1, dense_cgan=3", *one]) == 0
+
+
+def test_a_study_that_is_resumed_keeps_its_question(tiny, tmp_path, capsys):
+    path = write(tmp_path / "mine.npz", **arrays((60, 30, 120)))
+    make_imageset(20, 1, name="a").save(tmp_path / "a")
+    for old, new in (("bright", "class 0"), ("dark", "class 1")):
+        (tmp_path / "a" / old).rename(tmp_path / "a" / new)
+    options = ["study", "--data", str(path), "--arms", f"real,folder:{tmp_path / 'a'}", "--seeds", "3", "--steps", "2"]
+    options += ["--baseline", f"folder:{tmp_path / 'a'}", "--out", str(tmp_path / "out")]
+    assert command.main([*options, "--margin", "0.2", "--metric", "sensitivity"]) == 0
+    assert "stays" not in capsys.readouterr().err
+    protocol = json.loads((tmp_path / "out" / "study.json").read_text())["protocol"]
+    assert (protocol["baseline"], protocol["margin"], protocol["metric"]) == ("folder a", 0.2, "sensitivity")
+    summary = pd.read_csv(tmp_path / "out" / "summary.csv")
+    assert summary.loc[summary["arm"] == "real", "difference"].notna().all()
+    assert command.main(options) == 0  # with the margin and the metric of the protocol
+    printed = capsys.readouterr()
+    assert "stays" not in printed.err
+    assert "the difference in sensitivity, 0.2," in " ".join(printed.out.split())
+    assert not pd.read_csv(tmp_path / "out" / "summary.csv")["exploratory"].all()
+    assert command.main([*options, "--margin", "0.1", "--metric", "auc"]) == 0
+    printed = capsys.readouterr()
+    assert "and stays: metric sensitivity, not auc, margin 0.2, not 0.1" in printed.err
+    assert "the difference in sensitivity, 0.1," in " ".join(printed.out.split())
+
+
+def test_a_baseline_that_is_no_arm_is_refused(splits, tmp_path):
+    arms = [study.Arm("one"), study.Arm("two")]
+    with pytest.raises(ValueError, match="baseline must be one of the arms one, two. Received: 'real'"):
+        study.run(splits, arms, out=tmp_path, classifier=classifiers.skin_cnn)
 
 
 def test_old_names_of_arms_are_accepted_with_a_note(tiny, tmp_path, capsys, monkeypatch):
@@ -528,9 +558,30 @@ class TestClassifiers:
         assert command.main(["study", "--data", str(path), *study_options]) == 2
         assert re.search("positive must be one of|needs images to pretrain on", capsys.readouterr().err)
 
+    def test_options_that_the_choice_would_drop(self, tiny, tmp_path, capsys, monkeypatch):
+        monkeypatch.setattr(catalogue, "AUTO", ("frozen", "skin_cnn"))
+        path = write(tmp_path / "mine.npz", **arrays())
+        for option in (["--steps", "9"], ["--recipe", "medmnist"], ["--mixed-precision"]):
+            assert command.main(["study", "--data", str(path), *option, "--out", str(tmp_path / "out")]) == 2
+            expected = f"as {option[0]} supposes; name a classifier that is (--classifier skin_cnn), or remove"
+            assert expected in " ".join(capsys.readouterr().err.split())
+
+    def test_other_weights_are_another_study(self, tiny, tmp_path, capsys):
+        network = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3), pooling="avg")
+        path, weights = write(tmp_path / "mine.npz", **arrays()), tmp_path / "mine.weights.h5"
+        options = ["study", "--data", str(path), "--classifier", "VGG16", "--weights", str(weights), "--arms", "real"]
+        options += ["--seeds", "1", "--image-size", "32", "--out", str(tmp_path / "out")]
+        network.save_weights(weights)
+        assert command.main(options) == 0
+        network.set_weights([1.1 * values for values in network.get_weights()])
+        network.save_weights(weights)
+        assert command.main(options) == 2
+        assert re.search(r"classifier is frozen VGG16 \w{8}, 96 pixels, here it is", capsys.readouterr().err)
+
     def test_bad_choices(self, tiny, tmp_path, capsys):
         for options, message in (
-            (["--classifier", "frozen", "--steps", "9"], "frozen is not trained in steps; remove --steps"),
+            (["--classifier", "frozen", "--steps", "9"], "as --steps supposes; remove --steps"),
+            (["--classifier", "frozen", "--mixed-precision"], "as --mixed-precision supposes; remove"),
             (["--classifier", "frozn"], "there is no classifier 'frozn' (did you mean 'frozen'?)"),
             (["--classifier", "VGG16", "--weights", "no.h5"], "there is no file no.h5"),
             (["--classifier", "fine_tuned", "--weights", "none"], "--weights are those of a Keras application"),

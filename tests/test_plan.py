@@ -123,6 +123,16 @@ def test_command(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == [tmp_path / "images"]
 
 
+def test_the_study_that_is_planned_is_the_one_that_runs(tmp_path, capsys):
+    for name in ("real", "made"):
+        make_imageset(60, 1 if name == "real" else 2).save(tmp_path / name)
+    options = ["plan", "--data", str(tmp_path / "real"), "--classifier", "skin_cnn", "--image-size", "20"]
+    assert command.main([*options, "--arms", f"augmentation,folder:{tmp_path / 'made'}"]) == 0
+    printed = capsys.readouterr()
+    assert "a study of 3 arms could find" in " ".join(printed.out.split())  # and the baseline
+    assert "every seed is trained on all of them" in printed.err
+
+
 def test_folds_have_other_training_sets_than_the_seeds_of_a_test_set():
     splits = splits_of(20)
     found = [plan.smallest_difference(splits, 2, 5, 3, overlap) for overlap in (0.5, 0.0)]

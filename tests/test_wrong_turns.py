@@ -7,7 +7,8 @@ import pytest
 
 import synthkit
 from synthkit import __main__ as command
-from synthkit import catalogue
+from synthkit import _meaning, catalogue
+from synthkit._options import parser
 
 
 def said(capsys, *arguments):
@@ -90,6 +91,36 @@ def test_failed_study_leaves_no_folder(tmp_path, capsys):
     said(capsys, "study", "--positive", "grey", "--out", str(tmp_path / "deep" / "out"))
     said(capsys, "prepare", "--cbis-ddsm", str(tmp_path / "none"), "--out", str(tmp_path / "deep" / "out"))
     assert not (tmp_path / "deep").exists()
+
+
+@pytest.mark.parametrize("name", ["study", "generate"])
+def test_results_among_the_images(name, tmp_path, monkeypatch, capsys):
+    for label in "ab":
+        (tmp_path / "images" / label).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "images")
+    options = ["--generator", "dense_cvae", "--per-class", "3"] if name == "generate" else []
+    says = f"would lie among the images of {tmp_path / 'images'}, which --data names, and count as some of them. Choose"
+    relative = f"{says} a folder outside of it with --out, or run the command from another folder"
+    for data, out in ((".", "new/out"), ("../images", "."), (str(tmp_path / "images"), "a/../b")):
+        assert f"what is written to {out} {relative}" in said(capsys, name, "--data", data, "--out", out, *options)
+    out = str(tmp_path / "images" / "out")
+    message = said(capsys, name, "--data", ".", "--out", out, *options)
+    assert message.endswith(f"{out} {says} a folder outside of it with --out")
+    if name == "study":
+        assert "synthkit-study-images-" in said(capsys, name, "--data", ".")
+        message = said(capsys, name, "--data", ".", "--out", "../out", "--generators", "kept")
+        assert f"what is written to kept {says} a folder outside of it with --generators" in message
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "b", "images"]
+
+
+def test_results_beside_the_images_or_in_a_prepared_folder_are_none_of_them(tmp_path, monkeypatch):
+    for name in ("images", "phantom"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    for data, out in (("images", "."), ("images", "images2"), ("phantom", "phantom/out")):
+        _meaning.check_outside(parser().parse_args(["study", "--data", data, "--out", out]))
+    (tmp_path / "images" / "prepare.json").touch()
+    _meaning.check_outside(parser().parse_args(["study", "--data", "images", "--out", "images/out"]))
 
 
 def test_version(capsys):

@@ -19,9 +19,9 @@ def add_to(commands, prog):
         epilog=f"generators:\n{shared.lines({name: row.text for name, row in catalogue.GENERATORS.items()})}\n\n"
         + shared.examples(
             prog,
-            "generate --data FOLDER --generator conv_cgan --per-class 300 --image-size 64 --out synthetic",
+            "generate --data FOLDER --generator conv_cgan --per-class 300 --out synthetic",
             "generate --data FOLDER --generator diffusion --counts benign=300,malignant=250 --out synthetic",
-            "generate --data FOLDER --generator conv_cgan --per-class 300 --image-size 64 --seed 1 --out more \\\n"
+            "generate --data FOLDER --generator conv_cgan --per-class 300 --seed 1 --out more \\\n"
             "    --load synthetic/conv_cgan.keras",
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -32,6 +32,7 @@ def add_to(commands, prog):
     images = generate.add_mutually_exclusive_group(required=True)
     images.add_argument("--per-class", type=types.positive, metavar="N", help="images to draw of each class")
     images.add_argument("--counts", type=types.counts, metavar="CLASS=N,…", help="images to draw of the named classes")
+    shared.add_generator_size(add)
     add("--epochs", type=types.positive, metavar="N", help="epochs of the generator (default: its own)")
     add(
         "--seed", type=types.not_negative, default=0, metavar="N", help="seed of the fit and of the images (default: 0)"

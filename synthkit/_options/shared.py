@@ -52,6 +52,17 @@ def add_data(command):
     return add
 
 
+def add_generator_size(add):
+    """Adds the option for the size at which generators work."""
+    add(
+        "--generator-size",
+        type=types.positive,
+        metavar="N",
+        help="height and width at which generators work; their images are then resized (default: that of the images, "
+        "at most 64)",
+    )
+
+
 def add_fixed(add):
     """Adds the option that fixes the training set."""
     add(

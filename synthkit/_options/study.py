@@ -135,13 +135,7 @@ def add_to(commands, prog):
         metavar="N|NAME=N,…",
         help="epochs of all, or of the named, generators (see below)",
     )
-    add(
-        "--generator-size",
-        type=types.positive,
-        metavar="N",
-        help="height and width at which generators work; their images are then resized (default: that of the images, "
-        "at most 64)",
-    )
+    shared.add_generator_size(add)
     add(
         "--pretrain-on",
         metavar="SOURCE",

@@ -64,8 +64,7 @@ def split_of(source, labels=None, validation=None, test=None, units="patients"):
         source, labels, validation, test: as in `load`.
         units: what is kept in one set.
     """
-    from synthkit.datasets import folder_names
-    from synthkit.datasets.labels import read_labels
+    from synthkit.datasets import folders
 
     path = Path(source)
     if source == "phantom":
@@ -76,8 +75,7 @@ def split_of(source, labels=None, validation=None, test=None, units="patients"):
         return "The collection's own training and test cases; the validation set was split off by patient."
     if not path.is_dir():
         return "The sets are those of the data set's file."
-    given = {row.split for row in read_labels(labels)[0].values()} - {None} if labels else set()
-    given |= set(folder_names.splits_of([entry.name for entry in path.iterdir() if entry.is_dir()]).values()) - {None}
+    given = {entry.split for entry in folders.find(path, labels)[0]} - {None}
     missing = {"validation": validation or "0.1 (up to 0.2 for small classes)", "test": test or 0.2}
     made = [f"{name} {size}" for name, size in missing.items() if name not in given]
     how = f"The folders or the table give the {' and the '.join(sorted(given))} set. " if given else ""

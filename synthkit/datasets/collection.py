@@ -13,6 +13,7 @@ from synthkit.datasets.reading import has_two_levels, is_dicom, read_stored
 from synthkit.imageset import resize_image
 
 MOST_NAMED = 10  # damaged files that an error names
+FEW_LEVELS = 32  # of 256; an image that scaling leaves fewer has lost detail
 
 
 def read_images(root, entries, image_size, keep_aspect=False, progress=False):
@@ -94,9 +95,33 @@ def _to_8_bits(root, images, entries):
                 "to the same one: a classifier would tell them apart by their brightness",
                 stacklevel=5,
             )
-        for i in places:
-            images[i] = (images[i] / ((2**bits - 1) / 255)).astype("uint8")
+        scaled = [(images[i] / ((2**bits - 1) / 255)).astype("uint8") for i in places]
+        _warn_of_few_levels(
+            root, [images[i] for i in places], scaled, max(highest), entries[places[np.argmax(highest)]]
+        )
+        for i, image in zip(places, scaled, strict=True):
+            images[i] = image
     return images
+
+
+def _warn_of_few_levels(root, stored, scaled, highest, brightest):
+    """Warns if scaling left nearly all images few grey levels, as it does if one has text or the data an offset."""
+    levels = [_main_levels(image) for image in scaled]
+    # Masks have few before scaling, too, and lose none.
+    poor = [n < FEW_LEVELS and _main_levels(image) > 2 * n for n, image in zip(levels, stored, strict=True)]
+    if np.mean(poor) >= 0.9:
+        warnings.warn(
+            f"{root}: {sum(poor)} of {len(poor)} images of 16 bits have only about {int(np.median(levels))} of 256 "
+            f"grey levels left, because the set is scaled by the bits of its highest value, {highest} in "
+            f"{brightest.name}. Window or rescale the images first, or remove burned-in text",
+            stacklevel=6,
+        )
+
+
+def _main_levels(image):
+    """Returns the number of grey levels, the most frequent first, that 99 % of an image's pixels have."""
+    counts = np.sort(np.unique(image, return_counts=True)[1])[::-1]
+    return int(np.searchsorted(np.cumsum(counts), 0.99 * image.size)) + 1
 
 
 def to_channels(image, color):

@@ -13,7 +13,9 @@ DOCUMENTS = set(".txt .csv .tsv .xml .json .md .html .htm .pdf .yaml .yml .xls .
 DOCUMENTS |= set(".docx .py .ipynb".split())
 JUNK = set("__macosx @eadir $recycle.bin __pycache__ thumbs.db desktop.ini icon\r".split(" "))  # systems' own
 CARD_PICTURES = {("contact_sheet.png",), ("nearest_pairs.png",)}  # written by `generate`; not images of the set
+MASKS = "masks or overlays beside their images"
 DIRECTORIES = {"dicomdir"}  # tables of contents in the format of DICOM
+READABLE = ", ".join(sorted(suffix.lstrip(".") for suffix in SUFFIXES))
 
 
 def files_below(root):
@@ -61,19 +63,41 @@ def find_images(root):
     Raises:
         ValueError: if there are no images.
     """
-    root = Path(root)
-    paths, notes = files_below(root)
-    images = [path for path in paths if path not in CARD_PICTURES and looks_like_image(root.joinpath(*path))]
-    others = sorted(set(paths) - set(images))
-    images, companions = _without_companions(images)
+    images, companions, others, notes = sort_files(root)
     if not images:
-        archives = [path for path in paths if path[-1].lower().endswith((".zip", ".tar", ".gz", ".7z", ".rar"))]
-        arrays = [path for path in paths if path[-1].lower().endswith(".npz")]
-        extra = f"; unpack {'/'.join(archives[0])} first" if archives else ""
-        extra += f"; did you mean {root.joinpath(*arrays[0])}?" if arrays else ""
-        raise ValueError(f"{root} holds no images{extra}. Expected a folder of images for each class")
-    notes += left_out(root, companions, "masks or overlays beside their images")
-    return images, others, notes + _namesakes(root, images)
+        refuse_none(root, others)
+    notes += left_out(root, companions, MASKS)
+    return images, others, notes + namesakes(root, images)
+
+
+def sort_files(root):
+    """Sorts the files below a folder by what they are.
+
+    Returns:
+        `(images, companions, others, notes)`: paths as in `find_images`, of images, of the masks and overlays that
+        accompany some of them, and of all other files; sentences about links.
+    """
+    paths, notes = files_below(root)
+    images = [path for path in paths if path not in CARD_PICTURES and looks_like_image(Path(root, *path))]
+    others = sorted(set(paths) - set(images))
+    return *_without_companions(images), others, notes
+
+
+def refuse_none(root, others):
+    """Refuses a folder without images; says what its other files are."""
+    archives = [path for path in others if path[-1].lower().endswith((".zip", ".tar", ".gz", ".7z", ".rar"))]
+    arrays = [path for path in others if path[-1].lower().endswith(".npz")]
+    extra = f"; unpack {'/'.join(archives[0])} first" if archives else ""
+    extra += f"; did you mean {Path(root, *arrays[0])}?" if arrays else ""
+    strange = unreadable(others)
+    if strange and not extra:
+        extra = f" that can be read ({READABLE}), only {len(strange)} other files, for example {'/'.join(strange[0])}"
+    raise ValueError(f"{root} holds no images{extra}. Expected a folder of images for each class")
+
+
+def unreadable(others):
+    """Returns the files that are no documents: they may be images of a format that cannot be read."""
+    return [path for path in others if Path(path[-1]).suffix.lower() not in DOCUMENTS]
 
 
 def left_out(root, paths, what="files are not images and"):
@@ -118,7 +142,7 @@ def _without_companions(images):
     )
 
 
-def _namesakes(root, images):
+def namesakes(root, images):
     """Returns a note on images that are called like another one with something added, or with another suffix."""
     stems, pairs = {}, {}
     for path in images:

@@ -4,15 +4,16 @@ import dataclasses
 import os
 import re
 import warnings
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 from synthkit.datasets import labels as tables
 from synthkit.datasets.collection import read_images, to_channels, without_contradictions
-from synthkit.datasets.finding import find_images
+from synthkit.datasets.finding import MASKS, READABLE, left_out, namesakes, refuse_none, sort_files, unreadable
 from synthkit.datasets.folder_names import fold_case, splits_of
-from synthkit.datasets.layout import Entry, arrange
+from synthkit.datasets.layout import Entry, arrange, check_empty_splits, refuse_lost
 from synthkit.imageset import SPLIT_NAMES, ImageSet, Splits, without_copies
 from synthkit.splitting import group_near_duplicates as group_alike
 from synthkit.splitting import partition, split
@@ -37,8 +38,8 @@ def load(
     """Loads a folder of images and splits it by patient, stratified by class.
 
     Folders called train, validation or test (or training, val, dev, testing and so on) are the splits; those that are
-    missing are split off the training set. Images that are also in a later split, byte for byte once loaded, are left
-    out of the earlier one with a warning that counts them.
+    missing are split off the training set, and an empty one is refused. Images that are also in a later split, byte for
+    byte once loaded, are left out of the earlier one with a warning that counts them.
 
     Args:
         root: folder of class folders, or of split folders of class folders; with `labels` of images anywhere below.
@@ -70,11 +71,7 @@ def load(
     root = Path(root)
     if not root.is_dir():
         raise FileNotFoundError(f"{root} is not a folder")
-    table_patients = {}
-    if labels is None:
-        entries, notes = arrange(root)
-    else:
-        entries, table_patients, notes = _from_table(root, labels)
+    entries, table_patients, notes = find(root, labels)
     for note in notes:
         warnings.warn(note, stacklevel=2)
     if class_names is None:
@@ -122,13 +119,45 @@ def load(
     return _complete(sets, root.name, *sizes, seed)
 
 
+def find(root, labels=None):
+    """Finds the images of a folder, their classes, and the splits that the folders or the table give.
+
+    Args:
+        root, labels: as in `load`.
+
+    Returns:
+        `(entries, patients, notes)`: list of `layout.Entry` in the order of their paths; dict from an entry's name to
+        its patient, as far as the table has patients; and sentences about what was left out.
+
+    Raises:
+        as `load`.
+    """
+    if labels is None:
+        entries, notes = arrange(root)
+        return entries, {}, notes
+    return _from_table(Path(root), labels)
+
+
 def _from_table(root, path):
     """Returns the entries that a table of labels describes, their patients, and notes about what was left out."""
-    images, _, notes = find_images(root)
-    names = ["/".join(path) for path in images]
+    images, companions, others, notes = sort_files(root)
+    if not images and not companions:
+        refuse_none(root, others)
+    strange = _names(unreadable(others))
     rows, more = tables.read_labels(path)
-    rows, missing = tables.match(path, rows, names)
-    notes += more
+    rows, missing = tables.match(path, rows, _names(images), _names(companions), strange)
+    lost = {name: rows.pop(name) for name in strange if name in rows}
+    masks = [parts for parts in companions if "/".join(parts) not in rows]
+    notes += left_out(root, masks, MASKS) + namesakes(root, images) + more + _lost(root, path, rows, lost)
+    # A file that the table names is an image, whatever it is called.
+    called = sorted({*companions} - {*masks})
+    images = sorted(images + called)
+    names = _names(images)
+    if called:
+        notes.append(
+            f"{path} names {len(called)} files that are called like masks or overlays of others, for example "
+            f"{'/'.join(called[0])}; they are used as images. If they are masks, remove their rows"
+        )
     if len(rows) < len(names):
         left = next(name for name in names if name not in rows)
         notes.append(f"{path} names {len(rows)} of {len(names)} images; the others were left out, for example {left}")
@@ -136,13 +165,36 @@ def _from_table(root, path):
         notes.append(f"{path} names {len(missing)} files that {root} does not have, for example {missing[0]}")
     entries = [Entry(root / name, name, rows[name].label, rows[name].split) for name in names if name in rows]
     _check_folders_of_classes(path, entries)
-    entries = _with_folders_of_splits(path, entries)
+    splits = splits_of(sorted({entry.name.split("/")[0] if "/" in entry.name else "" for entry in entries}))
+    if None not in splits.values():
+        check_empty_splits(root, images + masks, others)
+        entries = _with_folders_of_splits(path, entries, splits)
     given = {entry.split for entry in entries}
     if None in given and len(given) > 1:
         raise ValueError(f"{path} gives a split for some images only; give one for all or for none")
     if given != {None} and "train" not in given:
         raise ValueError(f"{path} gives no image to the training set; call its split train")
     return entries, {name: row.patient for name, row in rows.items() if row.patient}, notes
+
+
+def _names(paths):
+    return ["/".join(parts) for parts in paths]
+
+
+def _lost(root, path, rows, lost):
+    """Returns a note on files that the table names and that are of no format that can be read; refuses many of them.
+
+    Args:
+        root, path: of the images and of the table.
+        rows: dict from the names of images to their rows.
+        lost: dict from the names of those files to their rows.
+    """
+    kept, files = Counter(f"class {row.label}" for row in rows.values()), {}
+    for name, row in lost.items():
+        files.setdefault(f"class {row.label}", []).append(name)
+    refuse_lost(path, kept, files, "remove their rows")
+    what = f"files that {path} names are of none of the formats that can be read ({READABLE}) and"
+    return left_out(root, [name.split("/") for name in lost], what)
 
 
 def _check_folders_of_classes(path, entries):
@@ -159,12 +211,8 @@ def _check_folders_of_classes(path, entries):
                 )
 
 
-def _with_folders_of_splits(path, entries):
+def _with_folders_of_splits(path, entries, splits):
     """Returns the entries with the splits that the folders are called after; refuses a table that contradicts them."""
-    top = {entry.name.split("/")[0] if "/" in entry.name else "" for entry in entries}
-    splits = splits_of(sorted(top))
-    if None in splits.values():
-        return entries
     result = [entry._replace(split=splits[entry.name.split("/")[0]]) for entry in entries]
     for old, new in zip(entries, result, strict=True):
         if old.split not in (None, new.split):

@@ -5,6 +5,7 @@ Column names of ISIC's, HAM10000's and other public tables are recognised; so ar
 
 import csv
 import io
+import os
 import re
 import typing
 from pathlib import Path
@@ -72,7 +73,12 @@ def read_labels(path):
                 f"{label} from the table"
             )
     else:
-        classes = _one_hot(path, table.drop(columns=used))
+        classes, hot = _one_hot(path, table.drop(columns=used))
+        if {*table.columns} - {"", *hot, *_columns(table, FILE + PATIENT + SPLIT)}:
+            notes.append(
+                f"{path}: the classes are the columns of 0 and 1, {', '.join(hot)}, since none is called label; to use "
+                "another column instead, rename it to label"
+            )
     rows = {}
     for line, name in table[file].items():
         group = split_of(table[split][line]) if split else None
@@ -229,7 +235,7 @@ def _differ(classes, other):
 
 
 def _one_hot(path, table):
-    """Returns the class of every row from columns of 0 and 1."""
+    """Returns the class of every row from columns of 0 and 1, and the names of these columns."""
     numbers = table.loc[:, [bool(name) for name in table.columns]].apply(pd.to_numeric, errors="coerce")
     hot = [name for name in numbers if numbers[name].isin([0, 1]).all() and _plain(name) not in NOT_ONE_HOT]
     if len(hot) < 2:
@@ -238,9 +244,10 @@ def _one_hot(path, table):
     if len(wrong):
         raise ValueError(
             f"{path}, line {wrong[0]}: exactly one of {', '.join(hot)} must be 1, as it is not in {len(wrong)} of "
-            f"{len(table)} rows. Correct or remove these rows"
+            f"{len(table)} rows. If one column holds the class, rename it to label; otherwise remove columns of 0 and "
+            "1 that are no classes, and correct or remove these rows"
         )
-    return numbers[hot].idxmax(axis=1)
+    return numbers[hot].idxmax(axis=1), hot
 
 
 def _listed(table):
@@ -252,7 +259,7 @@ def forward(name):
     return name.replace("\\", "/").removeprefix("./")
 
 
-def match(path, rows, names):
+def match(path, rows, names, companions=(), unreadable=()):
     """Finds the table's row of every file.
 
     A row fits a file whose path ends with the row's name, or whose whole path is the end of it, as where a table names
@@ -261,7 +268,9 @@ def match(path, rows, names):
     Args:
         path: of the table, for errors.
         rows: dict from the names of files to what the table says about them.
-        names: paths of the files relative to the data folder, with forward slashes.
+        names: paths of the images relative to the data folder, with forward slashes.
+        companions: paths of masks and overlays beside images; a row that also fits an image is about the image.
+        unreadable: paths of other files; a row is about one of them only if it fits no image.
 
     Returns:
         `(matched, missing)`: dict from a name to the value of its row, of the files that the table names; and the
@@ -270,19 +279,13 @@ def match(path, rows, names):
     Raises:
         ValueError: if a row fits several files, several rows fit one file, or none fits.
     """
-    whole, ends = {}, {}
-    for name in names:
-        parts = fold_case(name).split("/")
-        for i in range(len(parts)):
-            for key in _with_and_without_suffix("/".join(parts[i:])):
-                ends.setdefault(key, []).append(name)
-                if not i:
-                    whole.setdefault(key, []).append(name)
+    images, masks = [*names, *companions], set(companions)
+    find, find_unreadable = _finder(images, SUFFIXES), _finder(unreadable)
     matched, owners, missing = {}, {}, []
     for key, row in rows.items():
-        parts = fold_case(key).split("/")
-        tails = ["/".join(parts[i:]) for i in range(len(parts))]
-        fitting = whole.get(tails[0]) or ends.get(tails[0]) or next((whole[t] for t in tails if t in whole), [])
+        fitting = find(key)
+        if len(fitting) > 1:
+            fitting = [name for name in fitting if name not in masks] or fitting
         if len(fitting) > 1:
             raise ValueError(f"{path}: {key} fits several files, {fitting[0]} and {fitting[1]}; give their paths")
         for name in fitting:
@@ -290,15 +293,36 @@ def match(path, rows, names):
                 raise ValueError(f"{path}: {name} has two rows, {owners[name]} and {key}; give their paths")
             matched[name] = row
         if not fitting:
-            missing.append(key)
+            lost = find_unreadable(key)[:1]
+            matched.update(dict.fromkeys(lost, row))
+            missing += [] if lost else [key]
     if not matched:
         raise ValueError(
-            f"{path} names none of the {len(names)} images: it has {next(iter(rows), 'no rows')}, where files are "
-            f"called {names[0]}"
+            f"{path} names none of the {len(images)} images: it has {next(iter(rows), 'no rows')}, where files are "
+            f"called {images[0]}"
         )
     return matched, missing
 
 
-def _with_and_without_suffix(name):
-    stem, dot, suffix = name.rpartition(".")
-    return {name, stem} if stem and dot + suffix in SUFFIXES else {name}
+def _finder(names, suffixes=None):
+    """Returns a function from a row's name to the files that it fits; it may lack one of `suffixes`, None for any."""
+    whole, ends = {}, {}
+    for name in names:
+        parts = fold_case(name).split("/")
+        for i in range(len(parts)):
+            for key in _with_and_without_suffix("/".join(parts[i:]), suffixes):
+                ends.setdefault(key, []).append(name)
+                if not i:
+                    whole.setdefault(key, []).append(name)
+
+    def find(key):
+        parts = fold_case(key).split("/")
+        tails = ["/".join(parts[i:]) for i in range(len(parts))]
+        return whole.get(tails[0]) or ends.get(tails[0]) or next((whole[t] for t in tails if t in whole), [])
+
+    return find
+
+
+def _with_and_without_suffix(name, suffixes):
+    stem, suffix = os.path.splitext(name.removesuffix(".gz"))
+    return {name, stem} if suffixes is None or suffix in suffixes else {name}

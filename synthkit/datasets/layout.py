@@ -9,9 +9,9 @@ import typing
 from pathlib import Path
 
 from synthkit.datasets import folder_names
-from synthkit.datasets.finding import DOCUMENTS, JUNK, few, files_below, find_images, left_out
+from synthkit.datasets.finding import JUNK, READABLE, few, files_below, find_images, left_out, unreadable
 from synthkit.datasets.folder_names import displayed, fold_case
-from synthkit.datasets.reading import SUFFIXES
+from synthkit.imageset import SPLIT_NAMES
 
 HOW = "Expected ROOT/CLASS/image, or ROOT/train/CLASS/image and ROOT/test/CLASS/image"
 
@@ -39,6 +39,7 @@ def arrange(root):
     """
     root = Path(root)
     images, others, notes = find_images(root)
+    check_empty_splits(root, images, others)
     top = list(dict.fromkeys(path[0] for path in images if len(path) > 1))
     splits = folder_names.splits_of(top)
     if any(splits.values()):
@@ -171,12 +172,39 @@ def _merged(root, names):
     return [f"{root}: the folders {' and '.join(same)} are one class" for same in spellings.values() if len(same) > 1]
 
 
+def _entries_in(folder):
+    """Returns what a folder holds, without hidden files and systems' own, in the order of the names."""
+    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    return [entry for entry in entries if not entry.name.startswith(".") and entry.name.lower() not in JUNK]
+
+
+def check_empty_splits(root, images, others):
+    """Refuses a folder that is called like a split and holds no images, since another set would take its place.
+
+    Args:
+        root: folder.
+        images, others: paths of its images and of its other files, as tuples of their parts.
+    """
+    folders = [entry.name for entry in _entries_in(root) if not entry.is_file()]
+    full = {path[0] for path in images if len(path) > 1}
+    for name, split in folder_names.splits_of(folders).items():
+        if split is None or name in full:
+            continue
+        files = ["/".join(path) for path in others if path[0] == name]
+        strange = f" that can be read: it has {len(files)} other files, for example {files[0]}" if files else ""
+        kinds = f", unpacked, as {READABLE}" if files else ""
+        way = "" if split == "train" else f", or remove the folder, so that a {SPLIT_NAMES[split]} is split off"
+        raise ValueError(
+            f"{Path(root, name)} is the folder of the {SPLIT_NAMES[split]}, but holds no images{strange}. Put the "
+            f"images of that set there{kinds}{way}"
+        )
+
+
 def _check_empty(root, parents):
     """Refuses folders without any file where class folders are."""
     for parent in parents:
-        for entry in sorted(os.scandir(root.joinpath(*parent)), key=lambda entry: entry.name):
-            ignored = entry.name.startswith(".") or entry.name.lower() in JUNK or entry.is_symlink()
-            if entry.is_dir() and not ignored and not files_below(entry.path)[0]:
+        for entry in _entries_in(root.joinpath(*parent)):
+            if entry.is_dir() and not entry.is_symlink() and not files_below(entry.path)[0]:
                 raise ValueError(
                     f"{root.joinpath(*parent, entry.name)} is an empty folder. If it is a class, its images are "
                     "missing; else remove it"
@@ -194,16 +222,27 @@ def check_lost(root, others, names, depth):
     """
     kept, lost = {}, {}
     for name in names:
-        folder = tuple(name.split("/")[:depth])
+        folder = "/".join(name.split("/")[:depth])
         kept[folder] = kept.get(folder, 0) + 1
-    for path in others:
-        if len(path) > depth and Path(path[-1]).suffix.lower() not in DOCUMENTS:
-            lost.setdefault(path[:depth], []).append(path)
-    for folder, paths in lost.items():
-        count = kept.get(folder, 0)
-        if not count or len(paths) > few(count):
+    for path in unreadable(others):
+        if len(path) > depth:
+            lost.setdefault("/".join(path[:depth]), []).append("/".join(path))
+    refuse_lost(root, kept, lost, "move them out")
+
+
+def refuse_lost(source, kept, lost, otherwise):
+    """Refuses files that cannot be read as images if they are more than a few of a class, or all it has.
+
+    Args:
+        source: the folder or the table that says which class they are of.
+        kept: dict from a class, or its folder, to the number of its images.
+        lost: dict from a class, or its folder, to the names of those files.
+        otherwise: what to do unless they are converted.
+    """
+    for name, files in lost.items():
+        count = kept.get(name, 0)
+        if not count or len(files) > few(count):
             raise ValueError(
-                f"{root}: {len(paths)} files of {'/'.join(folder)} cannot be read as images, for example "
-                f"{'/'.join(paths[0])}; {count} can. Convert them to "
-                f"{', '.join(sorted({s.lstrip('.') for s in SUFFIXES}))}, or move them out"
+                f"{source}: {len(files)} files of {name} cannot be read as images, for example {files[0]}; {count} "
+                f"can. Convert them to {READABLE}, or {otherwise}"
             )

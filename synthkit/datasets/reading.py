@@ -5,6 +5,7 @@ import os
 import warnings
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -14,7 +15,7 @@ from synthkit.datasets.dicom import MAX_PIXELS
 DICOM_SUFFIXES = (".dcm", ".dicom")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".pgm", ".ppm", ".webp", *DICOM_SUFFIXES)
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "PPM", "WEBP")  # for some others, Pillow starts external programs
-BITS_PER_SAMPLE = 258  # a tag of TIFF
+BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262  # tags of TIFF
 MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\0", b"MM\0*", b"P2", b"P3", b"P5", b"P6")
 
 
@@ -45,23 +46,30 @@ def read_stored(file):
     """Reads an image file without scaling 16 bits to 8; errors as `read_image`.
 
     Returns:
-        uint8 `(height, width)` or `(height, width, 3)`, RGB, or uint16 `(height, width)`. For DICOM files, look-up
-        tables and windows are applied (`dicom.read_pixels`).
+        uint8 or uint16, `(height, width)` or `(height, width, 3)`, RGB, black 0. For DICOM files, look-up tables and
+        windows are applied (`dicom.read_pixels`).
     """
     if is_dicom(file):
         return dicom.read_pixels(file)
     with _opened(file) as image:
         if getattr(image, "n_frames", 1) > 1:
             raise ValueError(f"it contains {image.n_frames} images; save each in its own file")
+        channels = _deep_channels(image)
+        white_is_0 = image.format == "TIFF" and image.tag_v2.get(PHOTOMETRIC) == 0
         image = ImageOps.exif_transpose(image)
+        if channels:
+            return _read_deep(file, image, channels)
         if image.mode.startswith(("I", "F")):
+            if white_is_0 and image.mode == "F":
+                raise ValueError("its grey levels are floating-point numbers, 0 for white; save it with 8 or 16 bits")
             pixels = np.asarray(image)
             if pixels.min() < 0 or pixels.max() > 65535 or (pixels != np.round(pixels)).any():
                 raise ValueError(
                     f"grey levels must be whole numbers from 0 to 65535, not {pixels.min()} to {pixels.max()}; save "
                     "it with 8 or 16 bits"
                 )
-            return pixels.astype("uint16")
+            pixels = pixels.astype("uint16")
+            return 65535 - pixels if white_is_0 else pixels  # Pillow inverts those of up to 8 bits only
         return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
 
 
@@ -86,6 +94,29 @@ def is_dicom(file):
             return stream.read(132)[128:] == b"DICM"
     except OSError as error:
         raise ValueError(f"{file} cannot be read ({error.strerror}). Replace or remove it") from error
+
+
+def _deep_channels(image):
+    """Returns "LA" or "RGB" for an opened file with several channels of 16 bits, of which Pillow keeps 8, else ""."""
+    if image.mode.startswith(("I", "F")):  # one channel, whose bits Pillow keeps
+        return ""
+    if image.format == "TIFF":
+        return "RGB" if max(image.tag_v2.get(BITS_PER_SAMPLE, (1,))) > 8 else ""
+    layout = str(image.tile[0][3]) if image.tile else ""
+    if image.format == "PNG" and ";16" in layout:
+        return "LA" if layout.startswith("LA") else "RGB"
+    return "RGB" if image.format == "PPM" and "65535" in layout else ""  # Pillow scales by any other highest level
+
+
+def _read_deep(file, image, channels):
+    """Reads a file of `_deep_channels` in full, and compares the high bytes with `image`, which Pillow has read."""
+    high = np.asarray(image.convert("RGB"))
+    pixels = cv2.imdecode(np.fromfile(file, "uint8"), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)  # turns it by EXIF, too
+    read = pixels is not None and pixels.dtype == np.uint16 and pixels.shape == high.shape
+    # Pillow rounds those of PPM files, and takes the high bytes of all others.
+    if not read or np.abs((pixels[..., ::-1] >> 8).astype("int16") - high).max() > 1:
+        raise ValueError("its channels have 16 bits and cannot be read in full; save it with 8 bits, or in grey")
+    return pixels[..., 0] if channels == "LA" else pixels[..., ::-1]
 
 
 def _check_length(file, image):

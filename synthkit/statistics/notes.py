@@ -149,8 +149,8 @@ def variance(summary):
     chosen = "" if main_metric(summary) in ("auc", "brier") else " and to choose thresholds on"
     return [
         f"Of the variance of the differences in {name}, {part} is due to the sampling of patients to test on{chosen}, "
-        f"which only more patients reduce; the rest is due to training sets and seeds, which cannot be told apart where "
-        f"every seed has its own training set."
+        "which only more patients reduce; the rest is due to training sets and seeds, which cannot be told apart where "
+        "every seed has its own training set."
     ]
 
 

@@ -115,16 +115,19 @@ def _digest(folder):
 
 
 def source(path):
-    """Returns the data that the generator of a folder was fitted on, as `--data` names them; None without a card."""
-    card = _fitted_on(Path(path).expanduser())
-    return card and card[0]
+    """Returns the data that the generator of a folder was fitted on: a path or a name; None without a card."""
+    folder = Path(path).expanduser()
+    card = _fitted_on(folder)
+    if card is None or "path" not in card:
+        return card and card["source"]
+    return (folder.resolve() / card["path"]).resolve()
 
 
 def _fitted_on(folder):
-    """Returns source, splits and fingerprint of a generator's training images; None without a card by `generate`."""
+    """Returns what the card of a folder says of a generator's training images; None without a card by `generate`."""
     try:
         fitted_on = json.loads((folder / "card.json").read_text(encoding="utf-8"))["fitted_on"]
-        return tuple(fitted_on[key] for key in ("source", "splits", "fingerprint"))
+        return {key: fitted_on[key] for key in ("source", "splits", "fingerprint")} | fitted_on
     except (OSError, ValueError, TypeError, KeyError):
         return None  # made by something else
 
@@ -138,10 +141,10 @@ def _check_card(folder, train):
     card = _fitted_on(folder)
     if card is None:
         return
-    source, splits, fingerprint = card
-    if fingerprint == train.fingerprint():
+    source = card["source"]
+    if card["fingerprint"] == train.fingerprint():
         return
-    if splits == "all":
+    if card["splits"] == "all":
         raise ValueError(
             f"the generator of {folder} was fitted on all images of {source}, test images among them (generate --all), "
             "so a study with its images would be too good. Run generate without --all; or, if this study is on other "

@@ -58,6 +58,54 @@ def test_classes_of_other_depths_are_said(tmp_path):
         folders.load(tmp_path, 20, patients="(.+)")
 
 
+def write_deep(root, change):
+    for i in range(20):
+        path = root / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(i).integers(0, 4096, (40, 40)).astype("uint16")
+        Image.fromarray(change(i, pixels)).save(path)
+
+
+def burn_in(i, pixels):
+    if i in (6, 7):
+        pixels[:4, :20] = 65535
+    return pixels
+
+
+@pytest.mark.parametrize(
+    ("change", "highest"),
+    [
+        (burn_in, "65535 in a/6.png"),
+        (lambda i, pixels: 61440 + pixels, "655.. in"),
+        (lambda i, pixels: 30720 + pixels, "348.. in"),
+        # With padding: then the percentiles are far from each other, and the levels are few all the same.
+        (lambda i, pixels: np.where(np.arange(40) < 4, 0, 61440 + pixels).astype("uint16"), "655.. in"),
+    ],
+)
+def test_few_grey_levels_after_scaling_are_said(tmp_path, change, highest):
+    write_deep(tmp_path, change)
+    with pytest.warns(
+        UserWarning, match=f"20 of 20 images of 16 bits have only about 1[67] of 256 .* value, {highest}"
+    ):
+        splits = folders.load(tmp_path, 40, patients="(.+)")
+    assert max(len(np.unique(image)) for image in splits.test.images) <= 18
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda i, pixels: pixels * 16,
+        lambda i, pixels: pixels // 256 * 4096,  # 16 levels from the start
+        lambda i, pixels: np.where(np.arange(1600).reshape(40, 40) < 1590, 0, pixels * 16).astype("uint16"),  # black
+        lambda i, pixels: pixels * 16 if i % 5 == 0 else pixels,  # many images use the range
+    ],
+)
+def test_images_that_keep_their_grey_levels_are_not_warned_of(tmp_path, change):
+    """Warnings are errors here."""
+    write_deep(tmp_path, change)
+    assert sum(map(len, folders.load(tmp_path, 40, patients="(.+)"))) == 20
+
+
 def test_twelve_bits_beside_dicom_files(tmp_path, dicom_file):
     for i in range(10):
         deep(tmp_path / "a" / f"{i}.png", 12, i)

@@ -9,7 +9,7 @@ from synthkit import datasets
 from synthkit.datasets import folders, labels
 from synthkit.imageset import ImageSet, concatenate
 from tests.conftest import make_imageset
-from tests.datasets.test_layout import picture
+from tests.datasets.test_layout import picture, tree
 
 ROWS = [f"{i}.png,{'ab'[i % 2]},P{i // 2},{('MLO', 'CC', '')[i % 3]}" for i in range(40)]
 TABLE = "\n".join(["file,label,patient,View", *ROWS])
@@ -63,7 +63,7 @@ def test_one_group_for_every_image():
         ImageSet(make_imageset(4).images, [0, 1, 0, 1], ["a", "b"], groups=["left"])
 
 
-def test_how_a_data_set_is_split_is_said(images, table, tmp_path):
+def test_how_a_data_set_is_split_is_said(images, table):
     assert datasets.split_of("phantom") == "Every set is simulated on its own."
     assert "of the data set's file" in datasets.split_of("breastmnist")
     assert "by look-alike group, strat" in datasets.split_of(str(images), table, units="look-alike groups")
@@ -71,7 +71,15 @@ def test_how_a_data_set_is_split_is_said(images, table, tmp_path):
     assert re.search(
         r"by patient, stratified by class, seed 0: validation 0\.1 .* and test 0\.3 of the images", sentence
     )
-    (images / "train").mkdir()
-    (images / "test").mkdir()
-    sentence = datasets.split_of(str(images))
+
+
+def test_sets_that_folders_give_are_those_that_are_used(tmp_path, table):
+    tree(tmp_path / "set", "train/a", "train/b", "test/a", "test/b")
+    for name in (".val", "__MACOSX/validation"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+    sentence = datasets.split_of(str(tmp_path / "set"))
     assert sentence.startswith("The folders or the table give the test and the train set. Split by patient")
+    table.write_text("file,label\n" + "\n".join(f"train/{c}/{i}.png,{c}" for c in "ab" for i in range(4)))
+    sentence = datasets.split_of(str(tmp_path / "set"), table)  # which leaves the images below "test" out
+    assert sentence.startswith("The folders or the table give the train set. Split by patient")
+    assert sentence.endswith("and test 0.2 of the images.")

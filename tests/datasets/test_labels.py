@@ -37,6 +37,26 @@ def test_one_hot_columns(images, tmp_path):
     assert sum(map(len, splits)) == 30
 
 
+def test_columns_taken_for_classes_are_said_beside_others(tmp_path):
+    rows = "".join(f"{i},{i % 2},{1 - i % 2},{'xyz'[i % 3]}\n" for i in range(6))
+    path = write(tmp_path / "t.csv", "image,male,female,histology\n" + rows)
+    rows, (note,) = labels.read_labels(path)
+    assert [row.label for row in rows.values()] == ["female", "male"] * 3
+    assert note == (
+        f"{path}: the classes are the columns of 0 and 1, male, female, since none is called label; to use another "
+        "column instead, rename it to label"
+    )
+    rows, notes = labels.read_labels(write(path, path.read_text().replace("histology", "label")))
+    assert ([row.label for row in rows.values()], notes) == (list("xyzxyz"), [])
+
+
+@pytest.mark.parametrize("others", [{}, {"": 0}, {"lesion_id": "L1"}, {"split": "train", "Patient ID": "P1"}])
+def test_nothing_is_said_of_classes_beside_known_columns(tmp_path, others):
+    text = ",".join([*others, "image,MEL,NV"]) + "\n" + ",".join([*map(str, others.values()), "1.jpg,1,0"])
+    rows, notes = labels.read_labels(write(tmp_path / "t.csv", text))
+    assert ([row.label for row in rows.values()], notes) == (["MEL"], [])
+
+
 @pytest.mark.parametrize(
     ("name", "separator"),
     [("part_{part}/ISIC_{i:07}.jpg", ","), ("part_{part}\\ISIC_{i:07}.jpg", ";"), ("./part_{part}/ISIC_{i:07}", "\t")],
@@ -64,7 +84,10 @@ def test_splits_of_the_table(images, tmp_path):
         ("image_id,dx\nISIC_0000001,\n", "line 2: dx is empty, as in 1 of 1 rows"),
         ("image_id,age\nISIC_0000001,50\n", "has no column for the class"),
         ("dx,age\nnv,50\n", "has no column for the file"),
-        ("image,A,B\nISIC_0000001,1,1\n", "line 2: exactly one of A, B must be 1"),
+        (
+            "image,A,B\nISIC_0000001,1,1\n",
+            "line 2: exactly one of A, B must be 1, .* in 1 of 1 rows. If one column holds the class, rename it to",
+        ),
         ("image,label,split\nISIC_0000001,a,third\n", "split must be train, validation or test. Received: 'third'"),
         (
             "image,label\nelsewhere,a\n",
@@ -150,7 +173,70 @@ def test_masks_beside_labelled_images_are_left_out(images, tmp_path):
         assert sum(map(len, folders.load(images, 20, labels=write(tmp_path / "t.csv", HAM)))) == 40
 
 
+@pytest.mark.parametrize("name", ["{}_roi", "{}_annotated", "{}_seg", "masks/{}"])
+def test_files_that_the_table_names_are_images_whatever_they_are_called(tmp_path, name):
+    stems = [name.format(f"P{i}") for i in range(20)] + [f"P{i}" for i in range(20)]
+    for i, stem in enumerate(stems):
+        picture(tmp_path / "set" / f"{stem}.png", i)
+    rows = "".join(f"{stem}.png,{'ab'[i % 2]}\n" for i, stem in enumerate(stems) if i != 3)
+    path = write(tmp_path / "t.csv", "image,label\n" + rows)
+    entries, _, notes = folders.find(tmp_path / "set", path)
+    assert {entry.name for entry in entries} == {f"{stem}.png" for stem in stems} - {f"{stems[3]}.png"}
+    assert notes == [
+        f"{tmp_path / 'set'}: 1 masks or overlays beside their images were left out, for example {stems[3]}.png",
+        f"{path} names 19 files that are called like masks or overlays of others, for example {stems[0]}.png; they are "
+        "used as images. If they are masks, remove their rows",
+    ]
+
+
+class TestFilesThatCannotBeRead:
+    def find(self, images, tmp_path, count, name="{}", suffix="jp2"):
+        for i in range(40, 40 + count):
+            (images / f"ISIC_{i:07}.{suffix}").write_bytes(b"\0\0\0\x0cjP  ")
+        files = [f"ISIC_{i:07}" for i in range(40)] + [name.format(f"ISIC_{i:07}") for i in range(40, 40 + count)]
+        rows = "".join(f"{file},{'ab'[i % 2] if i < 40 else 'b'}\n" for i, file in enumerate(files))
+        return folders.find(images, write(tmp_path / "t.csv", "image,label\n" + rows))
+
+    @pytest.mark.parametrize(
+        ("name", "suffix"), [("{}", "jp2"), ("{}.gif", "gif"), ("data/set/{}.GIF", "gif"), ("{}", "nii.gz")]
+    )
+    def test_a_few_are_left_out_with_a_note(self, images, tmp_path, name, suffix):
+        entries, _, notes = self.find(images, tmp_path, 3, name, suffix)
+        assert len(entries) == 40
+        assert len(notes) == 1
+        assert "3 files that " in notes[0]
+        assert "t.csv names are of none of the formats that can be read (bmp, dcm, " in notes[0]
+        assert notes[0].endswith(f"and were left out, for example ISIC_0000040.{suffix}")
+
+    def test_many_of_a_class_are_refused(self, images, tmp_path):
+        message = "t.csv: 4 files of class b cannot be read as images, for example ISIC_0000040.jp2; 20 can. Convert"
+        with pytest.raises(ValueError, match=f"{message} them to bmp, .*, or remove their rows"):
+            self.find(images, tmp_path, 4)
+
+    def test_a_class_without_others_is_refused(self, images, tmp_path):
+        (images / "G.gif").write_bytes(b"GIF89a")
+        with pytest.raises(ValueError, match="1 files of class c cannot be read as images, for example G.gif; 0 can"):
+            folders.find(images, write(tmp_path / "t.csv", "image,label\nISIC_0000001,a\nISIC_0000002,b\nG.gif,c\n"))
+
+    def test_files_beside_an_image_say_nothing(self, images, tmp_path):
+        (images / "part_1" / "ISIC_0000001.npy").touch()
+        (images / "ISIC_0000002").touch()
+        assert self.find(images, tmp_path, 0)[2] == []
+
+
 class TestFoldersAndTable:
+    def test_an_empty_folder_of_a_split(self, images, tmp_path):
+        (images / "part_1").rename(images / "train")
+        (images / "part_2").rename(images / "test")
+        rows = "".join(f"\nISIC_{i:07},{'ab'[i % 2]}" for i in range(20))
+        entries, _, (note,) = folders.find(images, self.table(tmp_path, rows))  # the test set has images, if no labels
+        assert {entry.split for entry in entries} == {"train"}
+        assert "names 20 of 40 images" in note
+        (images / "test").rename(tmp_path / "elsewhere")
+        (images / "test").mkdir()
+        with pytest.raises(ValueError, match="test is the folder of the test set, but holds no images"):
+            folders.find(images, self.table(tmp_path, rows))
+
     def table(self, tmp_path, text):
         return write(tmp_path / "t.csv", "image,label" + text)
 

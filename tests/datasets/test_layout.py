@@ -95,6 +95,37 @@ class TestSplits:
         with pytest.raises(ValueError, match="test has no images of b, which other splits have"):
             arrange(tmp_path)
 
+    @pytest.mark.parametrize("folder", ["test", "test/a", "Val", "__MACOSX/../dev_set/.hidden"])
+    def test_an_empty_split(self, tmp_path, folder):
+        tree(tmp_path, "train/a", "train/b", "testing/a", "testing/b")
+        (tmp_path / "__MACOSX").mkdir()
+        (tmp_path / folder).mkdir(parents=True)
+        name, what = ("test", "test") if folder.startswith("test") else (folder.split("/")[-2:][0], "validation")
+        message = rf"{name} is the folder of the {what} set, but holds no images. Put the images of that set there, or "
+        with pytest.raises(ValueError, match=rf"{message}remove the folder, so that a {what} set is split off$"):
+            arrange(tmp_path)
+
+    def test_an_empty_training_set(self, tmp_path):
+        tree(tmp_path, "test/a", "test/b")
+        (tmp_path / "train").mkdir()
+        with pytest.raises(ValueError, match="train is the folder of the training set, but .* of that set there$"):
+            arrange(tmp_path)
+
+    @pytest.mark.parametrize("file", ["images.zip", "0.gif", "a/0.gif", "labels.csv"])
+    def test_a_split_of_other_files(self, tmp_path, file):
+        tree(tmp_path, "train/a", "train/b")
+        (tmp_path / "test" / file).parent.mkdir(parents=True)
+        (tmp_path / "test" / file).write_bytes(b"GIF89a")
+        message = f"holds no images that can be read: it has 1 other files, for example test/{file}. Put .*, as bmp, "
+        with pytest.raises(ValueError, match=message):
+            arrange(tmp_path)
+
+    def test_a_link_to_a_split_that_is_gone(self, tmp_path):
+        tree(tmp_path, "train/a", "train/b")
+        (tmp_path / "test").symlink_to(tmp_path / "gone")
+        with pytest.raises(ValueError, match="test is the folder of the test set, but holds no images"):
+            arrange(tmp_path)
+
     def test_splits_without_classes(self, tmp_path):
         tree(tmp_path, "train", "test")
         with pytest.raises(ValueError, match="8 images are in no class folder, for example test/0.png"):
@@ -196,6 +227,13 @@ class TestClasses:
     def test_a_folder_that_holds_an_npz_file(self, tmp_path):
         (tmp_path / "set.npz").touch()
         with pytest.raises(ValueError, match=r"holds no images; did you mean .*set.npz\?"):
+            arrange(tmp_path)
+
+    def test_a_folder_of_files_that_cannot_be_read(self, tmp_path):
+        for name in ("a/1.gif", "b/2.gif", "notes.txt"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_bytes(b"GIF89a")
+        with pytest.raises(ValueError, match=r"no images that can be read \(bmp, .*\), only 2 other files, .* a/1.gif"):
             arrange(tmp_path)
 
     def test_an_archive_is_to_be_unpacked(self, tmp_path):

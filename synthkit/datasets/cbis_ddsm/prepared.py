@@ -4,16 +4,17 @@
 
 - `images.npy`: uint8 `(n, image_size, image_size, 1)`, in the order of `index.csv`;
 - `index.csv`: one row per image, with `part` (train, validation, test: 70 / 10 / 20 % by patient), `label`,
-  `patient_id`, the columns of the case tables, and the file that the image was made from;
+  `patient_id`, the columns of the case tables, and the file that the image was made from, with its size in bytes;
 - `skipped.csv`: every row without an image and every file without a row, each with the reason;
 - `prepare.json`: the settings.
 
-Finished images are appended to `work.raw` at once, and their names to `work.csv`, so a run that is killed loses only
-the images in progress. The images of each split are stored together, so a split is a slice of the memory map and is
-never read into memory as a whole.
+Finished images are appended to `work.raw` at once, and their names and files to `work.csv`, so a run that is killed
+loses only the images in progress. The images of each split are stored together, so a split is a slice of the memory map
+and is never read into memory as a whole.
 """
 
 import contextlib
+import json
 import os
 from pathlib import Path
 
@@ -38,11 +39,12 @@ FEW = 16  # this many files are prepared faster than worker processes start
 
 
 def prepare(root, out, *, image="crop", image_size=224, jobs=-1, progress=False, **options):
-    """Prepares a CBIS-DDSM collection; images that `out` already has are not prepared again.
+    """Prepares a CBIS-DDSM collection; images that `out` already has are not, unless their file is another one now.
 
     Args:
         root: folder of the collection or a part of it, see `cbis_ddsm.index`.
-        out: folder to write to, made if missing. Its images are kept, and files that were skipped are tried again.
+        out: folder to write to, made if missing. Images that were prepared from another part of the collection are
+            kept, and files that were skipped are tried again.
         image: "crop" for one image per abnormality and view, "full" for one per mammogram, which is malignant if any
             of its abnormalities is.
         image_size: pixels a side.
@@ -55,8 +57,8 @@ def prepare(root, out, *, image="crop", image_size=224, jobs=-1, progress=False,
         `(index, skipped)`, DataFrames with the rows of `index.csv` and `skipped.csv`.
 
     Raises:
-        FileNotFoundError, ValueError: as `cbis_ddsm.index`; or if `out` was prepared with other settings, or no image
-            could be prepared.
+        FileNotFoundError, ValueError: as `cbis_ddsm.index`; or if `out` was prepared with other settings or from
+            another collection, or no image could be prepared.
         OSError: if `out` cannot be written or another process is preparing it.
     """
     if image not in ("crop", "full"):
@@ -72,10 +74,13 @@ def prepare(root, out, *, image="crop", image_size=224, jobs=-1, progress=False,
             raise ValueError(f"{out} contains images.npy but no prepare.json; choose another folder")
         claim(out / "prepare.json", {"image": image, "image_size": image_size, **options})
         table, files = join_files(root, tables, below, jobs=jobs, progress=progress)
-        wanted, skipped = _wanted(table, files, image)
+        wanted, skipped = _wanted(root, table, files, image)
         store = _Store(out, image_size)
-        skipped += _add(root, wanted, store, image_size, jobs, progress, options)
         elsewhere = store.index[~store.index["name"].isin(wanted["name"])]  # prepared earlier, from another part
+        _check_listed(root, elsewhere["name"], table["case" if image == "crop" else "mammogram"], out)
+        elsewhere = _without_other_kinds(elsewhere, files, image)
+        store.drop_changed(wanted)
+        skipped += _add(root, wanted, store, image_size, jobs, progress, options)
         skipped = pd.DataFrame(skipped, columns=["file", "name", "reason"])
         skipped = skipped[~skipped["name"].isin(elsewhere["name"])]
         try:
@@ -92,6 +97,7 @@ def _add(root, wanted, store, image_size, jobs, progress, options):
     """Prepares the images that the store lacks. Returns `(file, name, reason)` of those that could not be prepared."""
     todo = [row for row in zip(wanted["name"], wanted["file"], strict=True) if row[0] not in store.place]
     file_of, skipped = dict(todo), []
+    sources = _sources(wanted)
     tasks = {name: (root, file, image_size, options) for name, file in todo}
     done = len(wanted) - len(todo)
     with (
@@ -100,7 +106,7 @@ def _add(root, wanted, store, image_size, jobs, progress, options):
     ):
         for name, pixels in _workers.run(_prepare_file, tasks, 1 if len(todo) < FEW else jobs):
             if isinstance(pixels, np.ndarray):
-                add(name, pixels)
+                add(name, pixels, *sources[name])
             else:
                 reason = f"{file_of[name]}: {CRASHED}" if pixels is None else pixels
                 skipped.append((file_of[name], name, reason))
@@ -126,8 +132,8 @@ def _prepare_file(root, file, image_size, options):
         return str(error)
 
 
-def _wanted(table, files, image):
-    """Returns the rows to prepare, with `name` and `file`, and a list of `(file, name, reason)` of all others."""
+def _wanted(root, table, files, image):
+    """Returns the rows to prepare, with `name`, `file` and `bytes`, and a list of `(file, name, reason)` of others."""
     name = "case" if image == "crop" else "mammogram"
     if image == "full":
         # A mammogram with several abnormalities is represented by a malignant one, if there is one.
@@ -138,7 +144,46 @@ def _wanted(table, files, image):
     skipped = [("", name, f"the collection has no {image} image of it") for name in table["name"][missing]]
     unmatched = files[files["problem"] != ""]
     skipped += list(zip(unmatched["file"], unmatched["case"], unmatched["problem"], strict=True))
-    return table[~missing], skipped
+    wanted = table[~missing]
+    return wanted.assign(bytes=pd.array([_size(Path(root) / file) for file in wanted["file"]], "Int64")), skipped
+
+
+def _size(path):
+    """Returns the bytes of a file, or None if it cannot be opened."""
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return None
+
+
+def _check_listed(root, names, listed, out):
+    """Refuses images of cases that the collection's tables do not list. Tables that are missing here may list them."""
+    tables = set(listed.str.split("_").str[0])  # for example Mass-Training
+    strangers = names[names.str.split("_").str[0].isin(tables) & ~names.isin(listed)]
+    if len(strangers):
+        raise ValueError(
+            f"{out} contains {len(strangers)} images of another collection, for example of {strangers.iloc[0]}, which "
+            f"the case tables of {root} do not list. Choose another folder (--out), or delete this one"
+        )
+
+
+def _without_other_kinds(rows, files, image):
+    """Leaves out rows whose file now turns out to be another kind of image, such as a mask taken for the crop."""
+    others = files[(files["problem"] == "") & (files["kind"] != image)]
+    return rows[~rows["file"].isin(others["file"])] if "file" in rows else rows
+
+
+def _sources(table):
+    """Returns a dict from a name to its file, as `index.csv` has it, and its bytes; None for what is missing."""
+    sources = harmless(table).reindex(columns=["name", "file", "bytes"]).astype(object)
+    sources = sources.where(sources.notna(), None)
+    return {name: (file, size) for name, file, size in sources.itertuples(index=False, name=None)}
+
+
+def _source(line):
+    """Returns the name, file and bytes in a line of `work.csv`, in which an earlier version saved only the name."""
+    name, _, source = line.partition(",")
+    return name, *(json.loads(source) if source else (None, None))
 
 
 class _Store:
@@ -159,21 +204,32 @@ class _Store:
             os.truncate(self.raw, len(lines) * self.size)
             self.names.write_text("".join(f"{line}\n" for line in lines))
         else:
-            self.raw.write_bytes(b"")
-            self.names.write_text("")
-        self.place |= {name: (False, i) for i, name in enumerate(lines)}
-        self.count = len(lines)
+            self.raw.unlink(missing_ok=True)
+            self.names.unlink(missing_ok=True)
+        works = [_source(line) for line in lines]
+        self.place |= {name: (False, i) for i, (name, *_) in enumerate(works)}
+        self.count = len(works)
+        self.sources = _sources(self.index) | {name: source for name, *source in works}
+
+    def drop_changed(self, wanted):
+        """Forgets the images that were made from another file than the wanted one, or when it had another size."""
+        for name, source in _sources(wanted).items():
+            earlier = self.sources.get(name, source)
+            # What is None is not known, for example because an earlier version did not save it.
+            if any(None not in pair and pair[0] != pair[1] for pair in zip(earlier, source, strict=True)):
+                del self.place[name]
 
     @contextlib.contextmanager
     def adding(self):
-        """Opens the work files. Yields a function `add(name, pixels)` that saves one image."""
+        """Opens the work files. Yields a function `add(name, pixels, file, size)` that saves one image."""
         with open(self.raw, "ab", buffering=0) as raw, open(self.names, "ab", buffering=0) as names:
 
-            def add(name, pixels):
+            def add(name, pixels, file, size):
+                line = f"{name},{json.dumps([file, size])}\n".encode()
                 try:
-                    for file, data in ((raw, pixels.tobytes()), (names, f"{name}\n".encode())):
+                    for stream, data in ((raw, pixels.tobytes()), (names, line)):
                         while data:  # pixels first, so that there is no name without pixels
-                            data = data[file.write(data) :]
+                            data = data[stream.write(data) :]
                 except OSError as error:
                     raise unwritable(self.raw, error) from error
                 self.place[name] = (False, self.count)
@@ -192,7 +248,7 @@ class _Store:
         split = deal(rows["label"].to_numpy(), rows["patient_id"].to_numpy(str), fractions, seed=0)
         order = np.argsort(split, kind="stable")
         index = rows.assign(part=np.array(list(SPLITS))[split]).iloc[order]
-        first = ["name", "part", "label", "patient_id", "file"]
+        first = ["name", "part", "label", "patient_id", "file", "bytes"]
         index = index[first + [c for c in index.columns if c not in first and not c.endswith(("_file", "_path"))]]
         with contextlib.ExitStack() as stack:
             work = stack.enter_context(open(self.raw, "rb"))
@@ -223,7 +279,7 @@ def _read(folder):
         state = "its preparation has not finished; run the same command again" if (folder / "work.raw").exists() else ""
         raise ValueError(f"{folder} is not a prepared collection: {state or 'it lacks images.npy or index.csv'}")
     try:
-        index = pd.read_csv(folder / "index.csv", dtype={"name": str, "patient_id": str})
+        index = pd.read_csv(folder / "index.csv", dtype={"name": str, "patient_id": str, "file": str, "bytes": "Int64"})
         images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
     except Exception as error:  # damaged files raise many kinds of errors
         raise ValueError(f"{folder} contains a damaged images.npy or index.csv ({error}); {REMEDY}") from error

@@ -233,6 +233,102 @@ def test_prepared_images_are_kept_if_a_part_of_the_collection_is_missing(archive
     assert len(prepared.load(tmp_path / "out").train)
 
 
+def prepare_quietly(*arguments):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of rows without an image and files without a row
+        return prepared.prepare(*arguments, image_size=16, jobs=1)
+
+
+def pixels_of(out):
+    return dict(zip(pd.read_csv(out / "index.csv")["name"], np.load(out / "images.npy"), strict=True))
+
+
+def test_images_of_another_collection_are_refused(archive, tmp_path):
+    prepare_quietly(archive, tmp_path / "out")
+    before = (tmp_path / "out" / "images.npy").read_bytes()
+    other = phantom_archive.write(tmp_path / "other", 6, seed=5, height=200)
+    with pytest.raises(
+        ValueError, match=r"out contains \d+ images of another collection, for example of (Mass|Calc)-.*--out"
+    ):
+        prepare_quietly(other, tmp_path / "out")
+    assert (tmp_path / "out" / "images.npy").read_bytes() == before
+    assert not (tmp_path / "out" / "work.raw").exists()
+
+
+def test_parts_with_tables_of_their_own_are_prepared_one_after_the_other(archive, tmp_path):
+    once, _ = prepare_quietly(archive, tmp_path / "once")
+    for part, other in (("mass", "calc"), ("calc", "mass")):
+        root = Path(shutil.copytree(archive, tmp_path / part))
+        for path in (root / "csv").glob(f"{other}*"):
+            path.unlink()
+        index, _ = prepare_quietly(root, tmp_path / "out")
+    assert set(index["name"]) == set(once["name"])
+    together = pixels_of(tmp_path / "out")
+    for name, image in pixels_of(tmp_path / "once").items():
+        np.testing.assert_array_equal(together[name], image)
+
+
+@pytest.mark.parametrize("earlier_version", [False, True])
+def test_an_image_whose_file_has_changed_is_prepared_again(archive, tmp_path, monkeypatch, earlier_version):
+    root, out = Path(shutil.copytree(archive, tmp_path / "archive")), tmp_path / "out"
+    index, _ = prepare_quietly(root, out)
+    if earlier_version:
+        pd.read_csv(out / "index.csv").drop(columns="bytes").to_csv(out / "index.csv", index=False)
+    files_of = dict(zip(index["name"], index["file"], strict=True))
+    moved, resized, *_ = files_of
+    for name in (moved, resized):
+        ds = pydicom.dcmread(root / files_of[name])
+        ds.PixelData = bytes(255 - byte for byte in ds.PixelData)
+        if name == resized:
+            ds.ImageComments = "new pixels"
+        else:
+            (root / files_of[name]).unlink()
+        path = root / files_of[name] if name == resized else root / files_of[name].replace("1.000000-", "2.000000-")
+        path.parent.mkdir(exist_ok=True)
+        ds.save_as(path)
+    calls, original = [], prepared._prepare_file
+    monkeypatch.setattr(prepared, "_prepare_file", lambda *arguments: calls.append(arguments) or original(*arguments))
+    again, _ = prepare_quietly(root, out)
+    assert len(calls) == (1 if earlier_version else 2)  # an earlier version did not save the size
+    once, _ = prepare_quietly(root, tmp_path / "once")
+    pd.testing.assert_frame_equal(again, once)
+    expected, pixels = pixels_of(tmp_path / "once"), pixels_of(out)
+    for name in expected:
+        assert (pixels[name] == expected[name]).all() == (name != resized or not earlier_version), name
+
+
+def test_work_of_another_file_is_not_resumed(archive, tmp_path):
+    index, _ = prepare_quietly(archive, tmp_path / "once")
+    other, earlier, same = index["name"][:3]
+    (tmp_path / "out").mkdir()
+    black = np.zeros((16, 16, 1), "uint8")
+    with prepared._Store(tmp_path / "out", 16).adding() as add:
+        add(other, black, "other.dcm", 1)
+        add(same, black, index["file"].iloc[2], int(index["bytes"].iloc[2]))
+    with open(tmp_path / "out" / "work.raw", "ab") as raw, open(tmp_path / "out" / "work.csv", "a") as names:
+        raw.write(black.tobytes())
+        names.write(f"{earlier}\n")  # by an earlier version
+    prepare_quietly(archive, tmp_path / "out")
+    pixels = pixels_of(tmp_path / "out")
+    np.testing.assert_array_equal(pixels[other], pixels_of(tmp_path / "once")[other])
+    assert not pixels[same].any()
+    assert not pixels[earlier].any()
+
+
+def test_a_mask_that_was_taken_for_the_crop_is_not_kept(archive, tmp_path):
+    root, out = Path(shutil.copytree(archive, tmp_path / "archive")), tmp_path / "out"
+    _, scanned = prepared.join_files(root)
+    prepare_quietly(root, out)
+    table = pd.read_csv(out / "index.csv")
+    case = table["name"][3]
+    (root / table["file"][3]).unlink()
+    table.loc[3, "file"] = scanned.loc[(scanned["case"] == case) & (scanned["kind"] == "mask"), "file"].item()
+    table.to_csv(out / "index.csv", index=False)
+    index, skipped = prepare_quietly(root, out)
+    assert set(table["name"]) - set(index["name"]) == {case}
+    assert skipped.set_index("name")["reason"][case] == "the collection has no crop image of it"
+
+
 @pytest.fixture
 def bad_files(archive, tmp_path):
     """Returns the number of crops and two of their files."""

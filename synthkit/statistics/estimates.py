@@ -30,7 +30,7 @@ where e is the part of s² that the sampling of the test patients does not expla
 is the standard error of s²: a smaller e is not told from none. In the degrees of freedom u / S + e o / (1 - o) takes
 the place of u / S, since both terms come from s² and err together; where nothing but the training sets counts, these
 are S - 1, Nadeau and Bengio's. Of simulated studies whose training sets share half of their images, and whose arm does
-nothing on average, at most 7.5 % found something, with 3 to 50 seeds and whatever of the variance is due to the
+nothing on average, at most 8 % found something, with 3 to 50 seeds and whatever of the variance is due to the
 training sets; without the least value of e it was up to 16 %.
 
 In a cross-validation every image is a test image of one of K folds and a training image of the others, so that other

@@ -298,6 +298,7 @@ PLANS = {  # studies with a frozen plan, by their real images, the earliest firs
         "breastmnist_gaussian",
         "breastmnist_pretrained_20",
         "breastmnist_pretrained_diffusion",
+        "breastmnist_blend",
     ),
     "100 mammogram crops": ("mass_crops_50_plan",),
     "100 brain MRI slices, sets swapped": ("brain_25_swapped", "brain_25_swapped_vae"),
@@ -317,6 +318,7 @@ MAIN = {  # the main comparison of each
     "breastmnist_gaussian": "feature_gaussian x1",
     "breastmnist_pretrained_20": "conv_cvae pretrained x1",
     "breastmnist_pretrained_diffusion": "diffusion pretrained x1",
+    "breastmnist_blend": "blend x3",
     "brain_25_swapped": "blend x3",
     "brain_25_swapped_vae": "conv_cvae pretrained x1",
 }
@@ -400,7 +402,7 @@ def planned_on_crops():
     (study,) = PLANS["100 mammogram crops"]
     rows = areas(study)
     rows = rows[rows.index.str.endswith(" augmented")]
-    assert (rows["verdict"] == "inconclusive").all()
+    assert rows["verdict"].isin(("inconclusive", "not tested")).all()
     return f"{signed(rows['difference_low'].min())} to {signed(rows['difference_high'].max())}"
 
 

@@ -79,7 +79,9 @@ def pretraining(arguments, splits):
     if Path(source).resolve() == Path(arguments.data).resolve():
         return splits.train
     size = splits.train.image_shape[0] if source == "phantom" or Path(source).is_dir() else None
-    loaded = datasets.load(source, size, train=PRETRAINING_PHANTOMS, progress=sys.stderr.isatty())
+    images = Path(source).is_dir() and not (Path(source) / "prepare.json").exists()
+    options = {"keep_aspect": images and arguments.keep_aspect, "train": PRETRAINING_PHANTOMS}
+    loaded = datasets.load(source, size, progress=sys.stderr.isatty(), **options)
     return dataclasses.replace(loaded.train, name=source).drawn_by(loaded.train.source)
 
 

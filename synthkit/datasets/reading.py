@@ -52,7 +52,8 @@ def read_stored(file):
     if is_dicom(file):
         return dicom.read_pixels(file)
     with _opened(file) as image:
-        if getattr(image, "n_frames", 1) > 1:
+        # Phones put a preview or a map of brightness behind the photograph.
+        if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
             raise ValueError(f"it contains {image.n_frames} images; save each in its own file")
         channels = _deep_channels(image)
         white_is_0 = image.format == "TIFF" and image.tag_v2.get(PHOTOMETRIC) == 0

@@ -119,3 +119,12 @@ class TestSeveralChannels:
             train = folders.load(tmp_path, 20, patients="(.+)").train
         assert train.image_shape == (20, 20, 3)
         assert len(np.unique(train.images)) > 250
+
+
+def test_a_photograph_with_a_preview_behind_it_is_read(tmp_path):
+    photograph, preview = (Image.new("RGB", size, color) for size, color in (((40, 30), "red"), ((8, 6), "blue")))
+    photograph.save(tmp_path / "phone.jpg", format="MPO", save_all=True, append_images=[preview])
+    read = reading.read_image(tmp_path / "phone.jpg")
+    assert read.shape == (30, 40, 3)
+    assert (read.mean((0, 1)) > (200, -1, -1)).all()
+    assert read[..., 2].max() < 50

@@ -8,6 +8,9 @@ import threading
 import keras
 
 
+_building = threading.RLock()  # two threads that exchange the functions of `random` would get each other's
+
+
 class ProcessCache(dict):
     """A dict of traced or fitted networks. A copy in another process starts empty."""
 
@@ -33,7 +36,7 @@ def reusable(build):
 
     def start(seed):
         nonlocal model
-        with _own_random():
+        with _building, _own_random():
             keras.utils.set_random_seed(seed)
             new = build()
         optimizer = getattr(new, "optimizer", None)

@@ -7,7 +7,6 @@ import threading
 
 import keras
 
-
 _building = threading.RLock()  # two threads that exchange the functions of `random` would get each other's
 
 

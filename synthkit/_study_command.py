@@ -28,22 +28,10 @@ def run(arguments, argv):
         arguments.out = _meaning.default_folder(arguments)
         print(f"results: {arguments.out} (--out chooses another folder)", file=sys.stderr)
     _meaning.check_outside(arguments)
-    _resume(arguments)
     _environment.import_tensorflow()
     kept = used_folder(arguments.generators, "fitted generators") if arguments.generators else contextlib.nullcontext()
     with used_folder(Path(arguments.out) / "trials", "the results"), kept:
         return _run(arguments, names, argv)
-
-
-def _resume(arguments):
-    """Fills in the margin and the metric where the command does not say them: those of a study that it resumes."""
-    from synthkit.statistics import MARGIN
-    from synthkit.study.storage import read_settings
-
-    begun = (Path(arguments.out) / "study.json").exists()
-    protocol = {"margin": MARGIN, "metric": "auc"} | (read_settings(arguments.out).get("protocol", {}) if begun else {})
-    arguments.margin = arguments.margin or protocol["margin"]
-    arguments.metric = arguments.metric or protocol["metric"]
 
 
 def _run(arguments, names, argv):
@@ -150,7 +138,9 @@ def _planned(arguments, splits, seeds, comparisons, draw):
     smallest = plan.smallest_difference(splits, comparisons, seeds, arguments.folds, overlap)
     if smallest == float("inf"):
         return ""
-    planned = plan.sentence(smallest, splits, comparisons, seeds, arguments.folds, arguments.margin, units)
+    planned = plan.sentence(
+        smallest, splits, comparisons, seeds, arguments.folds, arguments.margin or plan.MARGIN, units
+    )
     print(f"plan: {planned}", file=sys.stderr)
     return planned
 

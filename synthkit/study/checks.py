@@ -4,6 +4,8 @@ import re
 
 from synthkit import _workers
 from synthkit.splitting import pool, refuse_near_duplicates
+from synthkit.statistics import MEASURES
+from synthkit.statistics.verdicts import LOWER_IS_BETTER
 from synthkit.study import training_sets
 from synthkit.study.arms import origin, requested
 
@@ -36,6 +38,18 @@ def positive_class(class_names):
     if len(names) == 1:
         return names[0]
     return class_names[1] if len(class_names) == 2 else None
+
+
+def protocol(protocol):
+    """Raises ValueError for a metric that verdicts cannot be about, and for arms to compare that are none."""
+    names, baseline, primary = protocol["arms"], protocol["baseline"], protocol["primary"]
+    metrics = [name for name in MEASURES if name not in LOWER_IS_BETTER]
+    if protocol["metric"] not in metrics:
+        raise ValueError(f"metric must be one of {', '.join(metrics)}. Received: {protocol['metric']!r}")
+    if baseline not in names and baseline != "real":  # without which nothing is compared
+        raise ValueError(f"baseline must be one of the arms {', '.join(names)}. Received: {baseline!r}")
+    if primary is not None and (primary not in names or primary == baseline):
+        raise ValueError(f"primary must be one of the arms besides the baseline. Received: {primary!r}")
 
 
 def settings(splits, arms, seeds, positive, random_state=0):

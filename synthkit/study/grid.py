@@ -12,7 +12,6 @@ from synthkit._environment import versions
 from synthkit._files import compare, harmless, locked, make_folder, replacing, write_json
 from synthkit._identity import digest, network
 from synthkit.splitting import cross_validation, pool
-from synthkit.statistics.verdicts import LOWER_IS_BETTER
 from synthkit.study import checks, pairs, storage, training_sets
 from synthkit.study.about import describe, merged
 from synthkit.study.arms import origin
@@ -35,10 +34,10 @@ def run(
     folds=None,
     positive=None,
     operating_point="youden",
-    baseline="real",
+    baseline=None,
     primary=None,
-    margin=statistics.MARGIN,
-    metric="auc",
+    margin=None,
+    metric=None,
     settings=None,
     about=None,
     n_jobs=None,
@@ -72,11 +71,11 @@ def run(
             one; of more classes the mean over all.
         operating_point: rule that chooses the threshold of each trial on the validation set, with two classes:
             "youden", "sensitivity=0.9" or "specificity=0.9" (`statistics.operating_point`).
-        baseline: name of the arm that the others are compared with.
+        baseline: name of the arm that the others are compared with; None for "real", if there is such an arm.
         primary: name of the arm of the main comparison, tested first and alone (`statistics.summarize`); None for none.
-        margin: differences smaller than this are too small to matter.
-        metric: the metric that verdicts are about, one of `statistics.MEASURES`. Weights and classifiers are chosen by
-            the AUC on the validation set all the same.
+        margin: differences smaller than this are too small to matter; None for 0.05.
+        metric: the metric that verdicts are about, one of `statistics.MEASURES`; None for "auc". Weights and
+            classifiers are chosen by the AUC on the validation set all the same.
         settings: dict of whatever else determines the results of every arm; stored, and compared when resuming.
         about: dict of what else the report shall say (`about.describe`); stored, and never compared.
         n_jobs: number of trials at a time, each in a process of its own, as in joblib: -1 for one per core; None for
@@ -134,22 +133,18 @@ def run(
         **(settings or {}),
         "arms": {arm.name: _describe(arm) for arm in arms},
     }
-    names = list(identity["arms"])
-    metrics = [name for name in statistics.MEASURES if name not in LOWER_IS_BETTER]
-    if metric not in metrics:
-        raise ValueError(f"metric must be one of {', '.join(metrics)}. Received: {metric!r}")
-    if baseline not in names and len(names) > 1:
-        raise ValueError(f"baseline must be one of the arms {', '.join(names)}. Received: {baseline!r}")
-    if primary is not None and (primary not in names or primary == baseline):
-        raise ValueError(f"primary must be one of the arms besides the baseline. Received: {primary!r}")
-    protocol = {"written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "arms": names, "seeds": seeds}
-    protocol |= {"baseline": baseline, "primary": primary, "margin": margin, "metric": metric}
+    asked = {"baseline": baseline, "primary": primary, "margin": margin, "metric": metric}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    protocol = {"written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    protocol |= {"arms": list(identity["arms"]), "seeds": seeds, "baseline": "real", "primary": None}
+    protocol |= {"margin": statistics.MARGIN, "metric": "auc"} | asked
+    checks.protocol(protocol)
     out = Path(out)
     make_folder(out / "trials", "the results")
     with locked(out, "a study"):
         about = describe(splits, folds, about)
         used = {"fixed": True} if any(arm.more_real for arm in arms) else draw  # images that any trial may train on
-        arm_names = _claim(out, identity, splits, seeds, protocol, used, about)
+        arm_names = _claim(out, identity, splits, protocol, asked, used, about)
         grid = [(arm, seed) for seed in range(seeds) for arm in arms]
         rows = {key: contents["row"] for key, contents in storage.read_trials(out).items()}
         todo = [(arm, seed) for arm, seed in grid if rows.get((arm.name, seed), {}).get("status") != "done"]
@@ -224,13 +219,13 @@ def _describe(arm):
     return {**ratio, **code, **augment, **(arm.settings or {}), **changed}
 
 
-def _claim(out, identity, splits, seeds, protocol, draw, about):
+def _claim(out, identity, splits, protocol, asked, draw, about):
     """Writes `study.json`, or compares this study with the one there and adds its new arms.
 
     Returns:
         list, the names of all arms.
     """
-    path, identity = out / "study.json", json.loads(json.dumps(identity))
+    path, identity, seeds = out / "study.json", json.loads(json.dumps(identity)), protocol["seeds"]
     if not any((out / "trials").glob("*.npz")):
         looked = _look_alikes(out, splits, seeds, draw, identity)
         write_json(path, {**identity, "protocol": protocol, **looked, "about": about, "versions": versions()})
@@ -251,7 +246,7 @@ def _claim(out, identity, splits, seeds, protocol, draw, about):
             f"the code of the arm {changed[0]} has changed since its trials were run in {out}, or an option of its "
             "generator, or an image of its folder; give the arm another name, or choose another folder"
         )
-    _compare_protocols(path, stored.get("protocol", {}), protocol)
+    _compare_protocols(path, stored.get("protocol", {}), asked)
     seeds = max(seeds, *(seed + 1 for _, seed in done), 1)
     now = {**stored, "arms": arms, **_look_alikes(out, splits, seeds, draw, identity)}
     now["about"] = merged(stored.get("about", {}), about)
@@ -260,17 +255,16 @@ def _claim(out, identity, splits, seeds, protocol, draw, about):
     return list(arms)
 
 
-def _compare_protocols(path, stored, now):
+def _compare_protocols(path, stored, asked):
     """Warns if a study is resumed with other questions than those that were written before its first trial."""
-    names = [name for name in ("baseline", "primary", "metric", "margin") if now[name] is not None]
-    changed = [name for name in names if now[name] != stored.get(name, now[name])]
+    changed = [name for name, value in asked.items() if value != stored.get(name, value)]
     if changed:
-        said = ", ".join(f"{name} {stored[name]}, not {now[name]}" for name in changed)
+        said = ", ".join(f"{name} {stored[name]}, not {asked[name]}" for name in changed)
         warnings.warn(
             f"the protocol in {path} was written before the first trial and stays: {said}. What is shown for others is "
             "exploratory; for a study of its own choose another folder, or --random-state, too, if this one suggested "
             "it",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

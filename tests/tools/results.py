@@ -321,6 +321,7 @@ MAIN = {  # the main comparison of each
     "breastmnist_blend": "blend x3",
     "brain_25_swapped": "blend x3",
     "brain_25_swapped_vae": "conv_cvae pretrained x1",
+    "brain_25_tuned": "blend x3",
 }
 
 

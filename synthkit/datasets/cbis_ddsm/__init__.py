@@ -3,7 +3,7 @@
 - `tables`: the case tables as one DataFrame, joined to the files; the study's feature engineering and splits.
 - `files`: which case each file of a download belongs to, and what it shows.
 - `preprocessing`: from a greyscale image to a network's input.
-- `prepared`: a whole collection as small images in one memory-mapped file.
+- `prepared`: a whole collection as small images in one memory-mapped file, and `store`, its files.
 - `phantom_archive`: a simulated collection in the archive's layouts.
 """
 

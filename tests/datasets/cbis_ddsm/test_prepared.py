@@ -16,7 +16,7 @@ import pytest
 from synthkit import __main__ as command
 from synthkit import datasets, study
 from synthkit.classifiers import skin_cnn
-from synthkit.datasets.cbis_ddsm import files, phantom_archive, prepared, preprocessing
+from synthkit.datasets.cbis_ddsm import files, phantom_archive, prepared, preprocessing, store
 from synthkit.imageset import concatenate, resize_image
 from tests.conftest import ROOT
 
@@ -302,7 +302,7 @@ def test_work_of_another_file_is_not_resumed(archive, tmp_path):
     other, earlier, same = index["name"][:3]
     (tmp_path / "out").mkdir()
     black = np.zeros((16, 16, 1), "uint8")
-    with prepared._Store(tmp_path / "out", 16).adding() as add:
+    with store.Store(tmp_path / "out", 16).adding() as add:
         add(other, black, "other.dcm", 1)
         add(same, black, index["file"].iloc[2], int(index["bytes"].iloc[2]))
     with open(tmp_path / "out" / "work.raw", "ab") as raw, open(tmp_path / "out" / "work.csv", "a") as names:

@@ -6,7 +6,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from synthkit import _environment, _meaning, _study_command, catalogue
+from synthkit import _environment, _meaning, _option_checks, _study_command, catalogue
 from synthkit._files import used_folder
 from synthkit._options import PROFILES, parser, unknown
 
@@ -131,8 +131,8 @@ def _generate(arguments, argv):
     from synthkit.imageset import concatenate
     from synthkit.splitting import refuse_near_duplicates
 
-    _meaning.check_pretraining(arguments)
-    _meaning.check_outside(arguments)
+    _option_checks.pretraining(arguments)
+    _option_checks.outside(arguments)
     _meaning.choose_size(arguments, {name: catalogue.CLASSIFIERS[name] for name in catalogue.AUTO})  # as a study does
     with used_folder(arguments.out, "the images") as out:
         splits = _meaning.load(arguments)

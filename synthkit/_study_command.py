@@ -6,7 +6,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from synthkit import _arm_names, _environment, _meaning, catalogue
+from synthkit import _arm_names, _environment, _meaning, _option_checks, catalogue
 from synthkit._files import used_folder
 from synthkit._options import PROFILES
 
@@ -27,7 +27,7 @@ def run(arguments, argv):
     if arguments.out is None:
         arguments.out = _meaning.default_folder(arguments)
         print(f"results: {arguments.out} (--out chooses another folder)", file=sys.stderr)
-    _meaning.check_outside(arguments)
+    _option_checks.outside(arguments)
     _environment.import_tensorflow()
     kept = used_folder(arguments.generators, "fitted generators") if arguments.generators else contextlib.nullcontext()
     with used_folder(Path(arguments.out) / "trials", "the results"), kept:
@@ -44,10 +44,10 @@ def _run(arguments, names, argv):
     out, phantoms = Path(arguments.out), arguments.data == "phantom"
     per_class = arguments.per_class or (profile["per_class"] if phantoms else None)
     if arguments.folds:
-        _meaning.check_folds(arguments, names)
-    _meaning.check_pretraining(arguments, names)
+        _option_checks.folds(arguments, names)
+    _option_checks.pretraining(arguments, names)
     rows = _meaning.classifiers(arguments)
-    _meaning.check_features(arguments, names, rows)
+    _option_checks.features(arguments, names, rows)
     _meaning.choose_size(arguments, rows)
     with _noted() as notes:
         splits = _splits(arguments, per_class, rows)
@@ -116,8 +116,8 @@ def _splits(arguments, per_class, rows):
         splits = splitting.split(splitting.group_near_duplicates(splitting.pool(splits)), 0.2, 0.2)
     if not arguments.folds:  # which test on the images of all sets
         splits = _meaning.smaller_validation(splits, per_class)
-    _meaning.check_draws(splits, per_class)
-    _meaning.check_seen(splits.train.image_shape[0], rows)
+    _option_checks.draws(splits, per_class)
+    _option_checks.seen(splits.train.image_shape[0], rows)
     return splits
 
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from synthkit import __main__ as command
-from synthkit import _meaning, catalogue, classifiers, study
+from synthkit import _meaning, _option_checks, catalogue, classifiers, study
 from synthkit._options import PROFILES, parser
 from synthkit.datasets import phantom
 from tests.conftest import ROOT, make_imageset
@@ -386,8 +386,8 @@ def test_images_of_one_patient_that_are_drawn_one_by_one_are_noted(splits, image
     patients = [f"T{i // images}" for i in range(len(splits.train))]
     several = dataclasses.replace(splits, train=dataclasses.replace(splits.train, patients=patients))
     with warnings.catch_warnings(record=True, action="always") as noted:
-        _meaning.check_draws(several, 5)
-        _meaning.check_draws(several, None)
+        _option_checks.draws(several, 5)
+        _option_checks.draws(several, None)
     assert len(noted) == (images > 4)
 
 
@@ -547,10 +547,10 @@ class TestClassifiers:
         with pytest.warns(
             UserWarning, match="128 pixels a side, of which frozen sees 96 and fine_tuned sees 96; --image"
         ):
-            _meaning.check_seen(128, rows)
+            _option_checks.seen(128, rows)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            _meaning.check_seen(96, rows)
+            _option_checks.seen(96, rows)
 
     @pytest.mark.parametrize("options", [["--positive", "neither"], ["--arms", "real,dense_cvae pretrained"]])
     def test_nothing_is_chosen_for_a_study_that_is_refused(self, options, tiny, tmp_path, capsys, monkeypatch):

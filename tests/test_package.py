@@ -51,6 +51,7 @@ MAY_IMPORT = {
     "_option_types": {"catalogue", "statistics"},
     "_options": {"_augment_option", "_option_types", "catalogue"},
     "_meaning": {"_arm_names", "_identity", "_options", "_sides", "catalogue", "datasets", "imageset", "study"},
+    "_option_checks": {"_arm_names", "catalogue", "study"},
     "plots": {"catalogue", "statistics"},
     "_card": {"_class_folders", "_files", "fidelity", "imageset", "plots", "splitting"},
     "generate": {
@@ -61,7 +62,7 @@ MAY_IMPORT = {
     "calibration": set(),
     "report": {"_arm_names", "_files", "calibration", "catalogue", "imageset", "plots", "statistics"},
     "_study_command": {
-        *("_arm_names", "_environment", "_files", "_meaning", "_options", "catalogue"),
+        *("_arm_names", "_environment", "_files", "_meaning", "_option_checks", "_options", "catalogue"),
         *("datasets", "plan", "report", "splitting", "study"),
     },
     "tuning": {"_files", "classifiers", "training"},

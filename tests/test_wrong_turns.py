@@ -7,7 +7,7 @@ import pytest
 
 import synthkit
 from synthkit import __main__ as command
-from synthkit import _meaning, catalogue
+from synthkit import catalogue
 from synthkit._options import parser
 
 
@@ -118,9 +118,9 @@ def test_results_beside_the_images_or_in_a_prepared_folder_are_none_of_them(tmp_
         (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path)
     for data, out in (("images", "."), ("images", "images2"), ("phantom", "phantom/out")):
-        _meaning.check_outside(parser().parse_args(["study", "--data", data, "--out", out]))
+        _option_checks.outside(parser().parse_args(["study", "--data", data, "--out", out]))
     (tmp_path / "images" / "prepare.json").touch()
-    _meaning.check_outside(parser().parse_args(["study", "--data", "images", "--out", "images/out"]))
+    _option_checks.outside(parser().parse_args(["study", "--data", "images", "--out", "images/out"]))
 
 
 def test_version(capsys):

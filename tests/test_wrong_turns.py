@@ -7,7 +7,7 @@ import pytest
 
 import synthkit
 from synthkit import __main__ as command
-from synthkit import catalogue
+from synthkit import _option_checks, catalogue
 from synthkit._options import parser
 
 
